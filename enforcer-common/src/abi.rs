@@ -1,0 +1,57 @@
+//! The contract between the programs in the kernel and whoever reads and writes their maps.
+
+use core::mem::size_of;
+
+use crate::event::Event;
+use crate::maps;
+
+/// Raised whenever a map's key, value or meaning changes. Pins live in a directory of this number; an agent
+/// never adopts maps of another one.
+pub const VERSION: u32 = 1;
+
+/// Size of every shared type, in bytes: a change here is a change of [`VERSION`].
+macro_rules! sizes {
+    ($($type:ty = $size:literal;)+) => {
+        $(const _: () = assert!(size_of::<$type>() == $size, stringify!($type));)+
+
+        /// Name and size in bytes of every shared type.
+        pub const SIZES: &[(&str, usize)] = &[$((stringify!($type), $size)),+];
+
+        #[cfg(feature = "user")]
+        mod pod {
+            use super::*;
+            $(
+                // SAFETY: the type is `repr(C)`, holds integers and byte arrays only, and has no padding
+                // (its size above is the sum of its fields), so every bit pattern is a value.
+                unsafe impl aya::Pod for $type {}
+            )+
+        }
+    };
+}
+
+sizes! {
+    maps::TenantValue = 16;
+    maps::RuleValue = 12;
+    maps::PairKey = 12;
+    maps::PairValue = 32;
+    maps::PortKey = 16;
+    maps::CidrData = 28;
+    maps::CidrValue = 36;
+    maps::AddressValue = 24;
+    maps::InterfaceValue = 48;
+    maps::CgroupValue = 16;
+    maps::SocketTag = 16;
+    maps::GateKey = 12;
+    maps::GateValue = 8;
+    maps::GrantKey = 20;
+    maps::GrantValue = 8;
+    maps::Settings = 16;
+    maps::FlowKey = 40;
+    maps::FlowValue = 40;
+    maps::FragmentKey = 40;
+    maps::FragmentValue = 8;
+    maps::CounterKey = 12;
+    maps::CounterValue = 16;
+    maps::BucketValue = 16;
+    Event = 136;
+}

@@ -1,0 +1,634 @@
+//! The network wall: from a packet and the tables to a [`Judgement`], for each place where a packet is seen.
+//! The kernel programs call these functions with maps behind the traits; the tests call the very same
+//! functions with tables on the host.
+
+use crate::address::{self, Address};
+use crate::event::{HOOK_FROM_WORKLOAD, HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS, HOOK_TO_WORKLOAD};
+use crate::flow::{Flows, forward_key, is_idle, needs_refresh, reverse_key};
+use crate::identity;
+use crate::maps::{
+    FLOW_CLOSING, FlowValue, FragmentKey, FragmentValue, GRANT_GRE, GRANT_IPIP, GRANT_VLAN, InterfaceValue,
+    RULE_NEIGHBOUR, RULE_NO_MATCH, RULE_NOT_MANAGED, RULE_RELATED, SETTING_DEFER_TO_SOCKETS, SLOT_PRESENT,
+    Settings,
+};
+use crate::packet::{
+    self, FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, Frame, Headers, PROTOCOL_GRE, PROTOCOL_ICMPV6,
+    PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
+};
+use crate::policy::{Question, Tables, decide};
+use crate::reason;
+use crate::verdict::Verdict;
+
+/// What was found about a packet: enough to act, to count and to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Identity of the sender.
+    pub source: u32,
+    /// Identity of the receiver.
+    pub destination: u32,
+    /// The tag that the packet should carry from here on: 0 for none.
+    pub tag: u32,
+    /// 1 for the packet that opened a flow.
+    pub opened: u32,
+    /// The headers, as far as they were read.
+    pub headers: Headers,
+}
+
+const NO_HEADERS: Headers = Headers {
+    source: [0; 16],
+    destination: [0; 16],
+    source_port: 0,
+    destination_port: 0,
+    service: 0,
+    protocol: 0,
+    tcp_flags: 0,
+    fragment: FRAGMENT_NONE,
+    hop_limit: 0,
+    fragment_id: 0,
+    fragment_offset: 0,
+    fragment_end: 0,
+    transport: 0,
+};
+
+impl Judgement {
+    /// A verdict that is not about a flow.
+    #[must_use]
+    #[inline(always)]
+    pub const fn settled(source: u32, destination: u32, verdict: Verdict) -> Self {
+        Self { verdict, source, destination, tag: 0, opened: 0, headers: NO_HEADERS }
+    }
+
+    #[inline(always)]
+    const fn refused(source: u32, destination: u32, reason: u16, headers: &Headers) -> Self {
+        Self {
+            verdict: Verdict::deny(RULE_NO_MATCH, reason),
+            source,
+            destination,
+            tag: 0,
+            opened: 0,
+            headers: *headers,
+        }
+    }
+}
+
+/// One end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Party {
+    identity: u32,
+    /// The workload on this node that holds the address, or 0.
+    workload: u32,
+    expired: u32,
+}
+
+/// Who holds an address; an address that nobody holds is the world's.
+#[inline(always)]
+fn party_at<T: Tables>(tables: &T, address: &Address, now_ns: u64) -> Party {
+    match tables.address(address) {
+        Some(value) => Party {
+            identity: value.identity,
+            workload: value.workload,
+            expired: u32::from(value.lease_until_ns != 0 && value.lease_until_ns < now_ns),
+        },
+        None => Party { identity: identity::WORLD, workload: 0, expired: 0 },
+    }
+}
+
+/// The tag in a packet mark; 0 for none.
+#[must_use]
+#[inline(always)]
+pub const fn tag_of(settings: &Settings, mark: u32) -> u32 {
+    (mark & settings.tag_mask) >> (settings.tag_shift & 31)
+}
+
+/// The mark with its tag replaced; the other bits belong to others and stay.
+#[must_use]
+#[inline(always)]
+pub const fn tagged(settings: &Settings, mark: u32, tag: u32) -> u32 {
+    (mark & !settings.tag_mask) | ((tag << (settings.tag_shift & 31)) & settings.tag_mask)
+}
+
+/// A packet that the workload behind `interface` sends.
+#[must_use]
+#[inline(always)]
+pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    settings: &Settings,
+    interface: &InterfaceValue,
+    packet: &P,
+    now_ns: u64,
+) -> Judgement {
+    let tenant = interface.tenant;
+    let frame = match packet::parse_frame(packet, interface.grants & GRANT_VLAN) {
+        Ok(frame) => frame,
+        Err(reason) => return Judgement::refused(tenant, identity::UNKNOWN, reason, &NO_HEADERS),
+    };
+    let headers = match frame {
+        Frame::Ip(headers) => headers,
+        Frame::Arp { sender } => {
+            return Judgement::settled(tenant, identity::UNKNOWN, arp_verdict(tables, interface, &sender));
+        }
+    };
+    if is_neighbour_discovery(&headers) {
+        let verdict = neighbour_verdict(tables, interface, packet, &headers);
+        return Judgement { headers, ..Judgement::settled(tenant, identity::UNKNOWN, verdict) };
+    }
+    if !is_own(tables, interface, &headers.source) {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN, &headers);
+    }
+    if !tunnel_granted(interface.grants, headers.protocol) {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::TUNNEL_NOT_GRANTED, &headers);
+    }
+    let source = Party { identity: tenant, workload: interface.workload, expired: 0 };
+    let destination = party_at(tables, &headers.destination, now_ns);
+    let left_to_sockets = settings.flags & SETTING_DEFER_TO_SOCKETS != 0
+        && destination.identity == identity::HOST
+        && (headers.protocol == PROTOCOL_TCP || headers.protocol == PROTOCOL_UDP);
+    let mut judgement = if left_to_sockets {
+        known_tenant(tables, tenant, destination.identity, &headers)
+    } else {
+        judge(tables, packet, &headers, &source, &destination, HOOK_FROM_WORKLOAD, now_ns)
+    };
+    judgement.tag = tenant;
+    judgement
+}
+
+/// Passes a packet on to the hook that will decide, unless its tenant is not in the policy in force.
+#[inline(always)]
+fn known_tenant<T: Tables>(tables: &T, tenant: u32, destination: u32, headers: &Headers) -> Judgement {
+    match tables.tenant(tenant) {
+        Some(slot) if slot.flags & SLOT_PRESENT != 0 => Judgement {
+            headers: *headers,
+            ..Judgement::settled(tenant, destination, Verdict::allow(RULE_NOT_MANAGED))
+        },
+        _ => Judgement::refused(tenant, destination, reason::TENANT_UNKNOWN, headers),
+    }
+}
+
+/// A packet that the workload behind `interface` is sent.
+#[must_use]
+#[inline(always)]
+pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    settings: &Settings,
+    interface: &InterfaceValue,
+    packet: &P,
+    mark: u32,
+    now_ns: u64,
+) -> Judgement {
+    let tenant = interface.tenant;
+    let headers = match packet::parse_frame(packet, interface.grants & GRANT_VLAN) {
+        Ok(Frame::Ip(headers)) => headers,
+        Ok(Frame::Arp { .. }) => {
+            return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
+        }
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason, &NO_HEADERS),
+    };
+    if is_neighbour_discovery(&headers) {
+        let verdict = Verdict::allow(RULE_NEIGHBOUR);
+        return Judgement { headers, ..Judgement::settled(identity::UNKNOWN, tenant, verdict) };
+    }
+    let tag = tag_of(settings, mark);
+    let source = match sender(tables, &headers.source, tag, now_ns) {
+        Ok(source) => source,
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason, &headers),
+    };
+    if !is_own(tables, interface, &headers.destination) {
+        return Judgement::refused(source.identity, tenant, reason::DESTINATION_NOT_OWN, &headers);
+    }
+    let destination = Party { identity: tenant, workload: interface.workload, expired: 0 };
+    let mut judgement = judge(tables, packet, &headers, &source, &destination, HOOK_TO_WORKLOAD, now_ns);
+    judgement.tag = tag;
+    judgement
+}
+
+/// Who sent a packet: the tag says so, else the address does. An untagged packet with the address of a
+/// workload on this node did not come through that workload's interface.
+#[inline(always)]
+fn sender<T: Tables>(tables: &T, source: &Address, tag: u32, now_ns: u64) -> Result<Party, u16> {
+    if tag != 0 {
+        return Ok(Party { identity: tag, workload: 0, expired: 0 });
+    }
+    if address::is_loopback(source) {
+        return Ok(Party { identity: identity::HOST, workload: 0, expired: 0 });
+    }
+    let party = party_at(tables, source, now_ns);
+    if party.workload != 0 { Err(reason::SOURCE_NOT_OWN) } else { Ok(party) }
+}
+
+/// A packet that a socket in the node's own network namespace sends. `tenant` is the socket's.
+#[must_use]
+#[inline(always)]
+pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    tenant: u32,
+    ethertype: u16,
+    packet: &P,
+    now_ns: u64,
+) -> Judgement {
+    let headers = match packet::parse_ip(packet, ethertype) {
+        Ok(headers) => headers,
+        Err(reason) => return Judgement::refused(tenant, identity::UNKNOWN, reason, &NO_HEADERS),
+    };
+    if is_neighbour_discovery(&headers) {
+        let verdict = Verdict::allow(RULE_NEIGHBOUR);
+        return Judgement { headers, ..Judgement::settled(tenant, identity::UNKNOWN, verdict) };
+    }
+    let own = party_at(tables, &headers.source, now_ns);
+    if own.identity != identity::HOST && !address::is_loopback(&headers.source) {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN, &headers);
+    }
+    let source = Party { identity: tenant, workload: 0, expired: 0 };
+    let destination = receiver(tables, &headers.destination, now_ns);
+    let mut judgement = if destination.identity == identity::HOST {
+        known_tenant(tables, tenant, identity::HOST, &headers)
+    } else {
+        judge(tables, packet, &headers, &source, &destination, HOOK_SOCKET_EGRESS, now_ns)
+    };
+    judgement.tag = tenant;
+    judgement
+}
+
+#[inline(always)]
+fn receiver<T: Tables>(tables: &T, destination: &Address, now_ns: u64) -> Party {
+    if address::is_loopback(destination) {
+        return Party { identity: identity::HOST, workload: 0, expired: 0 };
+    }
+    party_at(tables, destination, now_ns)
+}
+
+/// A packet that a socket in the node's own network namespace is sent. `receiver` is the socket's identity:
+/// a tenant, or the host.
+#[must_use]
+#[inline(always)]
+pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    settings: &Settings,
+    receiver: u32,
+    ethertype: u16,
+    packet: &P,
+    mark: u32,
+    now_ns: u64,
+) -> Judgement {
+    let headers = match packet::parse_ip(packet, ethertype) {
+        Ok(headers) => headers,
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason, &NO_HEADERS),
+    };
+    let tag = tag_of(settings, mark);
+    let source = match sender(tables, &headers.source, tag, now_ns) {
+        Ok(source) => source,
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason, &headers),
+    };
+    let destination = Party { identity: receiver, workload: 0, expired: 0 };
+    let mut judgement = judge(tables, packet, &headers, &source, &destination, HOOK_SOCKET_INGRESS, now_ns);
+    judgement.tag = tag;
+    judgement
+}
+
+/// A socket that is about to connect or send, before there is a packet. `deferred` is 1 when the node's own
+/// addresses are left to the hook at the receiving socket.
+#[must_use]
+#[inline(always)]
+pub fn toward<T: Tables>(
+    tables: &T,
+    settings: &Settings,
+    tenant: u32,
+    destination: &Address,
+    protocol: u8,
+    port: u16,
+    now_ns: u64,
+) -> Judgement {
+    let party = receiver(tables, destination, now_ns);
+    let mut headers = NO_HEADERS;
+    headers.destination = *destination;
+    headers.destination_port = port;
+    headers.service = port;
+    headers.protocol = protocol;
+    let local = address::is_loopback(destination)
+        || (party.identity == identity::HOST && settings.flags & SETTING_DEFER_TO_SOCKETS != 0);
+    if local {
+        return known_tenant(tables, tenant, party.identity, &headers);
+    }
+    let question = Question {
+        source: tenant,
+        destination: party.identity,
+        expired: party.expired,
+        remote: *destination,
+        protocol,
+        service: port,
+    };
+    let verdict = decide(tables, &question);
+    Judgement { verdict, source: tenant, destination: party.identity, tag: 0, opened: 0, headers }
+}
+
+/// A flow between two identified ends.
+#[inline(always)]
+fn judge<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    original: &Headers,
+    source: &Party,
+    destination: &Party,
+    hook: u8,
+    now_ns: u64,
+) -> Judgement {
+    let mut headers = *original;
+    let refused =
+        |reason, headers: &Headers| Judgement::refused(source.identity, destination.identity, reason, headers);
+    if headers.fragment == FRAGMENT_LATER
+        && let Err(reason) = join_fragments(tables, &mut headers, hook)
+    {
+        return refused(reason, &headers);
+    }
+    if headers.is_icmp_error() {
+        let verdict = related(tables, packet, &headers, now_ns);
+        return Judgement {
+            verdict,
+            source: source.identity,
+            destination: destination.identity,
+            tag: 0,
+            opened: 0,
+            headers,
+        };
+    }
+    let (verdict, opened) = match reply(tables, &headers, source, destination, now_ns) {
+        Some(verdict) => (verdict, 0),
+        None => forward(tables, &headers, source, destination, now_ns),
+    };
+    if headers.fragment == FRAGMENT_FIRST && verdict.passes() {
+        let value = FragmentValue {
+            next_offset: headers.fragment_end,
+            source_port: headers.source_port,
+            service: headers.service,
+        };
+        tables.put_fragment(&fragment_key(&headers, hook), &value);
+    }
+    Judgement {
+        verdict,
+        source: source.identity,
+        destination: destination.identity,
+        tag: 0,
+        opened,
+        headers,
+    }
+}
+
+/// The verdict for a packet that answers a tracked flow; `None` when it does not.
+#[inline(always)]
+fn reply<T: Tables + Flows>(
+    tables: &T,
+    headers: &Headers,
+    source: &Party,
+    destination: &Party,
+    now_ns: u64,
+) -> Option<Verdict> {
+    if !headers.may_be_reply() {
+        return None;
+    }
+    let key = reverse_key(headers);
+    let mut flow = tables.flow(&key)?;
+    let same_ends = flow.source == destination.identity && flow.destination == source.identity;
+    if !same_ends || is_idle(&flow, headers.protocol, now_ns) {
+        return None;
+    }
+    let expired = source.expired | destination.expired;
+    let current = flow.owner == 0
+        || matches!(tables.tenant(flow.owner), Some(slot)
+            if slot.flags & SLOT_PRESENT != 0 && slot.generation == flow.generation);
+    let mut verdict = Verdict::allow(flow.rule).under(flow.owner, flow.generation);
+    let mut changed = needs_refresh(&flow, now_ns);
+    if !current || expired != 0 {
+        let question = Question {
+            source: flow.source,
+            destination: flow.destination,
+            expired,
+            remote: remote_of(&key.source, &key.destination, flow.source),
+            protocol: headers.protocol,
+            service: flow.service,
+        };
+        verdict = decide(tables, &question);
+        if !verdict.passes() {
+            return Some(verdict);
+        }
+        flow.owner = verdict.owner;
+        flow.generation = verdict.generation;
+        flow.rule = verdict.rule;
+        changed = true;
+    }
+    if closes(headers) && flow.flags & FLOW_CLOSING == 0 {
+        flow.flags |= FLOW_CLOSING;
+        changed = true;
+    }
+    if changed {
+        flow.last_seen_ns = now_ns;
+        tables.put_flow(&key, &flow);
+    }
+    Some(verdict)
+}
+
+/// The verdict for a forward packet, and 1 when it opens a flow.
+#[inline(always)]
+fn forward<T: Tables + Flows>(
+    tables: &T,
+    headers: &Headers,
+    source: &Party,
+    destination: &Party,
+    now_ns: u64,
+) -> (Verdict, u32) {
+    let question = Question {
+        source: source.identity,
+        destination: destination.identity,
+        expired: source.expired | destination.expired,
+        remote: remote_of(&headers.source, &headers.destination, source.identity),
+        protocol: headers.protocol,
+        service: headers.service,
+    };
+    let verdict = decide(tables, &question);
+    if !verdict.passes() {
+        return (verdict, 0);
+    }
+    let key = forward_key(headers);
+    let known = tables.flow(&key);
+    let mut flow = known.unwrap_or_default();
+    let closing = if closes(headers) {
+        FLOW_CLOSING
+    } else if opens(headers) {
+        0
+    } else {
+        flow.flags & FLOW_CLOSING
+    };
+    let unchanged = known.is_some()
+        && flow.source == source.identity
+        && flow.destination == destination.identity
+        && flow.owner == verdict.owner
+        && flow.generation == verdict.generation
+        && flow.flags == closing
+        && !needs_refresh(&flow, now_ns);
+    if unchanged {
+        return (verdict, 0);
+    }
+    flow.last_seen_ns = now_ns;
+    flow.source = source.identity;
+    flow.destination = destination.identity;
+    flow.owner = verdict.owner;
+    flow.generation = verdict.generation;
+    flow.rule = verdict.rule;
+    flow.flags = closing;
+    flow.service = headers.service;
+    tables.put_flow(&key, &flow);
+    (verdict, u32::from(known.is_none()))
+}
+
+/// The address of the end that is not the tenant: the destination when a tenant initiates.
+#[inline(always)]
+fn remote_of(source: &Address, destination: &Address, initiator: u32) -> Address {
+    if identity::is_tenant(initiator) { *destination } else { *source }
+}
+
+#[inline(always)]
+const fn closes(headers: &Headers) -> bool {
+    headers.protocol == PROTOCOL_TCP && headers.tcp_flags & (TCP_FIN | TCP_RST) != 0
+}
+
+/// A SYN: the ports of a closed connection are used again.
+#[inline(always)]
+const fn opens(headers: &Headers) -> bool {
+    headers.protocol == PROTOCOL_TCP && headers.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+}
+
+/// A later fragment takes the ports of its first, and must start where no earlier one has been.
+#[inline(always)]
+fn join_fragments<T: Flows>(tables: &T, headers: &mut Headers, hook: u8) -> Result<(), u16> {
+    let key = fragment_key(headers, hook);
+    let mut value = tables.fragment(&key).ok_or(reason::FRAGMENT_UNTRACKED)?;
+    if headers.fragment_offset < value.next_offset {
+        return Err(reason::FRAGMENT_OVERLAP);
+    }
+    value.next_offset = headers.fragment_end;
+    tables.put_fragment(&key, &value);
+    headers.source_port = value.source_port;
+    headers.service = value.service;
+    headers.destination_port = match headers.protocol {
+        PROTOCOL_TCP | PROTOCOL_UDP | packet::PROTOCOL_SCTP => value.service,
+        _ => value.source_port,
+    };
+    Ok(())
+}
+
+#[inline(always)]
+const fn fragment_key(headers: &Headers, hook: u8) -> FragmentKey {
+    FragmentKey {
+        source: headers.source,
+        destination: headers.destination,
+        id: headers.fragment_id,
+        protocol: headers.protocol,
+        hook,
+        reserved: [0; 2],
+    }
+}
+
+/// An ICMP error passes when the packet it quotes belongs to a tracked flow that is still allowed, and was
+/// sent by the one who receives the error.
+#[inline(always)]
+fn related<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    error: &Headers,
+    now_ns: u64,
+) -> Verdict {
+    let refuse = Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED);
+    let Ok(quoted) = packet::parse_quoted(packet, error) else { return refuse };
+    if error.fragment != FRAGMENT_NONE || !address::same(&quoted.source, &error.destination) {
+        return refuse;
+    }
+    let flow = match tables.flow(&forward_key(&quoted)) {
+        Some(flow) => Some(flow),
+        None => tables.flow(&reverse_key(&quoted)),
+    };
+    match flow {
+        Some(flow) if !is_idle(&flow, quoted.protocol, now_ns) && is_current(tables, &flow) => {
+            Verdict::allow(RULE_RELATED).under(flow.owner, flow.generation)
+        }
+        _ => refuse,
+    }
+}
+
+#[inline(always)]
+fn is_current<T: Tables>(tables: &T, flow: &FlowValue) -> bool {
+    flow.owner == 0
+        || matches!(tables.tenant(flow.owner), Some(slot)
+            if slot.flags & SLOT_PRESENT != 0 && slot.generation == flow.generation)
+}
+
+/// The workload's own address: one of the two beside its interface, or any that the table gives it.
+#[inline(always)]
+fn is_own<T: Tables>(tables: &T, interface: &InterfaceValue, address: &Address) -> bool {
+    if address::same(address, &interface.v4) || address::same(address, &interface.v6) {
+        return !address::is_unspecified(address);
+    }
+    matches!(tables.address(address), Some(value)
+        if value.workload != 0 && value.workload == interface.workload)
+}
+
+/// ARP may claim the workload's own address, or none (a probe, RFC 5227).
+#[inline(always)]
+fn arp_verdict<T: Tables>(tables: &T, interface: &InterfaceValue, sender: &Address) -> Verdict {
+    if matches!(address::to_v4(sender), Some([0, 0, 0, 0])) || is_own(tables, interface, sender) {
+        return Verdict::allow(RULE_NEIGHBOUR);
+    }
+    Verdict::deny(RULE_NO_MATCH, reason::ARP_FOREIGN)
+}
+
+const ND_ROUTER_SOLICITATION: u8 = 133;
+const ND_NEIGHBOUR_SOLICITATION: u8 = 135;
+const ND_NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const MLD_REPORT_V1: u8 = 131;
+const MLD_DONE: u8 = 132;
+const MLD_REPORT_V2: u8 = 143;
+
+/// Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 2710, RFC 3810).
+#[inline(always)]
+const fn is_neighbour_discovery(headers: &Headers) -> bool {
+    headers.protocol == PROTOCOL_ICMPV6 && matches!(headers.icmp_type(), 130..=137 | MLD_REPORT_V2)
+}
+
+/// A workload may ask, and may answer for its own addresses. Router messages are not its to send.
+#[inline(always)]
+fn neighbour_verdict<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    interface: &InterfaceValue,
+    packet: &P,
+    headers: &Headers,
+) -> Verdict {
+    let refuse = Verdict::deny(RULE_NO_MATCH, reason::ND_FOREIGN);
+    let allow = Verdict::allow(RULE_NEIGHBOUR);
+    let claims_nothing =
+        address::is_link_local_v6(&headers.source) || address::is_unspecified(&headers.source);
+    if !claims_nothing && !is_own(tables, interface, &headers.source) {
+        return refuse;
+    }
+    match headers.icmp_type() {
+        MLD_REPORT_V1 | MLD_DONE | MLD_REPORT_V2 => allow,
+        ND_ROUTER_SOLICITATION | ND_NEIGHBOUR_SOLICITATION if headers.hop_limit == 255 => allow,
+        ND_NEIGHBOUR_ADVERTISEMENT if headers.hop_limit == 255 => {
+            let Some(target) = packet.read::<16>(headers.transport + 8) else { return refuse };
+            if address::is_link_local_v6(&target) || is_own(tables, interface, &target) {
+                allow
+            } else {
+                refuse
+            }
+        }
+        _ => refuse,
+    }
+}
+
+/// IP-in-IP and GRE hide another packet from every check here.
+#[inline(always)]
+const fn tunnel_granted(grants: u32, protocol: u8) -> bool {
+    match protocol {
+        PROTOCOL_IPIP | PROTOCOL_IPV6 => grants & GRANT_IPIP != 0,
+        PROTOCOL_GRE => grants & GRANT_GRE != 0,
+        _ => true,
+    }
+}

@@ -1,0 +1,3 @@
+//! Device classes: which numbers they have on this node, and who may ever be granted one.
+
+pub mod table;

@@ -1,0 +1,1 @@
+//! Kernel events: from bytes to records with names.

@@ -1,0 +1,5 @@
+//! Policy, from the words that were pushed to the bytes that the kernel should hold:
+//! `parse → compile → diff`, and `explain` and `oracle` beside them.
+
+pub mod image;
+pub mod model;
