@@ -40,7 +40,7 @@ sizes! {
     maps::AddressValue = 24;
     maps::InterfaceValue = 48;
     maps::CgroupValue = 16;
-    maps::SocketTag = 16;
+    maps::SocketTag = 24;
     maps::GateKey = 12;
     maps::GateValue = 8;
     maps::GrantKey = 20;

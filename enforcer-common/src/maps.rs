@@ -248,10 +248,14 @@ pub struct CgroupValue {
 pub struct SocketTag {
     /// The cgroup by which the maker was recognised; 0 when by none.
     pub cgroup: u64,
-    /// The tenant then; [`crate::identity::HOST`] when by none.
+    /// The tenant, or [`crate::identity::HOST`] when by none.
     pub identity: u32,
-    /// The workload then.
-    pub workload: u32,
+    /// `CGROUP_*` bits of that cgroup.
+    pub flags: u32,
+    /// [`STATE_CGROUPS`] when it was recognised: another value there makes the tag void.
+    pub version: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// Any minor of the major.
@@ -329,8 +333,10 @@ pub const SETTING_DEFER_TO_SOCKETS: u32 = 1 << 1;
 pub const STATE_EPOCH: u32 = 0;
 /// Index of the policy revision in the state array: what records carry.
 pub const STATE_REVISION: u32 = 1;
+/// Index of the version of the cgroup table in the state array: raised with every change of it.
+pub const STATE_CGROUPS: u32 = 2;
 /// Cells of the state array.
-pub const STATE_CELLS: u32 = 2;
+pub const STATE_CELLS: u32 = 3;
 
 /// Key of a flow: forward direction, as its first packet went.
 #[repr(C)]

@@ -65,7 +65,7 @@ pub const FRAGMENT_FIRST: u8 = 1;
 pub const FRAGMENT_LATER: u8 = 2;
 
 /// What a packet says of itself. Ports in host byte order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     /// Source address.
     pub source: Address,
@@ -95,24 +95,22 @@ pub struct Headers {
     pub transport: u32,
 }
 
-/// A frame of a workload.
+/// What kind of frame was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// ARP: the protocol address that the sender claims, mapped.
-    Arp {
-        /// Sender protocol address.
-        sender: Address,
-    },
+    /// ARP. `headers.source` is the protocol address that the sender claims, mapped; nothing else is set.
+    Arp,
     /// IPv4 or IPv6.
-    Ip(Headers),
+    Ip,
 }
 
-/// An Ethernet frame. `vlan` is 1 when a tag is allowed.
+/// An Ethernet frame. `vlan` is not 0 when a tag is allowed. Headers are written in place: the kernel's stack
+/// has 512 bytes.
 ///
 /// # Errors
-/// The drop reason that fits what is wrong with the frame.
+/// The drop reason that fits what is wrong with the frame; the headers then hold what was read before.
 #[inline(always)]
-pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32) -> Result<Frame, u16> {
+pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32, headers: &mut Headers) -> Result<Frame, u16> {
     let [t0, t1] = packet.read::<2>(12).ok_or(reason::MALFORMED)?;
     let mut ethertype = u16::from_be_bytes([t0, t1]);
     let mut offset = ETHERNET_BYTES;
@@ -125,9 +123,9 @@ pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32) -> Result<Frame, u
         offset += VLAN_BYTES;
     }
     match ethertype {
-        ETHERTYPE_IPV4 => parse_v4(packet, offset).map(Frame::Ip),
-        ETHERTYPE_IPV6 => parse_v6(packet, offset).map(Frame::Ip),
-        ETHERTYPE_ARP => parse_arp(packet, offset),
+        ETHERTYPE_IPV4 => parse_v4(packet, offset, headers).map(|()| Frame::Ip),
+        ETHERTYPE_IPV6 => parse_v6(packet, offset, headers).map(|()| Frame::Ip),
+        ETHERTYPE_ARP => parse_arp(packet, offset, headers).map(|()| Frame::Arp),
         ETHERTYPE_VLAN | ETHERTYPE_QINQ => Err(reason::VLAN_NOT_GRANTED),
         _ => Err(reason::ETHERTYPE_UNKNOWN),
     }
@@ -138,17 +136,17 @@ pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32) -> Result<Frame, u
 /// # Errors
 /// The drop reason that fits what is wrong with the packet.
 #[inline(always)]
-pub fn parse_ip<P: Packet + ?Sized>(packet: &P, ethertype: u16) -> Result<Headers, u16> {
+pub fn parse_ip<P: Packet + ?Sized>(packet: &P, ethertype: u16, headers: &mut Headers) -> Result<(), u16> {
     match ethertype {
-        ETHERTYPE_IPV4 => parse_v4(packet, 0),
-        ETHERTYPE_IPV6 => parse_v6(packet, 0),
+        ETHERTYPE_IPV4 => parse_v4(packet, 0, headers),
+        ETHERTYPE_IPV6 => parse_v6(packet, 0, headers),
         _ => Err(reason::ETHERTYPE_UNKNOWN),
     }
 }
 
 /// ARP for IPv4 over Ethernet (RFC 826).
 #[inline(always)]
-fn parse_arp<P: Packet + ?Sized>(packet: &P, offset: u32) -> Result<Frame, u16> {
+fn parse_arp<P: Packet + ?Sized>(packet: &P, offset: u32, headers: &mut Headers) -> Result<(), u16> {
     let [h0, h1, p0, p1, hardware_len, protocol_len] = packet.read::<6>(offset).ok_or(reason::MALFORMED)?;
     let ethernet_ipv4 = h0 == 0
         && h1 == 1
@@ -158,42 +156,33 @@ fn parse_arp<P: Packet + ?Sized>(packet: &P, offset: u32) -> Result<Frame, u16> 
     if !ethernet_ipv4 {
         return Err(reason::MALFORMED);
     }
-    let sender = packet.read::<4>(offset + 14).ok_or(reason::MALFORMED)?;
-    Ok(Frame::Arp { sender: address::from_v4(sender) })
+    headers.source = address::from_v4(packet.read::<4>(offset + 14).ok_or(reason::MALFORMED)?);
+    Ok(())
 }
 
 /// IPv4 (RFC 791). Options are refused.
 #[inline(always)]
-fn parse_v4<P: Packet + ?Sized>(packet: &P, offset: u32) -> Result<Headers, u16> {
+fn parse_v4<P: Packet + ?Sized>(packet: &P, offset: u32, headers: &mut Headers) -> Result<(), u16> {
     let ip = packet.read::<20>(offset).ok_or(reason::MALFORMED)?;
     let [version, _, l0, l1, id0, id1, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = ip;
     if version >> 4 != 4 || version & 0x0f < 5 {
         return Err(reason::MALFORMED);
     }
+    headers.source = address::from_v4([s0, s1, s2, s3]);
+    headers.destination = address::from_v4([d0, d1, d2, d3]);
+    headers.protocol = protocol;
+    headers.hop_limit = ttl;
     if version & 0x0f != 5 {
         return Err(reason::IPV4_OPTIONS);
     }
     let fragment = u16::from_be_bytes([f0, f1]);
-    let fragment_offset = u32::from(fragment & 0x1fff) * 8;
-    let more = u32::from(fragment >> 13) & 1;
     let payload = u32::from(u16::from_be_bytes([l0, l1])).saturating_sub(20);
-    let mut headers = Headers {
-        source: address::from_v4([s0, s1, s2, s3]),
-        destination: address::from_v4([d0, d1, d2, d3]),
-        source_port: 0,
-        destination_port: 0,
-        service: 0,
-        protocol,
-        tcp_flags: 0,
-        fragment: fragment_kind(fragment_offset, more),
-        hop_limit: ttl,
-        fragment_id: u32::from(u16::from_be_bytes([id0, id1])),
-        fragment_offset,
-        fragment_end: fragment_offset + payload,
-        transport: offset + 20,
-    };
-    parse_transport(packet, &mut headers)?;
-    Ok(headers)
+    headers.fragment_offset = u32::from(fragment & 0x1fff) * 8;
+    headers.fragment = fragment_kind(headers.fragment_offset, u32::from(fragment >> 13) & 1);
+    headers.fragment_id = u32::from(u16::from_be_bytes([id0, id1]));
+    headers.fragment_end = headers.fragment_offset + payload;
+    headers.transport = offset + 20;
+    parse_transport(packet, headers)
 }
 
 #[inline(always)]
@@ -210,32 +199,19 @@ const fn fragment_kind(offset: u32, more: u32) -> u8 {
 /// IPv6 (RFC 8200). Hop-by-hop, destination options, authentication and fragment headers are walked;
 /// routing headers are refused (RFC 5095 for type 0, and no workload needs the others).
 #[inline(always)]
-fn parse_v6<P: Packet + ?Sized>(packet: &P, offset: u32) -> Result<Headers, u16> {
+fn parse_v6<P: Packet + ?Sized>(packet: &P, offset: u32, headers: &mut Headers) -> Result<(), u16> {
     let [version, _, _, _, l0, l1, next, hop_limit] = packet.read::<8>(offset).ok_or(reason::MALFORMED)?;
     if version >> 4 != 6 {
         return Err(reason::MALFORMED);
     }
-    let source = packet.read::<16>(offset + 8).ok_or(reason::MALFORMED)?;
-    let destination = packet.read::<16>(offset + 24).ok_or(reason::MALFORMED)?;
+    headers.source = packet.read::<16>(offset + 8).ok_or(reason::MALFORMED)?;
+    headers.destination = packet.read::<16>(offset + 24).ok_or(reason::MALFORMED)?;
+    headers.protocol = next;
+    headers.hop_limit = hop_limit;
+    headers.transport = offset + 40;
     let end = 40 + u32::from(u16::from_be_bytes([l0, l1]));
-    let mut headers = Headers {
-        source,
-        destination,
-        source_port: 0,
-        destination_port: 0,
-        service: 0,
-        protocol: next,
-        tcp_flags: 0,
-        fragment: FRAGMENT_NONE,
-        hop_limit,
-        fragment_id: 0,
-        fragment_offset: 0,
-        fragment_end: 0,
-        transport: offset + 40,
-    };
-    walk_extensions(packet, offset, end, &mut headers)?;
-    parse_transport(packet, &mut headers)?;
-    Ok(headers)
+    walk_extensions(packet, offset, end, headers)?;
+    parse_transport(packet, headers)
 }
 
 #[inline(always)]

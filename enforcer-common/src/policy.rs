@@ -45,9 +45,9 @@ pub struct Question {
     pub service: u16,
 }
 
-/// The verdict on a flow.
+/// The verdict on a flow. A function of its own in the kernel, for its stack.
 #[must_use]
-#[inline(always)]
+#[inline(never)]
 pub fn decide<T: Tables>(tables: &T, question: &Question) -> Verdict {
     let inbound = identity::is_tenant(question.destination);
     if !inbound && !identity::is_tenant(question.source) {

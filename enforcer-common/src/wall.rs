@@ -19,7 +19,7 @@ use crate::policy::{Question, Tables, decide};
 use crate::reason;
 use crate::verdict::Verdict;
 
-/// What was found about a packet: enough to act, to count and to tell.
+/// What was found about a packet, beside its headers: enough to act, to count and to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The answer.
@@ -32,44 +32,19 @@ pub struct Judgement {
     pub tag: u32,
     /// 1 for the packet that opened a flow.
     pub opened: u32,
-    /// The headers, as far as they were read.
-    pub headers: Headers,
 }
 
-const NO_HEADERS: Headers = Headers {
-    source: [0; 16],
-    destination: [0; 16],
-    source_port: 0,
-    destination_port: 0,
-    service: 0,
-    protocol: 0,
-    tcp_flags: 0,
-    fragment: FRAGMENT_NONE,
-    hop_limit: 0,
-    fragment_id: 0,
-    fragment_offset: 0,
-    fragment_end: 0,
-    transport: 0,
-};
-
 impl Judgement {
-    /// A verdict that is not about a flow.
+    /// A verdict that opens no flow.
     #[must_use]
     #[inline(always)]
     pub const fn settled(source: u32, destination: u32, verdict: Verdict) -> Self {
-        Self { verdict, source, destination, tag: 0, opened: 0, headers: NO_HEADERS }
+        Self { verdict, source, destination, tag: 0, opened: 0 }
     }
 
     #[inline(always)]
-    const fn refused(source: u32, destination: u32, reason: u16, headers: &Headers) -> Self {
-        Self {
-            verdict: Verdict::deny(RULE_NO_MATCH, reason),
-            source,
-            destination,
-            tag: 0,
-            opened: 0,
-            headers: *headers,
-        }
+    const fn refused(source: u32, destination: u32, reason: u16) -> Self {
+        Self::settled(source, destination, Verdict::deny(RULE_NO_MATCH, reason))
     }
 }
 
@@ -80,6 +55,36 @@ struct Party {
     /// The workload on this node that holds the address, or 0.
     workload: u32,
     expired: u32,
+}
+
+impl Party {
+    #[inline(always)]
+    const fn known(identity: u32) -> Self {
+        Self { identity, workload: 0, expired: 0 }
+    }
+}
+
+/// Both ends of a flow, and where and when it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Meeting {
+    now_ns: u64,
+    source: u32,
+    destination: u32,
+    expired: u32,
+    hook: u8,
+}
+
+impl Meeting {
+    #[inline(always)]
+    const fn of(source: Party, destination: Party, hook: u8, now_ns: u64) -> Self {
+        Self {
+            now_ns,
+            source: source.identity,
+            destination: destination.identity,
+            expired: source.expired | destination.expired,
+            hook,
+        }
+    }
 }
 
 /// Who holds an address; an address that nobody holds is the world's.
@@ -109,7 +114,7 @@ pub const fn tagged(settings: &Settings, mark: u32, tag: u32) -> u32 {
     (mark & !settings.tag_mask) | ((tag << (settings.tag_shift & 31)) & settings.tag_mask)
 }
 
-/// A packet that the workload behind `interface` sends.
+/// A packet that the workload behind `interface` sends. The headers are written as far as they can be read.
 #[must_use]
 #[inline(always)]
 pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
@@ -118,37 +123,36 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
     interface: &InterfaceValue,
     packet: &P,
     now_ns: u64,
+    headers: &mut Headers,
 ) -> Judgement {
     let tenant = interface.tenant;
-    let frame = match packet::parse_frame(packet, interface.grants & GRANT_VLAN) {
-        Ok(frame) => frame,
-        Err(reason) => return Judgement::refused(tenant, identity::UNKNOWN, reason, &NO_HEADERS),
-    };
-    let headers = match frame {
-        Frame::Ip(headers) => headers,
-        Frame::Arp { sender } => {
-            return Judgement::settled(tenant, identity::UNKNOWN, arp_verdict(tables, interface, &sender));
+    match packet::parse_frame(packet, interface.grants & GRANT_VLAN, headers) {
+        Ok(Frame::Ip) => {}
+        Ok(Frame::Arp) => {
+            let verdict = arp_verdict(tables, interface, &headers.source);
+            return Judgement::settled(tenant, identity::UNKNOWN, verdict);
         }
-    };
-    if is_neighbour_discovery(&headers) {
-        let verdict = neighbour_verdict(tables, interface, packet, &headers);
-        return Judgement { headers, ..Judgement::settled(tenant, identity::UNKNOWN, verdict) };
+        Err(reason) => return Judgement::refused(tenant, identity::UNKNOWN, reason),
+    }
+    if is_neighbour_discovery(headers) {
+        let verdict = neighbour_verdict(tables, interface, packet, headers);
+        return Judgement::settled(tenant, identity::UNKNOWN, verdict);
     }
     if !is_own(tables, interface, &headers.source) {
-        return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN, &headers);
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN);
     }
     if !tunnel_granted(interface.grants, headers.protocol) {
-        return Judgement::refused(tenant, identity::UNKNOWN, reason::TUNNEL_NOT_GRANTED, &headers);
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::TUNNEL_NOT_GRANTED);
     }
-    let source = Party { identity: tenant, workload: interface.workload, expired: 0 };
     let destination = party_at(tables, &headers.destination, now_ns);
     let left_to_sockets = settings.flags & SETTING_DEFER_TO_SOCKETS != 0
         && destination.identity == identity::HOST
         && (headers.protocol == PROTOCOL_TCP || headers.protocol == PROTOCOL_UDP);
     let mut judgement = if left_to_sockets {
-        known_tenant(tables, tenant, destination.identity, &headers)
+        known_tenant(tables, tenant, destination.identity)
     } else {
-        judge(tables, packet, &headers, &source, &destination, HOOK_FROM_WORKLOAD, now_ns)
+        let meeting = Meeting::of(Party::known(tenant), destination, HOOK_FROM_WORKLOAD, now_ns);
+        judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
     judgement
@@ -156,49 +160,46 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
 
 /// Passes a packet on to the hook that will decide, unless its tenant is not in the policy in force.
 #[inline(always)]
-fn known_tenant<T: Tables>(tables: &T, tenant: u32, destination: u32, headers: &Headers) -> Judgement {
+fn known_tenant<T: Tables>(tables: &T, tenant: u32, destination: u32) -> Judgement {
     match tables.tenant(tenant) {
-        Some(slot) if slot.flags & SLOT_PRESENT != 0 => Judgement {
-            headers: *headers,
-            ..Judgement::settled(tenant, destination, Verdict::allow(RULE_NOT_MANAGED))
-        },
-        _ => Judgement::refused(tenant, destination, reason::TENANT_UNKNOWN, headers),
+        Some(slot) if slot.flags & SLOT_PRESENT != 0 => {
+            Judgement::settled(tenant, destination, Verdict::allow(RULE_NOT_MANAGED))
+        }
+        _ => Judgement::refused(tenant, destination, reason::TENANT_UNKNOWN),
     }
 }
 
-/// A packet that the workload behind `interface` is sent.
+/// A packet that the workload behind `interface` is sent. The headers are written as far as they can be read.
 #[must_use]
 #[inline(always)]
 pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
-    settings: &Settings,
     interface: &InterfaceValue,
     packet: &P,
-    mark: u32,
+    tag: u32,
     now_ns: u64,
+    headers: &mut Headers,
 ) -> Judgement {
     let tenant = interface.tenant;
-    let headers = match packet::parse_frame(packet, interface.grants & GRANT_VLAN) {
-        Ok(Frame::Ip(headers)) => headers,
-        Ok(Frame::Arp { .. }) => {
+    match packet::parse_frame(packet, interface.grants & GRANT_VLAN, headers) {
+        Ok(Frame::Ip) => {}
+        Ok(Frame::Arp) => {
             return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
         }
-        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason, &NO_HEADERS),
-    };
-    if is_neighbour_discovery(&headers) {
-        let verdict = Verdict::allow(RULE_NEIGHBOUR);
-        return Judgement { headers, ..Judgement::settled(identity::UNKNOWN, tenant, verdict) };
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason),
     }
-    let tag = tag_of(settings, mark);
+    if is_neighbour_discovery(headers) {
+        return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
+    }
     let source = match sender(tables, &headers.source, tag, now_ns) {
         Ok(source) => source,
-        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason, &headers),
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason),
     };
     if !is_own(tables, interface, &headers.destination) {
-        return Judgement::refused(source.identity, tenant, reason::DESTINATION_NOT_OWN, &headers);
+        return Judgement::refused(source.identity, tenant, reason::DESTINATION_NOT_OWN);
     }
-    let destination = Party { identity: tenant, workload: interface.workload, expired: 0 };
-    let mut judgement = judge(tables, packet, &headers, &source, &destination, HOOK_TO_WORKLOAD, now_ns);
+    let meeting = Meeting::of(source, Party::known(tenant), HOOK_TO_WORKLOAD, now_ns);
+    let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = tag;
     judgement
 }
@@ -208,13 +209,19 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
 #[inline(always)]
 fn sender<T: Tables>(tables: &T, source: &Address, tag: u32, now_ns: u64) -> Result<Party, u16> {
     if tag != 0 {
-        return Ok(Party { identity: tag, workload: 0, expired: 0 });
+        return Ok(Party::known(tag));
     }
-    if address::is_loopback(source) {
-        return Ok(Party { identity: identity::HOST, workload: 0, expired: 0 });
-    }
-    let party = party_at(tables, source, now_ns);
+    let party = holder(tables, source, now_ns);
     if party.workload != 0 { Err(reason::SOURCE_NOT_OWN) } else { Ok(party) }
+}
+
+/// Who holds an address, loopback being the host's.
+#[inline(always)]
+fn holder<T: Tables>(tables: &T, address: &Address, now_ns: u64) -> Party {
+    if address::is_loopback(address) {
+        return Party::known(identity::HOST);
+    }
+    party_at(tables, address, now_ns)
 }
 
 /// A packet that a socket in the node's own network namespace sends. `tenant` is the socket's.
@@ -226,135 +233,109 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
     ethertype: u16,
     packet: &P,
     now_ns: u64,
+    headers: &mut Headers,
 ) -> Judgement {
-    let headers = match packet::parse_ip(packet, ethertype) {
-        Ok(headers) => headers,
-        Err(reason) => return Judgement::refused(tenant, identity::UNKNOWN, reason, &NO_HEADERS),
-    };
-    if is_neighbour_discovery(&headers) {
-        let verdict = Verdict::allow(RULE_NEIGHBOUR);
-        return Judgement { headers, ..Judgement::settled(tenant, identity::UNKNOWN, verdict) };
+    if let Err(reason) = packet::parse_ip(packet, ethertype, headers) {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason);
     }
-    let own = party_at(tables, &headers.source, now_ns);
-    if own.identity != identity::HOST && !address::is_loopback(&headers.source) {
-        return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN, &headers);
+    if is_neighbour_discovery(headers) {
+        return Judgement::settled(tenant, identity::UNKNOWN, Verdict::allow(RULE_NEIGHBOUR));
     }
-    let source = Party { identity: tenant, workload: 0, expired: 0 };
-    let destination = receiver(tables, &headers.destination, now_ns);
+    if holder(tables, &headers.source, now_ns).identity != identity::HOST {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN);
+    }
+    let destination = holder(tables, &headers.destination, now_ns);
     let mut judgement = if destination.identity == identity::HOST {
-        known_tenant(tables, tenant, identity::HOST, &headers)
+        known_tenant(tables, tenant, identity::HOST)
     } else {
-        judge(tables, packet, &headers, &source, &destination, HOOK_SOCKET_EGRESS, now_ns)
+        let meeting = Meeting::of(Party::known(tenant), destination, HOOK_SOCKET_EGRESS, now_ns);
+        judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
     judgement
 }
 
-#[inline(always)]
-fn receiver<T: Tables>(tables: &T, destination: &Address, now_ns: u64) -> Party {
-    if address::is_loopback(destination) {
-        return Party { identity: identity::HOST, workload: 0, expired: 0 };
-    }
-    party_at(tables, destination, now_ns)
-}
-
 /// A packet that a socket in the node's own network namespace is sent. `receiver` is the socket's identity:
-/// a tenant, or the host.
+/// a tenant, or the host. A socket of no workload whose address is not the node's lives in some other network
+/// namespace, and is none of our business.
 #[must_use]
 #[inline(always)]
 pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
-    settings: &Settings,
     receiver: u32,
     ethertype: u16,
     packet: &P,
-    mark: u32,
+    tag: u32,
     now_ns: u64,
+    headers: &mut Headers,
 ) -> Judgement {
-    let headers = match packet::parse_ip(packet, ethertype) {
-        Ok(headers) => headers,
-        Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason, &NO_HEADERS),
-    };
-    let tag = tag_of(settings, mark);
+    if let Err(reason) = packet::parse_ip(packet, ethertype, headers) {
+        return Judgement::refused(identity::UNKNOWN, receiver, reason);
+    }
+    let elsewhere = receiver == identity::HOST
+        && holder(tables, &headers.destination, now_ns).identity != identity::HOST;
+    if elsewhere {
+        let verdict = Verdict::allow(RULE_NOT_MANAGED);
+        return Judgement::settled(identity::UNKNOWN, identity::UNKNOWN, verdict);
+    }
     let source = match sender(tables, &headers.source, tag, now_ns) {
         Ok(source) => source,
-        Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason, &headers),
+        Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason),
     };
-    let destination = Party { identity: receiver, workload: 0, expired: 0 };
-    let mut judgement = judge(tables, packet, &headers, &source, &destination, HOOK_SOCKET_INGRESS, now_ns);
+    let meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
+    let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = tag;
     judgement
 }
 
-/// A socket that is about to connect or send, before there is a packet. `deferred` is 1 when the node's own
-/// addresses are left to the hook at the receiving socket.
+/// A socket of `tenant` that is about to connect or send, before there is a packet. `headers` names the
+/// destination, protocol, destination port and service. The node's own addresses are left to the hook at the
+/// receiving socket, if it runs.
 #[must_use]
 #[inline(always)]
 pub fn toward<T: Tables>(
     tables: &T,
     settings: &Settings,
     tenant: u32,
-    destination: &Address,
-    protocol: u8,
-    port: u16,
     now_ns: u64,
+    headers: &Headers,
 ) -> Judgement {
-    let party = receiver(tables, destination, now_ns);
-    let mut headers = NO_HEADERS;
-    headers.destination = *destination;
-    headers.destination_port = port;
-    headers.service = port;
-    headers.protocol = protocol;
-    let local = address::is_loopback(destination)
-        || (party.identity == identity::HOST && settings.flags & SETTING_DEFER_TO_SOCKETS != 0);
-    if local {
-        return known_tenant(tables, tenant, party.identity, &headers);
+    let party = holder(tables, &headers.destination, now_ns);
+    let deferred = party.identity == identity::HOST && settings.flags & SETTING_DEFER_TO_SOCKETS != 0;
+    if deferred || address::is_loopback(&headers.destination) {
+        return known_tenant(tables, tenant, party.identity);
     }
     let question = Question {
         source: tenant,
         destination: party.identity,
         expired: party.expired,
-        remote: *destination,
-        protocol,
-        service: port,
+        remote: headers.destination,
+        protocol: headers.protocol,
+        service: headers.service,
     };
-    let verdict = decide(tables, &question);
-    Judgement { verdict, source: tenant, destination: party.identity, tag: 0, opened: 0, headers }
+    Judgement::settled(tenant, party.identity, decide(tables, &question))
 }
 
-/// A flow between two identified ends.
-#[inline(always)]
+/// A flow between two identified ends. A function of its own in the kernel, for its stack.
+#[inline(never)]
 fn judge<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    original: &Headers,
-    source: &Party,
-    destination: &Party,
-    hook: u8,
-    now_ns: u64,
+    headers: &mut Headers,
+    meeting: &Meeting,
 ) -> Judgement {
-    let mut headers = *original;
-    let refused =
-        |reason, headers: &Headers| Judgement::refused(source.identity, destination.identity, reason, headers);
+    let (source, destination) = (meeting.source, meeting.destination);
     if headers.fragment == FRAGMENT_LATER
-        && let Err(reason) = join_fragments(tables, &mut headers, hook)
+        && let Err(reason) = join_fragments(tables, headers, meeting.hook)
     {
-        return refused(reason, &headers);
+        return Judgement::refused(source, destination, reason);
     }
     if headers.is_icmp_error() {
-        let verdict = related(tables, packet, &headers, now_ns);
-        return Judgement {
-            verdict,
-            source: source.identity,
-            destination: destination.identity,
-            tag: 0,
-            opened: 0,
-            headers,
-        };
+        return Judgement::settled(source, destination, related(tables, packet, headers, meeting.now_ns));
     }
-    let (verdict, opened) = match reply(tables, &headers, source, destination, now_ns) {
+    let (verdict, opened) = match reply(tables, headers, meeting) {
         Some(verdict) => (verdict, 0),
-        None => forward(tables, &headers, source, destination, now_ns),
+        None => forward(tables, headers, meeting),
     };
     if headers.fragment == FRAGMENT_FIRST && verdict.passes() {
         let value = FragmentValue {
@@ -362,47 +343,30 @@ fn judge<T: Tables + Flows, P: Packet + ?Sized>(
             source_port: headers.source_port,
             service: headers.service,
         };
-        tables.put_fragment(&fragment_key(&headers, hook), &value);
+        tables.put_fragment(&fragment_key(headers, meeting.hook), &value);
     }
-    Judgement {
-        verdict,
-        source: source.identity,
-        destination: destination.identity,
-        tag: 0,
-        opened,
-        headers,
-    }
+    Judgement { verdict, source, destination, tag: 0, opened }
 }
 
 /// The verdict for a packet that answers a tracked flow; `None` when it does not.
 #[inline(always)]
-fn reply<T: Tables + Flows>(
-    tables: &T,
-    headers: &Headers,
-    source: &Party,
-    destination: &Party,
-    now_ns: u64,
-) -> Option<Verdict> {
+fn reply<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting) -> Option<Verdict> {
     if !headers.may_be_reply() {
         return None;
     }
     let key = reverse_key(headers);
     let mut flow = tables.flow(&key)?;
-    let same_ends = flow.source == destination.identity && flow.destination == source.identity;
-    if !same_ends || is_idle(&flow, headers.protocol, now_ns) {
+    let same_ends = flow.source == meeting.destination && flow.destination == meeting.source;
+    if !same_ends || is_idle(&flow, headers.protocol, meeting.now_ns) {
         return None;
     }
-    let expired = source.expired | destination.expired;
-    let current = flow.owner == 0
-        || matches!(tables.tenant(flow.owner), Some(slot)
-            if slot.flags & SLOT_PRESENT != 0 && slot.generation == flow.generation);
     let mut verdict = Verdict::allow(flow.rule).under(flow.owner, flow.generation);
-    let mut changed = needs_refresh(&flow, now_ns);
-    if !current || expired != 0 {
+    let mut changed = needs_refresh(&flow, meeting.now_ns);
+    if meeting.expired != 0 || !is_current(tables, &flow) {
         let question = Question {
             source: flow.source,
             destination: flow.destination,
-            expired,
+            expired: meeting.expired,
             remote: remote_of(&key.source, &key.destination, flow.source),
             protocol: headers.protocol,
             service: flow.service,
@@ -421,7 +385,7 @@ fn reply<T: Tables + Flows>(
         changed = true;
     }
     if changed {
-        flow.last_seen_ns = now_ns;
+        flow.last_seen_ns = meeting.now_ns;
         tables.put_flow(&key, &flow);
     }
     Some(verdict)
@@ -429,18 +393,12 @@ fn reply<T: Tables + Flows>(
 
 /// The verdict for a forward packet, and 1 when it opens a flow.
 #[inline(always)]
-fn forward<T: Tables + Flows>(
-    tables: &T,
-    headers: &Headers,
-    source: &Party,
-    destination: &Party,
-    now_ns: u64,
-) -> (Verdict, u32) {
+fn forward<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting) -> (Verdict, u32) {
     let question = Question {
-        source: source.identity,
-        destination: destination.identity,
-        expired: source.expired | destination.expired,
-        remote: remote_of(&headers.source, &headers.destination, source.identity),
+        source: meeting.source,
+        destination: meeting.destination,
+        expired: meeting.expired,
+        remote: remote_of(&headers.source, &headers.destination, meeting.source),
         protocol: headers.protocol,
         service: headers.service,
     };
@@ -448,10 +406,16 @@ fn forward<T: Tables + Flows>(
     if !verdict.passes() {
         return (verdict, 0);
     }
+    (verdict, track(tables, headers, meeting, &verdict))
+}
+
+/// Remembers an allowed forward packet's flow; 1 when it is new.
+#[inline(always)]
+fn track<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &Verdict) -> u32 {
     let key = forward_key(headers);
     let known = tables.flow(&key);
     let mut flow = known.unwrap_or_default();
-    let closing = if closes(headers) {
+    let flags = if closes(headers) {
         FLOW_CLOSING
     } else if opens(headers) {
         0
@@ -459,25 +423,25 @@ fn forward<T: Tables + Flows>(
         flow.flags & FLOW_CLOSING
     };
     let unchanged = known.is_some()
-        && flow.source == source.identity
-        && flow.destination == destination.identity
+        && flow.source == meeting.source
+        && flow.destination == meeting.destination
         && flow.owner == verdict.owner
         && flow.generation == verdict.generation
-        && flow.flags == closing
-        && !needs_refresh(&flow, now_ns);
+        && flow.flags == flags
+        && !needs_refresh(&flow, meeting.now_ns);
     if unchanged {
-        return (verdict, 0);
+        return 0;
     }
-    flow.last_seen_ns = now_ns;
-    flow.source = source.identity;
-    flow.destination = destination.identity;
+    flow.last_seen_ns = meeting.now_ns;
+    flow.source = meeting.source;
+    flow.destination = meeting.destination;
     flow.owner = verdict.owner;
     flow.generation = verdict.generation;
     flow.rule = verdict.rule;
-    flow.flags = closing;
+    flow.flags = flags;
     flow.service = headers.service;
     tables.put_flow(&key, &flow);
-    (verdict, u32::from(known.is_none()))
+    u32::from(known.is_none())
 }
 
 /// The address of the end that is not the tenant: the destination when a tenant initiates.

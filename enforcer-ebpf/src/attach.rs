@@ -1,0 +1,46 @@
+//! Tasks that change their control group: one that enters a listed host service gains its devices, and that
+//! is worth an alert.
+
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+use enforcer_common::event::{Event, HOOK_CGROUP_ATTACH, KIND_SERVICE_ENTERED};
+use enforcer_common::identity;
+use enforcer_common::maps::LOST_EVENT_FULL;
+
+use crate::account::{Place, describe};
+use crate::tables::{CGROUPS, EVENTS, lose};
+use crate::tag;
+
+/// Offset of `dst_id` in the record of `cgroup:cgroup_attach_task`, behind the common header and two ints.
+const DESTINATION_ID: usize = 16;
+/// Offset of `pid`.
+const PID: usize = 24;
+
+#[tracepoint]
+pub fn cgroup_attach(context: TracePointContext) -> i32 {
+    // SAFETY: the tracepoint's record is longer than these offsets, and its format is stable.
+    let (id, pid) = unsafe { (context.read_at::<u64>(DESTINATION_ID), context.read_at::<u32>(PID)) };
+    let (Ok(id), Ok(pid)) = (id, pid) else { return 0 };
+    // SAFETY: values of a map without preallocation are freed only after a grace period.
+    let Some(value) = (unsafe { CGROUPS.get(id) }) else { return 0 };
+    if !identity::is_service(value.identity) {
+        return 0;
+    }
+    let mover = tag::of_current();
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
+        lose(LOST_EVENT_FULL);
+        return 0;
+    };
+    let place =
+        Place { hook: HOOK_CGROUP_ATTACH, interface: 0, bytes: 0, cgroup: id, cookie: 0, in_process: 1 };
+    let event = entry.as_mut_ptr();
+    // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
+    unsafe {
+        describe(event, KIND_SERVICE_ENTERED, &place);
+        (*event).source_identity = mover.identity;
+        (*event).destination_identity = value.identity;
+        (*event).process = pid;
+    }
+    entry.submit(0);
+    0
+}

@@ -1,0 +1,86 @@
+//! The device gate: every open and mknod on the node.
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_ktime_get_coarse_ns,
+};
+use aya_ebpf::macros::cgroup_device;
+use aya_ebpf::programs::DeviceContext;
+use enforcer_common::device::{Asker, DeviceRequest, decide_device};
+use enforcer_common::event::{Event, HOOK_DEVICE, KIND_DEVICE_ALLOWED, KIND_DEVICE_REFUSED};
+use enforcer_common::identity;
+use enforcer_common::maps::{CounterKey, GateValue, LOST_EVENT_FULL, LOST_EVENT_RATE, SETTING_DEVICE_AUDIT};
+use enforcer_common::verdict::{ALLOW, AUDIT, Verdict};
+
+use crate::account::{Place, admit, count, describe};
+use crate::tables::{EVENTS, Kernel, lose, settings};
+use crate::tag;
+
+const PASS: i32 = 1;
+const REFUSE: i32 = 0;
+
+#[cgroup_device]
+pub fn device_gate(context: DeviceContext) -> i32 {
+    // SAFETY: the verifier allows these fields of the context.
+    let (access, major, minor) =
+        unsafe { ((*context.device).access_type, (*context.device).major, (*context.device).minor) };
+    let request = DeviceRequest { kind: access & 0xffff, major, minor, access: access >> 16 };
+    let asker = tag::of_current();
+    let who = if asker.identity == identity::HOST { identity::UNKNOWN } else { asker.identity };
+    let in_root = u32::from(in_root());
+    let Some((verdict, gate)) =
+        decide_device(&Kernel::now(), &Asker { identity: who, in_root }, &request)
+    else {
+        return PASS;
+    };
+    let verdict =
+        if settings().flags & SETTING_DEVICE_AUDIT != 0 { verdict.audited() } else { verdict };
+    tell(&verdict, &gate, &request, who);
+    if verdict.passes() { PASS } else { REFUSE }
+}
+
+/// True for a task directly in the root of the hierarchy.
+#[inline(always)]
+fn in_root() -> bool {
+    // SAFETY: the helpers take no pointer.
+    unsafe { bpf_get_current_cgroup_id() == bpf_get_current_ancestor_cgroup_id(0) }
+}
+
+#[inline(always)]
+fn tell(verdict: &Verdict, gate: &GateValue, request: &DeviceRequest, who: u32) {
+    let key = CounterKey {
+        source: who,
+        destination: 0,
+        reason: verdict.reason,
+        hook: HOOK_DEVICE,
+        audited: (verdict.action == AUDIT) as u8,
+    };
+    count(&key, 0);
+    // SAFETY: the helpers take no argument.
+    let (now_ns, cgroup) = unsafe { (bpf_ktime_get_coarse_ns(), bpf_get_current_cgroup_id()) };
+    if !admit(who, now_ns) {
+        lose(LOST_EVENT_RATE);
+        return;
+    }
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
+        lose(LOST_EVENT_FULL);
+        return;
+    };
+    let place = Place { hook: HOOK_DEVICE, interface: 0, bytes: 0, cgroup, cookie: 0, in_process: 1 };
+    let kind = if verdict.action == ALLOW { KIND_DEVICE_ALLOWED } else { KIND_DEVICE_REFUSED };
+    let event = entry.as_mut_ptr();
+    // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
+    unsafe {
+        describe(event, kind, &place);
+        (*event).source_identity = who;
+        (*event).rule = verdict.rule;
+        (*event).reason = verdict.reason;
+        (*event).action = verdict.action;
+        (*event).shadow_action = verdict.shadow_action;
+        (*event).major = request.major;
+        (*event).minor = request.minor;
+        (*event).class = gate.class;
+        (*event).access = request.access as u8;
+        (*event).device_kind = request.kind as u8;
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,25 @@
+//! The kernel programs. Entry points only read, decide, account and return: what is decided stands in
+//! `enforcer-common`, the same code that the host runs.
+#![no_std]
+#![no_main]
+
+mod account;
+mod attach;
+mod device;
+mod packet;
+mod sockaddr;
+mod socket;
+mod tables;
+mod tag;
+mod tc;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+/// Helpers such as `bpf_skb_ancestor_cgroup_id` are open to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

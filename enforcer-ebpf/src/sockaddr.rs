@@ -1,0 +1,101 @@
+//! `connect()` and `sendmsg()`: an early refusal that the application can understand (`EPERM` at once instead
+//! of a timeout). The packet hooks decide again.
+
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_coarse_ns};
+use aya_ebpf::macros::cgroup_sock_addr;
+use aya_ebpf::programs::SockAddrContext;
+use enforcer_common::address::{self, Address};
+use enforcer_common::event::{HOOK_CONNECT, HOOK_SENDMSG};
+use enforcer_common::identity;
+use enforcer_common::packet::Headers;
+use enforcer_common::wall;
+
+use crate::account::{Place, account};
+use crate::tables::{Kernel, settings};
+use crate::tag;
+
+const PASS: i32 = 1;
+const REFUSE: i32 = 0;
+
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(context: SockAddrContext) -> i32 {
+    judge(&context, v4(&context), HOOK_CONNECT)
+}
+
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(context: SockAddrContext) -> i32 {
+    judge(&context, v6(&context), HOOK_CONNECT)
+}
+
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(context: SockAddrContext) -> i32 {
+    judge(&context, v4(&context), HOOK_SENDMSG)
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(context: SockAddrContext) -> i32 {
+    judge(&context, v6(&context), HOOK_SENDMSG)
+}
+
+#[inline(always)]
+fn v4(context: &SockAddrContext) -> Address {
+    // SAFETY: the verifier allows this field of the context.
+    address::from_v4(unsafe { (*context.sock_addr).user_ip4 }.to_ne_bytes())
+}
+
+#[inline(always)]
+fn v6(context: &SockAddrContext) -> Address {
+    // SAFETY: the verifier allows these fields of the context, one word at a time.
+    let [a, b, c, d] = unsafe {
+        let words = &raw const (*context.sock_addr).user_ip6;
+        let words = words.cast::<u32>();
+        [
+            words.read_volatile(),
+            words.add(1).read_volatile(),
+            words.add(2).read_volatile(),
+            words.add(3).read_volatile(),
+        ]
+    };
+    let mut address = [0; 16];
+    address[0..4].copy_from_slice(&a.to_ne_bytes());
+    address[4..8].copy_from_slice(&b.to_ne_bytes());
+    address[8..12].copy_from_slice(&c.to_ne_bytes());
+    address[12..16].copy_from_slice(&d.to_ne_bytes());
+    address
+}
+
+#[inline(always)]
+fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
+    let asker = tag::of_current();
+    if !identity::is_tenant(asker.identity) {
+        return PASS;
+    }
+    // SAFETY: the verifier allows these fields of the context.
+    let (port, protocol) =
+        unsafe { ((*context.sock_addr).user_port, (*context.sock_addr).protocol) };
+    let port = u16::from_be(port as u16);
+    // SAFETY: the helper takes no argument.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    let headers = Headers {
+        destination,
+        destination_port: port,
+        service: port,
+        protocol: protocol as u8,
+        ..Headers::default()
+    };
+    let judgement = wall::toward(&Kernel::now(), &settings(), asker.identity, now_ns, &headers);
+    if judgement.verdict.passes() {
+        return PASS;
+    }
+    let place = Place {
+        hook,
+        interface: 0,
+        bytes: 0,
+        cgroup: asker.cgroup,
+        // SAFETY: the context is this program's.
+        cookie: unsafe { bpf_get_socket_cookie(context.sock_addr.cast()) },
+        in_process: 1,
+    };
+    account(&judgement, &headers, &place, now_ns);
+    REFUSE
+}

@@ -1,0 +1,145 @@
+//! Packets at sockets in the node's own network namespace: the backstop for those that share its addresses.
+
+use aya_ebpf::bindings::bpf_sock;
+use aya_ebpf::helpers::generated::{
+    bpf_get_socket_cookie, bpf_ktime_get_coarse_ns, bpf_sk_fullsock, bpf_skb_ancestor_cgroup_id,
+};
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock};
+use aya_ebpf::programs::{SkBuffContext, SockContext};
+use enforcer_common::event::{HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS};
+use enforcer_common::identity;
+use enforcer_common::maps::{CGROUP_HOST_NETWORK, SocketTag};
+use enforcer_common::packet::Headers;
+use enforcer_common::wall::{self, Judgement};
+
+use crate::account::{Place, account};
+use crate::packet::Skb;
+use crate::tables::{Kernel, settings};
+use crate::tag;
+
+const PASS: i32 = 1;
+const REFUSE: i32 = 0;
+
+/// A new socket takes the tag of its maker.
+#[cgroup_sock(sock_create)]
+pub fn sock_create(context: SockContext) -> i32 {
+    tag::keep(context.sock, &tag::of_current());
+    PASS
+}
+
+/// A bound socket takes the tag of the process that bound it: a listener may have been made elsewhere.
+#[cgroup_sock(post_bind4)]
+pub fn post_bind4(context: SockContext) -> i32 {
+    tag::keep(context.sock, &tag::of_current());
+    PASS
+}
+
+/// The same for IPv6.
+#[cgroup_sock(post_bind6)]
+pub fn post_bind6(context: SockContext) -> i32 {
+    tag::keep(context.sock, &tag::of_current());
+    PASS
+}
+
+/// What a socket sends.
+#[cgroup_skb(egress)]
+pub fn socket_egress(context: SkBuffContext) -> i32 {
+    let skb = Skb(context.skb.skb);
+    let settings = settings();
+    let Some(owner) = owner(&skb) else { return PASS };
+    if owner.identity == identity::HOST {
+        clear_tag(&skb, settings.tag_mask);
+        return PASS;
+    }
+    if owner.flags & CGROUP_HOST_NETWORK == 0 {
+        return PASS;
+    }
+    // SAFETY: the helper takes no argument.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    let mut headers = Headers::default();
+    let judgement =
+        wall::from_socket(&Kernel::now(), owner.identity, skb.ethertype(), &skb, now_ns, &mut headers);
+    skb.set_mark(wall::tagged(&settings, skb.mark(), judgement.tag));
+    finish(&skb, &judgement, &headers, &owner, HOOK_SOCKET_EGRESS, now_ns)
+}
+
+/// What a socket is sent.
+#[cgroup_skb(ingress)]
+pub fn socket_ingress(context: SkBuffContext) -> i32 {
+    let skb = Skb(context.skb.skb);
+    let Some(owner) = owner(&skb) else { return PASS };
+    if owner.identity != identity::HOST && owner.flags & CGROUP_HOST_NETWORK == 0 {
+        return PASS;
+    }
+    // SAFETY: the helper takes no argument.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    let tag = wall::tag_of(&settings(), skb.mark());
+    let mut headers = Headers::default();
+    let judgement =
+        wall::to_socket(&Kernel::now(), owner.identity, skb.ethertype(), &skb, tag, now_ns, &mut headers);
+    finish(&skb, &judgement, &headers, &owner, HOOK_SOCKET_INGRESS, now_ns)
+}
+
+/// A socket of the node itself carries no tenant's tag, whatever `SO_MARK` says.
+#[inline(always)]
+fn clear_tag(skb: &Skb, mask: u32) {
+    let mark = skb.mark();
+    if mark & mask != 0 {
+        skb.set_mark(mark & !mask);
+    }
+}
+
+/// Whose socket this is. A socket without a tag (older than the agent, or accepted) is recognised by its
+/// control group and tagged. Host services are part of the host here.
+#[inline(always)]
+fn owner(skb: &Skb) -> Option<SocketTag> {
+    // SAFETY: the verifier allows this field; the pointer is checked before use.
+    let socket: *mut bpf_sock = unsafe { (*skb.0).__bindgen_anon_2.sk };
+    if socket.is_null() {
+        return None;
+    }
+    // SAFETY: `socket` is not null.
+    let socket = unsafe { bpf_sk_fullsock(socket) };
+    if socket.is_null() {
+        return None;
+    }
+    let mut owner = match tag::kept(socket) {
+        Some(kept) => kept,
+        None => {
+            // SAFETY: the context is this program's.
+            let tag = tag::recognise(|level| unsafe { bpf_skb_ancestor_cgroup_id(skb.0, level) });
+            tag::keep(socket, &tag);
+            tag
+        }
+    };
+    if !identity::is_tenant(owner.identity) {
+        owner.identity = identity::HOST;
+    }
+    Some(owner)
+}
+
+#[inline(always)]
+fn finish(
+    skb: &Skb,
+    judgement: &Judgement,
+    headers: &Headers,
+    owner: &SocketTag,
+    hook: u8,
+    now_ns: u64,
+) -> i32 {
+    let none_of_ours = !identity::is_tenant(judgement.source) && !identity::is_tenant(judgement.destination);
+    if none_of_ours && judgement.verdict.passes() {
+        return PASS;
+    }
+    let place = Place {
+        hook,
+        interface: skb.interface(),
+        bytes: skb.len(),
+        cgroup: owner.cgroup,
+        // SAFETY: the context is this program's.
+        cookie: unsafe { bpf_get_socket_cookie(skb.0.cast()) },
+        in_process: 0,
+    };
+    account(judgement, headers, &place, now_ns);
+    if judgement.verdict.passes() { PASS } else { REFUSE }
+}

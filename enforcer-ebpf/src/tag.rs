@@ -1,0 +1,86 @@
+//! Who a process or a socket belongs to: the nearest known control group among its ancestors.
+
+use aya_ebpf::bindings::bpf_sock;
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_sk_storage_get};
+use aya_ebpf::macros::btf_map;
+use enforcer_common::identity;
+use enforcer_common::maps::{STATE_CGROUPS, SocketTag};
+
+use crate::tables::{CGROUPS, state};
+
+/// Levels of control groups that are looked at; what lies deeper takes its identity from those above.
+const LEVELS: i32 = 16;
+const STORAGE_CREATE: u64 = 1;
+
+#[btf_map]
+pub static SOCKETS: SkStorage<SocketTag> = SkStorage::new();
+
+/// The tag of the nearest known ancestor, `HOST` when none is known. `id_at` gives the cgroup id at a level
+/// below the root, zero beyond the deepest.
+#[inline(always)]
+pub fn recognise(id_at: impl Fn(i32) -> u64) -> SocketTag {
+    let mut tag = SocketTag {
+        cgroup: 0,
+        identity: identity::HOST,
+        flags: 0,
+        version: state(STATE_CGROUPS) as u32,
+        reserved: 0,
+    };
+    let mut level = 0;
+    while level < LEVELS {
+        let id = id_at(level);
+        if id == 0 {
+            break;
+        }
+        // SAFETY: values of a map without preallocation are freed only after a grace period.
+        if let Some(value) = unsafe { CGROUPS.get(id) } {
+            tag.cgroup = id;
+            tag.identity = value.identity;
+            tag.flags = value.flags;
+        }
+        level += 1;
+    }
+    tag
+}
+
+/// The tag of the current process.
+#[inline(always)]
+pub fn of_current() -> SocketTag {
+    // SAFETY: the helper takes any level.
+    recognise(|level| unsafe { bpf_get_current_ancestor_cgroup_id(level) })
+}
+
+/// The tag kept with a socket, if it is of the present cgroup table.
+#[inline(always)]
+pub fn kept(socket: *mut bpf_sock) -> Option<SocketTag> {
+    // SAFETY: the verifier checks that `socket` is a socket.
+    let tag = unsafe { bpf_sk_storage_get(storage(), socket.cast(), core::ptr::null_mut(), 0) };
+    let tag = tag.cast::<SocketTag>();
+    if tag.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel's storage holds one tag.
+    let tag = unsafe { *tag };
+    if tag.version == state(STATE_CGROUPS) as u32 { Some(tag) } else { None }
+}
+
+/// Keeps a tag with a socket.
+#[inline(always)]
+pub fn keep(socket: *mut bpf_sock, tag: &SocketTag) {
+    let mut value = *tag;
+    // SAFETY: as above; the helper copies the value.
+    let kept = unsafe {
+        bpf_sk_storage_get(storage(), socket.cast(), core::ptr::from_mut(&mut value).cast(), STORAGE_CREATE)
+    };
+    let kept = kept.cast::<SocketTag>();
+    if !kept.is_null() {
+        // SAFETY: the kernel's storage holds one tag; an older one is replaced.
+        unsafe { *kept = value };
+    }
+}
+
+#[inline(always)]
+fn storage() -> *mut core::ffi::c_void {
+    core::ptr::from_ref(&SOCKETS).cast_mut().cast()
+}
