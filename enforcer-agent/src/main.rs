@@ -1,2 +1,2 @@
-//! Being written.
+//! The command line of the node agent.
 fn main() {}

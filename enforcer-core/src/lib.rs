@@ -6,5 +6,6 @@
 pub mod device;
 pub mod enforce;
 pub mod event;
+pub mod identity;
 pub mod node;
 pub mod policy;
