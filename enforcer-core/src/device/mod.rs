@@ -1,3 +1,7 @@
 //! Device classes: which numbers they have on this node, and who may ever be granted one.
 
+pub mod class;
+pub mod drivers;
+pub mod name;
+pub mod resolve;
 pub mod table;
