@@ -14,25 +14,29 @@ pub const REMOTE_NODE: u32 = 3;
 /// The first number that a tenant may have.
 pub const FIRST_TENANT: u32 = 16;
 /// The last number that a tenant may have: 24 bits, so that a tag leaves room in a 32-bit packet mark.
-pub const LAST_TENANT: u32 = 0x00ff_ffff;
+pub const LAST_TENANT: u32 = 0x00ff_fffe;
+/// The tenant of canary operations: no policy can have it, so every hook refuses it.
+pub const CANARY: u32 = 0x00ff_ffff;
 /// Host services (driver daemons, device plugins) take numbers from here up. They pass the device gate
 /// only; they are no party to a flow.
 pub const FIRST_SERVICE: u32 = 0x0100_0000;
 /// The last host service number.
-pub const LAST_SERVICE: u32 = 0x0100_ffff;
+pub const LAST_SERVICE: u32 = 0x0100_fffe;
+/// The host service of canary operations.
+pub const CANARY_SERVICE: u32 = 0x0100_ffff;
 
-/// True for the number of a tenant, existing or not.
+/// True for the number of a tenant, existing or not, the canary's included.
 #[must_use]
 #[inline(always)]
 pub const fn is_tenant(identity: u32) -> bool {
-    identity >= FIRST_TENANT && identity <= LAST_TENANT
+    identity >= FIRST_TENANT && identity <= CANARY
 }
 
 /// True for the number of a host service.
 #[must_use]
 #[inline(always)]
 pub const fn is_service(identity: u32) -> bool {
-    identity >= FIRST_SERVICE && identity <= LAST_SERVICE
+    identity >= FIRST_SERVICE && identity <= CANARY_SERVICE
 }
 
 /// The name of a reserved identity, `None` for tenants, services and unassigned numbers.

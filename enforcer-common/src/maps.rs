@@ -78,6 +78,8 @@ pub const RULE_RELATED: u32 = 5;
 pub const RULE_DEVICE_GRANT: u32 = 6;
 /// Rule number of a host service's pass through the device gate.
 pub const RULE_HOST_SERVICE: u32 = 7;
+/// Rule number of a tenant's own egress list.
+pub const RULE_TENANT_EGRESS: u32 = 8;
 /// The first number that a rule of the policy may have.
 pub const FIRST_RULE: u32 = 16;
 

@@ -5,9 +5,10 @@ use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use enforcer_common::event::{Event, HOOK_CGROUP_ATTACH, KIND_SERVICE_ENTERED};
 use enforcer_common::identity;
-use enforcer_common::maps::LOST_EVENT_FULL;
+use enforcer_common::maps::{CounterKey, LOST_EVENT_FULL};
+use enforcer_common::reason;
 
-use crate::account::{Place, describe};
+use crate::account::{Place, count, describe};
 use crate::tables::{CGROUPS, EVENTS, lose};
 use crate::tag;
 
@@ -27,6 +28,14 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
         return 0;
     }
     let mover = tag::of_current();
+    let key = CounterKey {
+        source: mover.identity,
+        destination: value.identity,
+        reason: reason::NONE,
+        hook: HOOK_CGROUP_ATTACH,
+        audited: 0,
+    };
+    count(&key, 0);
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
         lose(LOST_EVENT_FULL);
         return 0;
