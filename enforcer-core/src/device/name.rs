@@ -57,6 +57,7 @@ impl DeviceTable {
         }
         let (class, minor) = device
             .rsplit_once(':')
+            .filter(|(class, _)| !class.contains(' '))
             .and_then(|(class, minor)| Some((class, parse_decimal(minor)?)))
             .ok_or_else(|| UnknownDevice::Form(device.to_owned()))?;
         self.device_at(device, class, minor)
