@@ -1,5 +1,10 @@
 //! Policy, from the words that were pushed to the bytes that the kernel should hold:
 //! `parse → compile → diff`, and `explain` and `oracle` beside them.
 
+pub mod compile;
 pub mod image;
 pub mod model;
+pub mod number;
+pub mod plan;
+pub mod problem;
+pub mod tables;

@@ -1,0 +1,66 @@
+//! What is in force but perhaps not what was meant.
+
+use enforcer_common::reason;
+
+use crate::node::{Attachment, NodeFacts};
+use crate::policy::model::{Peer, Policy, Rule, Tenant, UnixNanos, Workload};
+
+use super::clause::{Clause, Ruling};
+use super::node::is_local;
+
+/// At most `limit` warnings: grants that give nothing here, rules whose terms are not met, workloads of this
+/// node that were not found on it, leases that lapsed before `now`.
+#[must_use]
+pub fn warnings(policy: &Policy, facts: &NodeFacts, now: UnixNanos, limit: usize) -> Vec<String> {
+    let grants = policy.tenants.values().flat_map(|tenant| grant_warnings(tenant, facts));
+    let rules = policy.rules.values().filter_map(|rule| rule_warning(policy, rule));
+    let workloads = policy.workloads.values().filter_map(|workload| workload_warning(workload, facts));
+    let leases = policy
+        .workloads
+        .values()
+        .filter(|workload| workload.lease_until.is_some_and(|until| until < now))
+        .map(|workload| format!("workload {}: its lease has lapsed", workload.name));
+    let bindings = policy
+        .bindings
+        .values()
+        .filter(|binding| binding.lease_until.is_some_and(|until| until < now))
+        .map(|binding| format!("binding {}: its lease has lapsed", binding.address));
+    grants.chain(rules).chain(workloads).chain(leases).chain(bindings).take(limit).collect()
+}
+
+fn grant_warnings(tenant: &Tenant, facts: &NodeFacts) -> Vec<String> {
+    let refused = |grant: &crate::policy::model::DeviceGrant| {
+        let error = facts.devices.resolve(&grant.class, grant.minors.as_deref()).err()?;
+        Some(format!("tenant {}: a device grant gives nothing: {error}", tenant.name))
+    };
+    tenant.devices.iter().filter_map(refused).collect()
+}
+
+fn rule_warning(policy: &Policy, rule: &Rule) -> Option<String> {
+    let (Peer::Tenant(from), Peer::Tenant(to)) = (&rule.from, &rule.to) else { return None };
+    let (from, to) = (policy.tenants.get(from)?, policy.tenants.get(to)?);
+    match Clause::of_rule(policy, to, Some(from), rule).ruling {
+        Ruling::Withhold(reason::NOT_CARRIED_BY_BOTH) => Some(format!(
+            "rule {}: allows nothing until both {} and {} carry it",
+            rule.name, from.name, to.name
+        )),
+        Ruling::Withhold(_) | Ruling::Allow | Ruling::Deny => None,
+    }
+}
+
+fn workload_warning(workload: &Workload, facts: &NodeFacts) -> Option<String> {
+    if !is_local(facts, workload) {
+        return None;
+    }
+    let missing = match facts.attachments.get(&workload.name) {
+        None | Some(Attachment { interface: None, cgroup: None }) => "it was not found",
+        Some(Attachment { cgroup: None, .. }) if workload.cgroup.is_some() => "its cgroup was not found",
+        Some(Attachment { interface: None, .. })
+            if workload.interface.is_some() || workload.network_namespace.is_some() =>
+        {
+            "its interface was not found"
+        }
+        Some(_) => return None,
+    };
+    Some(format!("workload {}: {missing} on this node", workload.name))
+}
