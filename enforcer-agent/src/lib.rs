@@ -2,3 +2,4 @@
 //! they meet in [`compose`], through the channels of [`door`] and types of `enforcer-core`.
 
 pub mod config;
+pub mod policy;

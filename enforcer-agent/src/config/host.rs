@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// What the host says of itself, read once before resolving.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// `gethostname(2)`, or why there is none.
+    /// Its host name.
     pub name: Option<String>,
     /// Mount point of the cgroup2 hierarchy.
     pub cgroup_mount: Option<PathBuf>,
@@ -16,7 +16,7 @@ impl Host {
     #[must_use]
     pub fn read() -> Self {
         Self {
-            name: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()),
+            name: std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()),
             cgroup_mount: std::fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| cgroup2(&text)),
         }
     }

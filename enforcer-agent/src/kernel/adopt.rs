@@ -1,0 +1,137 @@
+//! Loading the programs over whatever tables an earlier agent pinned.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::fs;
+
+use aya::programs::links::FdLink;
+use aya::programs::{Program, ProgramError, TracePoint};
+use aya::{Ebpf, EbpfLoader};
+use enforcer_common::abi;
+use enforcer_common::maps::{SETTING_DEFER_TO_SOCKETS, SETTING_DEVICE_AUDIT, Settings};
+use enforcer_core::enforce::HookState;
+
+use super::error::{KernelError, kernel};
+use super::hooks::{ATTACH_PROGRAM, CGROUP_HOOKS, INTERFACE_HOOKS};
+use super::pins::Pins;
+use super::tables::{PINNED, Tables};
+use super::wall::Wall;
+use super::{KernelConfig, OBJECT, sys};
+
+/// Loads the object and every program, with tables from the pins or new ones pinned.
+pub(super) fn load(config: &KernelConfig, pins: &Pins) -> Result<Ebpf, KernelError> {
+    let mut loader = EbpfLoader::new();
+    size(&mut loader, config);
+    for table in PINNED {
+        loader.map_pin_path(table, pins.map(table));
+    }
+    let mut object = loader.load(OBJECT).map_err(Box::new)?;
+    load_programs(&mut object)?;
+    Ok(object)
+}
+
+/// Sets the tables' sizes. A pinned table keeps the size it was made with.
+pub(super) fn size(loader: &mut EbpfLoader<'_>, config: &KernelConfig) {
+    let capacity = &config.capacity;
+    let sizes = [
+        ("TENANTS", capacity.tenants),
+        ("ADDRESSES", capacity.addresses),
+        ("PAIRS", capacity.pairs),
+        ("PORTS", capacity.ports),
+        ("CIDRS", capacity.cidrs),
+        ("INTERFACES", capacity.interfaces),
+        ("CGROUPS", capacity.cgroups),
+        ("GRANTS", capacity.grants),
+        ("FLOWS", u64::from(config.flows)),
+    ];
+    for (table, entries) in sizes {
+        loader.map_max_entries(table, u32::try_from(entries).unwrap_or(u32::MAX).max(1));
+    }
+}
+
+/// Loads every program of the object into the kernel.
+pub(super) fn load_programs(object: &mut Ebpf) -> Result<(), KernelError> {
+    let names = CGROUP_HOOKS.iter().chain(&INTERFACE_HOOKS).map(|hook| hook.program).chain([ATTACH_PROGRAM]);
+    for name in names {
+        let program = object.program_mut(name).ok_or(KernelError::Missing(name))?;
+        load_program(program).map_err(|error| KernelError::Program { program: name, error: Box::new(error) })?;
+    }
+    Ok(())
+}
+
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSock(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupDevice(program) => program.load(),
+        Program::TracePoint(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// The descriptor of a loaded program.
+pub(super) fn program_fd<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, KernelError> {
+    let program = object.program(name).ok_or(KernelError::Missing(name))?;
+    let fd = program.fd().map_err(|error| KernelError::Program { program: name, error: Box::new(error) })?;
+    Ok(fd.as_fd())
+}
+
+/// Checks the ABI of adopted tables, and writes this node's settings.
+pub(super) fn settle_settings(
+    config: &KernelConfig,
+    pins: &Pins,
+    tables: &mut Tables,
+) -> Result<(), KernelError> {
+    let found = tables.settings.get(&0, 0).map_err(kernel("read", "SETTINGS"))?;
+    if found.abi != 0 && found.abi != abi::VERSION {
+        return Err(KernelError::Abi { path: pins.maps(), found: found.abi, expected: abi::VERSION });
+    }
+    let audit = if config.device_audit { SETTING_DEVICE_AUDIT } else { 0 };
+    let settings = Settings {
+        abi: abi::VERSION,
+        flags: audit | found.flags & SETTING_DEFER_TO_SOCKETS,
+        tag_mask: config.tag_mask,
+        tag_shift: config.tag_shift,
+    };
+    tables.settings.set(0, settings, 0).map_err(kernel("write", "SETTINGS"))?;
+    Ok(())
+}
+
+/// Leaves the node's own addresses to the socket hooks only if they were proven to run.
+pub(super) fn settle_deferral(wall: &mut Wall) -> Result<(), KernelError> {
+    let mut settings = wall.tables.settings.get(&0, 0).map_err(kernel("read", "SETTINGS"))?;
+    let proven = wall.state("cgroup/socket_ingress") == HookState::Verified;
+    settings.flags &= !SETTING_DEFER_TO_SOCKETS;
+    if proven {
+        settings.flags |= SETTING_DEFER_TO_SOCKETS;
+    }
+    wall.tables.settings.set(0, settings, 0).map_err(kernel("write", "SETTINGS"))?;
+    Ok(())
+}
+
+/// Attaches the tracepoint. Its kind of link takes no other program, so a new one is pinned over the old.
+pub(super) fn hang_tracepoint(object: &mut Ebpf, pins: &Pins) -> Result<OwnedFd, KernelError> {
+    let fail = |error| KernelError::Program { program: ATTACH_PROGRAM, error: Box::new(error) };
+    let program = object.program_mut(ATTACH_PROGRAM).ok_or(KernelError::Missing(ATTACH_PROGRAM))?;
+    let program: &mut TracePoint = program.try_into().map_err(fail)?;
+    let id = program.attach("cgroup", "cgroup_attach_task").map_err(fail)?;
+    let link = program.take_link(id).map_err(fail)?;
+    let link = FdLink::try_from(link)
+        .map_err(|error| KernelError::File {
+            operation: "make a pinnable link for",
+            path: pins.link(ATTACH_PROGRAM),
+            error: std::io::Error::other(error),
+        })?;
+    let path = pins.link(ATTACH_PROGRAM);
+    let fresh = pins.link(&format!("{ATTACH_PROGRAM}-new"));
+    let _ = fs::remove_file(&fresh);
+    let pinned = link.pin(&fresh).map_err(|error| KernelError::File {
+        operation: "pin",
+        path: fresh.clone(),
+        error: std::io::Error::other(error),
+    })?;
+    drop(pinned);
+    fs::rename(&fresh, &path).map_err(KernelError::file("rename over", &path))?;
+    sys::open_pin(&path).map_err(KernelError::file("open link", &path))
+}

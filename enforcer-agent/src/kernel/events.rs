@@ -1,0 +1,65 @@
+//! Reading the ring buffers: security events first, then samples of allowed flows.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use aya::maps::{MapData, RingBuf};
+use enforcer_common::event::Event;
+use enforcer_common::identity;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use super::error::KernelError;
+
+/// The reader of both rings. Its descriptor is readable when either has something.
+pub struct EventReader {
+    epoll: Epoll,
+    events: RingBuf<MapData>,
+    samples: RingBuf<MapData>,
+}
+
+impl EventReader {
+    pub(super) fn new(events: RingBuf<MapData>, samples: RingBuf<MapData>) -> Result<Self, KernelError> {
+        let fail = |error: nix::Error| KernelError::File {
+            operation: "poll",
+            path: "EVENTS".into(),
+            error: error.into(),
+        };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
+        for ring in [events.as_raw_fd(), samples.as_raw_fd()] {
+            // SAFETY: both rings live as long as the epoll instance beside them.
+            let ring = unsafe { std::os::fd::BorrowedFd::borrow_raw(ring) };
+            epoll.add(ring, EpollEvent::new(EpollFlags::EPOLLIN, 0)).map_err(fail)?;
+        }
+        Ok(Self { epoll, events, samples })
+    }
+
+    /// Hands up to `limit` events to `sink` as bytes, and says how many; fewer than `limit` means that both
+    /// rings were empty. Canary operations are left out.
+    pub fn drain(&mut self, limit: usize, sink: &mut dyn FnMut(&[u8])) -> usize {
+        let mut taken = 0;
+        for ring in [&mut self.events, &mut self.samples] {
+            while taken < limit {
+                let Some(item) = ring.next() else { break };
+                taken += 1;
+                if !is_canary(&item) {
+                    sink(&item);
+                }
+            }
+        }
+        taken
+    }
+}
+
+impl AsRawFd for EventReader {
+    fn as_raw_fd(&self) -> RawFd {
+        self.epoll.0.as_raw_fd()
+    }
+}
+
+/// An event that one of our own canaries caused.
+fn is_canary(bytes: &[u8]) -> bool {
+    [std::mem::offset_of!(Event, source_identity), std::mem::offset_of!(Event, destination_identity)]
+        .into_iter()
+        .filter_map(|offset| bytes.get(offset..offset + 4)?.try_into().ok())
+        .map(u32::from_ne_bytes)
+        .any(|who| who == identity::CANARY || who == identity::CANARY_SERVICE)
+}

@@ -1,0 +1,199 @@
+//! The wall: the loaded programs, their links and their tables. Opening it adopts what an earlier agent
+//! pinned; dropping it changes nothing in the kernel.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+use enforcer_core::enforce::{EnforceError, HookState};
+use enforcer_core::node::{Capabilities, Capability};
+use enforcer_core::policy::image::{AddressSum, Digest, Entries};
+
+use super::adopt;
+use super::canary;
+use super::error::KernelError;
+use super::events::EventReader;
+use super::hooks;
+use super::pins::{self, Pins};
+use super::read_back::TenantKeys;
+use super::tables::Tables;
+use super::KernelConfig;
+
+/// The kernel side of a node.
+pub struct Wall {
+    pub(super) config: KernelConfig,
+    pub(super) pins: Pins,
+    pub(super) object: Ebpf,
+    pub(super) tables: Tables,
+    /// Links on the control group root and the tracepoint, by hook name.
+    pub(super) links: BTreeMap<&'static str, OwnedFd>,
+    /// Why a hook has no link.
+    pub(super) absent: BTreeMap<&'static str, String>,
+    /// What the canaries said.
+    pub(super) proven: BTreeMap<&'static str, HookState>,
+    /// What the tables hold, as far as it was written or read by this agent.
+    pub(super) held: Held,
+    /// An older ABI's pins, to be removed once this wall holds a whole policy.
+    pub(super) predecessors: Vec<PathBuf>,
+    events: Option<EventReader>,
+}
+
+/// What is known of the tables without reading them again.
+#[derive(Default)]
+pub(super) struct Held {
+    /// Digest of each tenant's entries, as read back.
+    pub(super) tenants: BTreeMap<u32, Digest>,
+    /// Keys of each tenant's entries, and their generation.
+    pub(super) keys: BTreeMap<u32, TenantKeys>,
+    /// Sum over the addresses.
+    pub(super) addresses: AddressSum,
+    /// Entries by table, to compare with the capacity.
+    pub(super) entries: Entries,
+    /// Largest generation in use.
+    pub(super) last_generation: u32,
+    /// Entries that are not, or no more, in force.
+    pub(super) stale: Vec<(u32, TenantKeys)>,
+    /// Tenants whose inactive slot differs from their active one.
+    pub(super) unsettled: Vec<u32>,
+}
+
+impl Wall {
+    /// Loads the programs beside what is pinned, takes over its tables, swaps the programs behind its links,
+    /// and proves each hook by a canary operation. Where an older ABI's wall stands, ours is hung beside it
+    /// only after the first commit.
+    ///
+    /// # Errors
+    /// What is wrong with the kernel, the rights, or the pins. What stood before still stands.
+    pub fn open(config: &KernelConfig) -> Result<Self, KernelError> {
+        let pins = Pins::prepare(&config.pin_root)?;
+        let mut object = adopt::load(config, &pins)?;
+        let mut tables = Tables::take(&mut object)?;
+        adopt::settle_settings(config, &pins, &mut tables)?;
+        let events = EventReader::new(take_ring(&mut object, "EVENTS")?, take_ring(&mut object, "SAMPLES")?)?;
+        let predecessors = pins.others()?;
+        let mut wall = Self {
+            config: config.clone(),
+            pins,
+            object,
+            tables,
+            links: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            proven: BTreeMap::new(),
+            held: Held::default(),
+            predecessors,
+            events: Some(events),
+        };
+        wall.take_stock()?;
+        if wall.predecessors.is_empty() {
+            wall.hang()?;
+        }
+        Ok(wall)
+    }
+
+    /// Hangs every program of the node itself, and proves it. A hook that cannot be hung is absent, with its
+    /// reason, and what needs it is refused later; it does not take the others down.
+    pub(super) fn hang(&mut self) -> Result<(), KernelError> {
+        for hook in &hooks::CGROUP_HOOKS {
+            let program = adopt::program_fd(&self.object, hook.program)?;
+            match hooks::hang_on_cgroup(&self.pins, hook, program, &self.config.cgroup_root) {
+                Ok(link) => drop(self.links.insert(hook.name, link)),
+                Err(error) => drop(self.absent.insert(hook.name, error.to_string())),
+            }
+        }
+        match pins::tracefs().and_then(|()| adopt::hang_tracepoint(&mut self.object, &self.pins)) {
+            Ok(link) => drop(self.links.insert(hooks::ATTACH_HOOK, link)),
+            Err(error) => drop(self.absent.insert(hooks::ATTACH_HOOK, error.to_string())),
+        }
+        self.rehang_interfaces()?;
+        canary::prove(self)?;
+        adopt::settle_deferral(self)
+    }
+
+    /// Swaps our programs behind the links of the interfaces that the table names, and hangs those that have
+    /// lost theirs.
+    fn rehang_interfaces(&mut self) -> Result<(), KernelError> {
+        let mut interfaces = Vec::new();
+        for index in self.tables.interfaces.keys() {
+            interfaces.push(index.map_err(super::error::kernel("read", "INTERFACES"))?);
+        }
+        for index in interfaces {
+            if let Err(error) = self.hang_interface(index) {
+                tracing::warn!(interface = index, %error, "an adopted interface cannot be attached");
+            }
+        }
+        Ok(())
+    }
+
+    /// Hangs both directions of an interface.
+    pub(super) fn hang_interface(&self, interface: u32) -> Result<(), KernelError> {
+        for hook in &hooks::INTERFACE_HOOKS {
+            let program = adopt::program_fd(&self.object, hook.program)?;
+            hooks::hang_on_interface(&self.pins, hook, program, interface)?;
+        }
+        Ok(())
+    }
+
+    /// What a policy may ask for on this node.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        let all = |names: &[&'static str]| {
+            names.iter().find_map(|name| self.lacking(name)).map_or(Capability::Present, Capability::Absent)
+        };
+        Capabilities {
+            device_handles: Capability::Absent(
+                "passed and held descriptors are not gated: this agent has no BPF LSM programs yet".to_owned(),
+            ),
+            mtls_tunnel: Capability::Absent("this agent has no mutual TLS tunnel yet".to_owned()),
+            device_gate: all(&["cgroup/device"]),
+            socket_hooks: all(&[
+                "cgroup/sock_create",
+                "cgroup/socket_egress",
+                "cgroup/socket_ingress",
+                "cgroup/connect4",
+                "cgroup/connect6",
+                "cgroup/sendmsg4",
+                "cgroup/sendmsg6",
+            ]),
+            interface_hooks: all(&["tcx/from_workload", "tcx/to_workload"]),
+        }
+    }
+
+    /// Why a hook cannot be relied on.
+    fn lacking(&self, name: &'static str) -> Option<String> {
+        match self.state(name) {
+            HookState::Absent(reason) => Some(format!("{name}: {reason}")),
+            HookState::Verified | HookState::Declared => None,
+        }
+    }
+
+    /// How a hook stands.
+    pub(super) fn state(&self, name: &'static str) -> HookState {
+        if let Some(reason) = self.absent.get(name) {
+            return HookState::Absent(reason.clone());
+        }
+        self.proven.get(name).cloned().unwrap_or(HookState::Declared)
+    }
+
+    /// The reader of both ring buffers; `None` after the first call.
+    pub fn take_events(&mut self) -> Option<EventReader> {
+        self.events.take()
+    }
+
+    /// Removes an older ABI's wall, once ours stands.
+    pub(super) fn drop_predecessors(&mut self) -> Result<(), EnforceError> {
+        for directory in std::mem::take(&mut self.predecessors) {
+            let mut removed = Vec::new();
+            pins::remove_tree(&directory, &mut removed)
+                .map_err(super::error::kernel("remove", directory.display().to_string()))?;
+            tracing::info!(directory = %directory.display(), pins = removed.len(), "removed an older wall");
+        }
+        Ok(())
+    }
+}
+
+fn take_ring(object: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, KernelError> {
+    let map = object.take_map(name).ok_or(KernelError::Missing(name))?;
+    RingBuf::try_from(map).map_err(|error| KernelError::Table { table: name, error })
+}

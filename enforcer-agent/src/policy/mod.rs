@@ -1,0 +1,3 @@
+//! The policy of this node: takes changes, puts them in force, keeps them, says so.
+
+pub mod store;
