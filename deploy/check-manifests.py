@@ -1,0 +1,75 @@
+"""What the Kubernetes schemas do not say about our manifests; and the agent's configuration, taken out of them.
+
+usage: check-manifests.py MANIFEST_DIRECTORY WRITE_AGENT_YAML_TO
+"""
+
+import pathlib
+import sys
+
+import yaml
+
+CAPABILITIES = {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}
+
+
+def documents(directory):
+    for path in sorted(directory.glob("[0-9]*.yaml")):
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            yield document
+
+
+def volume_problems(pod, container):
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    mounts = {mount["name"] for mount in container["volumeMounts"]}
+    if volumes != mounts:
+        yield f"volumes and mounts differ: {sorted(volumes ^ mounts)}"
+    privileged = container["securityContext"].get("privileged", False)
+    for mount in container["volumeMounts"]:
+        if mount.get("mountPropagation") == "Bidirectional" and not privileged:
+            yield f"{mount['name']}: Bidirectional propagation is refused to a container that is not privileged"
+
+
+def daemonset_problems(daemonset, accounts):
+    pod = daemonset["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    capabilities = container["securityContext"]["capabilities"]
+    if set(capabilities["add"]) != CAPABILITIES or capabilities["drop"] != ["ALL"]:
+        yield f"capabilities are {capabilities}, not exactly {sorted(CAPABILITIES)}"
+    if daemonset["spec"]["selector"]["matchLabels"].items() - daemonset["spec"]["template"]["metadata"]["labels"].items():
+        yield "the selector does not match the pod's labels"
+    if pod["serviceAccountName"] not in accounts:
+        yield f"no service account {pod['serviceAccountName']}"
+    if "lifecycle" in container:
+        yield "a lifecycle hook: nothing may take the walls down when a pod stops"
+    yield from volume_problems(pod, container)
+
+
+def unit_problems(directory):
+    unit = (directory.parent / "systemd" / "enforcer-agent.service").read_text(encoding="utf-8")
+    line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))
+    named = {name.removeprefix("CAP_") for name in line.partition("=")[2].split()}
+    if named != CAPABILITIES:
+        yield f"the unit's capabilities {sorted(named)} are not the DaemonSet's"
+
+
+def main():
+    directory, target = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    found = list(documents(directory))
+    by_kind = {kind: [d for d in found if d["kind"] == kind] for kind in {d["kind"] for d in found}}
+    problems = list(unit_problems(directory))
+    accounts = {account["metadata"]["name"] for account in by_kind["ServiceAccount"]}
+    for daemonset in by_kind["DaemonSet"]:
+        problems += daemonset_problems(daemonset, accounts)
+    for role in by_kind.get("Role", []) + by_kind.get("ClusterRole", []):
+        if role["rules"]:
+            problems.append(f"role {role['metadata']['name']} grants {role['rules']}: the agent calls no API yet")
+    namespaces = {d["metadata"].get("namespace") for d in found if d["kind"] != "Namespace"}
+    if namespaces != {"enforcer-system"}:
+        problems.append(f"objects lie in the namespaces {namespaces}")
+    target.write_text(by_kind["ConfigMap"][0]["data"]["agent.yaml"], encoding="utf-8")
+    for problem in problems:
+        print(f"deploy/check: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
