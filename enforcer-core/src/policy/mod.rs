@@ -2,9 +2,11 @@
 //! `parse → compile → diff`, and `explain` and `oracle` beside them.
 
 pub mod compile;
+pub mod explain;
 pub mod image;
 pub mod model;
 pub mod number;
+pub mod oracle;
 pub mod plan;
 pub mod problem;
 pub mod tables;

@@ -1,0 +1,146 @@
+//! Flows: who the two ends are, what `decide()` says, and why.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use enforcer_common::address::Address;
+use enforcer_common::maps::RULE_NO_MATCH;
+use enforcer_common::packet::Headers;
+use enforcer_common::policy::{Question, decide};
+use enforcer_common::verdict::Verdict;
+use enforcer_common::{identity, reason};
+
+use crate::enforce::ProofRequest;
+use crate::node::NodeFacts;
+use crate::policy::compile::{compile_tenant, node};
+use crate::policy::image::Image;
+use crate::policy::model::{Policy, Protocol, UnixNanos};
+use crate::policy::tables::ImageTables;
+
+use super::frame::{Packet, frame};
+use super::party::Party;
+use super::steps::flow_steps;
+use super::{ExplainError, Explanation, explained};
+
+/// A flow to explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRequest {
+    /// A workload name, a tenant name or an address.
+    pub source: String,
+    /// The same.
+    pub destination: String,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Destination port, of protocols that have ports.
+    pub port: Option<u16>,
+    /// ICMP type, of ICMP and ICMPv6; the code is 0.
+    pub icmp_type: Option<u8>,
+    /// The time, which decides about leases.
+    pub now: UnixNanos,
+}
+
+/// The verdict on a flow, and the way to it.
+///
+/// # Errors
+/// The request does not say which flow.
+pub fn explain_flow(
+    policy: &Policy,
+    facts: &NodeFacts,
+    request: &FlowRequest,
+) -> Result<Explanation, ExplainError> {
+    let service = service(request)?;
+    let source = Party::find(policy, facts, &request.source)?;
+    let destination = Party::find(policy, facts, &request.destination)?;
+    let addresses = one_family(&source, &destination)?;
+    let image = focus(policy, facts, &source, &destination);
+    let tables = ImageTables::new(&image);
+    let question = Question {
+        source: source.identity,
+        destination: destination.identity,
+        expired: expired(policy, facts, request.now, &source, addresses),
+        remote: remote(&source, addresses),
+        protocol: request.protocol.number(),
+        service,
+    };
+    let headers = Headers { protocol: question.protocol, service, ..Headers::default() };
+    let verdict = if headers.is_icmp_error() {
+        Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED)
+    } else {
+        decide(&tables, &question)
+    };
+    let mut explanation = explained(policy, &verdict, source.name.clone(), destination.name.clone());
+    explanation.steps = flow_steps(policy, &question, &verdict, &source, &destination);
+    explanation.proof = proof(&source, &destination, packet(addresses, request.protocol, service));
+    Ok(explanation)
+}
+
+fn service(request: &FlowRequest) -> Result<u16, ExplainError> {
+    let name = request.protocol.name();
+    match request.protocol {
+        Protocol::Tcp | Protocol::Udp | Protocol::Sctp => request.port.ok_or(ExplainError::PortMissing(name)),
+        Protocol::Icmp | Protocol::Icmpv6 => {
+            let kind = request.icmp_type.ok_or(ExplainError::TypeMissing(name))?;
+            Ok(u16::from_be_bytes([kind, 0]))
+        }
+    }
+}
+
+/// The addresses that the flow would have: the first pair of one family. An end without addresses leaves the
+/// other its first.
+fn one_family(source: &Party, destination: &Party) -> Result<Addresses, ExplainError> {
+    let (from, to) = (&source.addresses, &destination.addresses);
+    if from.is_empty() || to.is_empty() {
+        return Ok(Addresses { from: from.first().copied(), to: to.first().copied() });
+    }
+    let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to)));
+    let pair = pairs.into_iter().find(|(from, to)| from.is_ipv4() == to.is_ipv4());
+    let words = |party: &Party| party.how.clone();
+    let (from, to) = pair.ok_or_else(|| ExplainError::MixedFamilies(words(source), words(destination)))?;
+    Ok(Addresses { from: Some(from), to: Some(to) })
+}
+
+#[derive(Clone, Copy)]
+struct Addresses {
+    from: Option<IpAddr>,
+    to: Option<IpAddr>,
+}
+
+/// An image of the two tenants alone: nobody else has a say.
+fn focus(policy: &Policy, facts: &NodeFacts, source: &Party, destination: &Party) -> Image {
+    let mut image = Image::default();
+    for identity in [source.identity, destination.identity] {
+        let name = policy.index.tenant_by_id.get(&identity);
+        if let Some(tenant) = name.and_then(|name| policy.tenants.get(name)) {
+            image.tenants.insert(tenant.id, compile_tenant(policy, tenant, facts));
+        }
+    }
+    image
+}
+
+/// A workload behind its own interface is known without a lease; every other end is as good as its address.
+fn expired(policy: &Policy, facts: &NodeFacts, now: UnixNanos, source: &Party, addresses: Addresses) -> u32 {
+    let kernel_now = u64::try_from(i128::from(now) - i128::from(facts.clock_offset_ns)).unwrap_or(0);
+    let lapsed = |address: Option<IpAddr>| {
+        let value = address.and_then(|address| node::address(policy, facts, address));
+        value.is_some_and(|value| value.lease_until_ns != 0 && value.lease_until_ns < kernel_now)
+    };
+    let from = if source.interface.is_some() { None } else { addresses.from };
+    u32::from(lapsed(from) || lapsed(addresses.to))
+}
+
+fn remote(source: &Party, addresses: Addresses) -> Address {
+    let outside = if identity::is_tenant(source.identity) { addresses.to } else { addresses.from };
+    outside.map_or_else(|| Ipv6Addr::UNSPECIFIED.octets(), node::mapped)
+}
+
+fn packet(addresses: Addresses, protocol: Protocol, service: u16) -> Option<Vec<u8>> {
+    let (source, destination) = addresses.from.zip(addresses.to)?;
+    frame(&Packet { source, destination, protocol, service })
+}
+
+fn proof(source: &Party, destination: &Party, frame: Option<Vec<u8>>) -> Result<ProofRequest, &'static str> {
+    let Some(frame) = frame else { return Err("an end has no address, so there is no packet of this flow") };
+    if source.interface.is_none() && destination.interface.is_none() {
+        return Err("neither end is a workload behind an interface of this node");
+    }
+    Ok(ProofRequest { from_interface: source.interface, to_interface: destination.interface, frame })
+}
