@@ -1,1 +1,8 @@
-//! Kernel events: from bytes to records with names.
+//! Kernel events: from bytes to records with names. `decode → sequence → record → filter`.
+
+pub mod decode;
+pub mod filter;
+pub mod names;
+pub mod record;
+pub mod scene;
+pub mod sequence;
