@@ -1,0 +1,52 @@
+//! What differs between the agents of a lab, as the agent's configuration file has it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::cgroup;
+use crate::topology::Node;
+
+/// Words for an agent's configuration beside those that follow from its node.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    extra: Map<String, Value>,
+}
+
+impl Config {
+    /// Adds or replaces a word at the top of the file.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.extra.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The device gate's mode and the control groups that pass it, by name and path below the node's root.
+    #[must_use]
+    pub fn with_gate(self, mode: &str, services: &[(&str, &str)]) -> Self {
+        let services: Vec<Value> =
+            services.iter().map(|(name, cgroup)| json!({ "name": name, "cgroup": cgroup })).collect();
+        self.with("deviceGate", json!({ "mode": mode, "hostServices": services }))
+    }
+
+    /// Writes the file of a node. JSON is YAML.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn write(&self, node: &Node, path: &Path) -> Result<()> {
+        let mut words = json!({
+            "nodeName": node.name,
+            "stateDirectory": node.dir.join("state"),
+            "socket": { "path": node.socket },
+            "pinDirectory": node.pins,
+            "cgroupRoot": cgroup::dir(&node.cgroup)?,
+            "log": { "format": "json" },
+        });
+        if let Some(words) = words.as_object_mut() {
+            words.extend(self.extra.clone());
+        }
+        let text = serde_json::to_string_pretty(&words).context("configuration")?;
+        std::fs::write(path, text).with_context(|| format!("{}", path.display()))
+    }
+}

@@ -1,0 +1,23 @@
+//! A lab: nodes and workloads built from network namespaces, veth pairs and control groups on one machine,
+//! with one agent per node. It must not know what a test expects, nor speak gRPC: it starts programs and
+//! reads what they print.
+
+pub mod agent;
+pub mod binaries;
+pub mod cgroup;
+pub mod config;
+pub mod ctl;
+pub mod enter;
+pub mod frame;
+pub mod guard;
+pub mod lab;
+pub mod link;
+pub mod outcome;
+pub mod policy;
+pub mod probe;
+pub mod process;
+pub mod record;
+pub mod spec;
+pub mod topology;
+pub mod wait;
+pub mod yaml;

@@ -1,0 +1,96 @@
+//! `enforcer-probe`: one small traffic and device tool for the lab, so that no test depends on whose `nc` or
+//! `ping` is installed. Every verb prints one JSON line per result, in the words of [`enforcer_lab::outcome`].
+
+mod device;
+mod dial;
+mod echo;
+mod flood;
+mod frame;
+mod serve;
+mod size;
+mod talk;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use enforcer_lab::outcome::Outcome;
+
+#[derive(Parser)]
+#[command(about = "Traffic and device tool of the lab")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Echo TCP and UDP on these ports until killed.
+    Serve { ports: Vec<u16> },
+    /// Connect, send, compare what comes back.
+    Tcp {
+        to: SocketAddr,
+        #[arg(long, default_value_t = 1000)]
+        timeout_ms: u64,
+        #[arg(long, default_value_t = 32)]
+        bytes: usize,
+    },
+    /// Send one datagram, compare what comes back.
+    Udp {
+        to: SocketAddr,
+        #[arg(long, default_value_t = 1000)]
+        timeout_ms: u64,
+        #[arg(long, default_value_t = 32)]
+        bytes: usize,
+        /// Let the kernel refuse what does not fit the path whole.
+        #[arg(long)]
+        dont_fragment: bool,
+    },
+    /// ICMP or ICMPv6 echo.
+    Echo {
+        to: IpAddr,
+        #[arg(long, default_value_t = 1000)]
+        timeout_ms: u64,
+    },
+    /// Accept one connection and talk on it, both ways at once, until killed.
+    Listen { port: u16 },
+    /// Connect and talk, both ways at once, until killed.
+    Talk { to: SocketAddr },
+    /// Send raw Ethernet frames, in hexadecimal.
+    Frame { interface: String, frames: Vec<String> },
+    /// Send datagrams from one socket as fast as it goes.
+    Flood { to: SocketAddr, count: u64 },
+    /// Open a device and close it again.
+    Open { path: PathBuf },
+    /// Make a character device node.
+    Mknod { path: PathBuf, major: u64, minor: u64 },
+    /// Move to another control group (its directory), then open a device.
+    Wander { cgroup: PathBuf, path: PathBuf },
+    /// Move to another control group (its directory) and stay until standard input ends.
+    Enter { cgroup: PathBuf },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().verb {
+        Verb::Serve { ports } => serve::serve(&ports),
+        Verb::Tcp { to, timeout_ms, bytes } => say(&dial::tcp(to, timeout_ms, bytes)),
+        Verb::Udp { to, timeout_ms, bytes, dont_fragment } => {
+            say(&dial::udp(to, timeout_ms, bytes, dont_fragment))
+        }
+        Verb::Echo { to, timeout_ms } => say(&echo::echo(to, timeout_ms)),
+        Verb::Listen { port } => talk::listen(port),
+        Verb::Talk { to } => talk::talk(to),
+        Verb::Frame { interface, frames } => say(&frame::send(&interface, &frames)?),
+        Verb::Flood { to, count } => say(&flood::flood(to, count)?),
+        Verb::Open { path } => say(&device::open(&path)),
+        Verb::Mknod { path, major, minor } => say(&device::mknod(&path, major, minor)),
+        Verb::Wander { cgroup, path } => say(&device::wander(&cgroup, &path)?),
+        Verb::Enter { cgroup } => device::enter(&cgroup),
+    }
+}
+
+fn say(outcome: &Outcome) -> Result<()> {
+    println!("{}", serde_json::to_string(outcome)?);
+    Ok(())
+}

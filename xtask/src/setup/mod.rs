@@ -1,0 +1,101 @@
+//! `cargo xtask setup`: what building the kernel programs and running the lab needs. Two ways lead to a
+//! compiler for the kernel's target; whichever is there is taken, and the Debian one is installed when none is.
+
+pub(crate) use debian::RUSTC as DEBIAN_RUSTC;
+pub(crate) use linker::in_cargo_home as linker_in_cargo_home;
+
+mod debian;
+mod linker;
+mod rustup;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::shell;
+
+/// Install what building needs, or say how. Does nothing when nothing is missing.
+#[derive(Args)]
+pub(crate) struct Setup {
+    /// Also what only the benches use: nftables and iperf3.
+    #[arg(long)]
+    bench: bool,
+}
+
+/// A compiler for the kernel's target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Toolchain {
+    /// Debian's `rustc-web`, whose package of the kernel target's `core` is compiled already.
+    Debian,
+    /// A nightly of rustup with `rust-src`, which compiles `core` itself.
+    Nightly,
+}
+
+impl Setup {
+    pub(crate) fn run(&self) -> Result<()> {
+        let toolchain = ready()?;
+        let which = match toolchain {
+            Toolchain::Debian => "Debian's rustc and its precompiled core",
+            Toolchain::Nightly => "rustup's nightly with rust-src",
+        };
+        println!("kernel programs: {which}, bpf-linker {}", linker::VERSION);
+        tool("ip", "iproute2")?;
+        println!("lab: iproute2");
+        if self.bench {
+            tool("nft", "nftables")?;
+            tool("iperf3", "iperf3")?;
+            println!("benches: nftables, iperf3");
+        }
+        Ok(())
+    }
+}
+
+/// The compiler to use, with its linker; installed when there is none.
+pub(crate) fn ready() -> Result<Toolchain> {
+    let toolchain = match found() {
+        Some(toolchain) => toolchain,
+        None => install()?,
+    };
+    linker::ensure(&toolchain)?;
+    Ok(toolchain)
+}
+
+fn found() -> Option<Toolchain> {
+    if debian::is_installed() {
+        Some(Toolchain::Debian)
+    } else if rustup::is_installed() {
+        Some(Toolchain::Nightly)
+    } else {
+        None
+    }
+}
+
+fn install() -> Result<Toolchain> {
+    if debian::is_offered()? {
+        debian::install()?;
+        Ok(Toolchain::Debian)
+    } else if shell::has("rustup") {
+        rustup::install()?;
+        Ok(Toolchain::Nightly)
+    } else {
+        bail!(
+            "no compiler for the kernel's target. On Debian 12 or later, as root:\n  {}\n  {}\nElsewhere, with rustup:\n  {}",
+            debian::UPDATE,
+            debian::INSTALL,
+            rustup::INSTALL
+        );
+    }
+}
+
+/// A program that the distribution has.
+fn tool(program: &str, package: &str) -> Result<()> {
+    if shell::has(program) || std::path::Path::new("/usr/sbin").join(program).is_file() {
+        return Ok(());
+    }
+    if shell::has("apt-get") && nix::unistd::geteuid().is_root() {
+        debian::update()?;
+        return debian::install_packages(&[package]);
+    }
+    bail!(
+        "{program} is missing: install the package {package}, on Debian with `apt-get install -y {package}` as root"
+    );
+}

@@ -1,0 +1,122 @@
+//! The levels of the pyramid, and how each is run.
+
+use std::fmt;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use super::stream;
+use super::tally::Tally;
+use crate::shell;
+
+/// Packages whose tests need nothing but a compiler.
+const PURE: [&str; 6] =
+    ["enforcer-common", "enforcer-core", "enforcer-agent", "enforcer-cli", "enforcer-lab", "xtask"];
+/// Packages with examples in their documentation.
+const DOCUMENTED: [&str; 3] = ["enforcer-common", "enforcer-core", "enforcer-agent"];
+/// In the names of the tests that replay the corpus of a fuzz target.
+const CORPUS: &str = "corpus";
+
+/// A level of tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// Pure steps and properties, the agent's rooms, the command line.
+    Unit,
+    /// The corpus of every fuzz target, replayed. Part of `unit`; here to run it alone.
+    Fuzz,
+    /// Each kernel program through the kernel's test runner. Needs root.
+    Programs,
+    /// Flows between nodes and workloads made of namespaces. Needs root.
+    Netns,
+    /// The device gate. Needs root.
+    Device,
+}
+
+impl Level {
+    /// Every level that is not part of another.
+    pub(crate) const ALL: [Self; 4] = [Self::Unit, Self::Programs, Self::Netns, Self::Device];
+
+    /// What a pass means.
+    pub(crate) const fn proves(self) -> &'static str {
+        match self {
+            Self::Unit => "each step on its own, and decide() against the reference evaluator",
+            Self::Fuzz => "the doors on every input that was ever found interesting",
+            Self::Programs => "the kernel programs, packet by packet",
+            Self::Netns => "real flows through real agents",
+            Self::Device => "the device gate on the running kernel",
+        }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// It could not be run at all.
+    pub(crate) fn run(self, filter: Option<&str>) -> Result<Tally> {
+        if self.needs_root() && !nix::unistd::geteuid().is_root() {
+            bail!("the level {self} attaches programs to the kernel: run `cargo xtask test {self}` as root");
+        }
+        let mut tally = Tally::default();
+        for mut command in self.commands(filter) {
+            tally.add(&stream::tallied(&mut command)?);
+        }
+        Ok(tally)
+    }
+
+    const fn needs_root(self) -> bool {
+        matches!(self, Self::Programs | Self::Netns | Self::Device)
+    }
+
+    fn commands(self, filter: Option<&str>) -> Vec<Command> {
+        let filter: Vec<&str> = filter.into_iter().collect();
+        match self {
+            Self::Unit => {
+                let mut documentation = shell::cargo(&["test", "--quiet", "--doc"]);
+                documentation.args(packages(&DOCUMENTED));
+                let mut all = vec![pure(&PURE, &filter)];
+                if filter.is_empty() {
+                    all.push(documentation);
+                }
+                all
+            }
+            Self::Fuzz => {
+                vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
+            }
+            Self::Programs | Self::Netns | Self::Device => {
+                let name = self.to_string();
+                let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
+                // One kernel, one set of hooks: what they count must be theirs alone.
+                command.arg(name).args(["--", "--test-threads=1"]).args(filter);
+                vec![command]
+            }
+        }
+    }
+}
+
+/// With nextest when it is there, which runs each test in a process of its own; else with cargo alone.
+fn pure(names: &[&str], filter: &[&str]) -> Command {
+    let mut command = if shell::has("cargo-nextest") {
+        shell::cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=warn", "--status-level=skip"])
+    } else {
+        shell::cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"])
+    };
+    command.args(packages(names)).args(filter);
+    command
+}
+
+fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    names.iter().flat_map(|name| ["--package", name])
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self {
+            Self::Unit => "unit",
+            Self::Fuzz => "fuzz",
+            Self::Programs => "programs",
+            Self::Netns => "netns",
+            Self::Device => "device",
+        };
+        f.pad(word)
+    }
+}
