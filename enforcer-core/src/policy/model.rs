@@ -45,8 +45,63 @@ pub struct Index {
     pub rule_numbers: OrdMap<u32, Name>,
     /// Workload numbers: stable while the workload exists.
     pub workload_numbers: OrdMap<u32, Name>,
-    /// Tenant numbers that were used once and never may be again, with the name that had them.
+    /// Tenant numbers that were used once and never may be again, with the name that had them. The one part
+    /// that is history and not derivable: snapshots carry it.
     pub retired_ids: OrdMap<u32, Name>,
+    /// Rules whose number is not the one their name asks for: another rule was there first.
+    pub displaced_rules: OrdMap<Name, u32>,
+    /// Workloads whose number is not the one their name asks for.
+    pub displaced_workloads: OrdMap<Name, u32>,
+    /// How many workloads each tenant has on each node, the strictest tenants first.
+    pub occupants: OrdMap<Occupant, u64>,
+    /// Which workload claims a control group, interface or network namespace of a node.
+    pub places: OrdMap<Place, Name>,
+    /// Tenants that were granted a minor number of a device class.
+    pub granted: OrdMap<(Name, u32), imbl::OrdSet<Name>>,
+}
+
+/// A tenant on a node; ordered so that one look-up finds a dedicated tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Occupant {
+    /// The node; `None` for the one that reads this.
+    pub node: Option<Name>,
+    /// How much it minds company.
+    pub company: Company,
+    /// The tenant.
+    pub tenant: Name,
+}
+
+/// How much a tenant minds other tenants on its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Company {
+    /// Dedicated: it wants none.
+    Refuses,
+    /// It is no dedicated tenant, and no platform service either.
+    Accepts,
+    /// A platform service: it is accepted everywhere.
+    Serves,
+}
+
+/// Something of a node that belongs to at most one workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The node; `None` for the one that reads this.
+    pub node: Option<Name>,
+    /// What it is.
+    pub kind: PlaceKind,
+    /// Its path or name.
+    pub path: String,
+}
+
+/// What a [`Place`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlaceKind {
+    /// A control group.
+    Cgroup,
+    /// A host-side interface.
+    Interface,
+    /// A network namespace.
+    NetworkNamespace,
 }
 
 /// The holder of an address.
