@@ -149,7 +149,7 @@ pub(super) fn sides(rule: &Rule) -> impl Iterator<Item = &Name> {
 }
 
 /// What a workload claims of its node.
-pub(super) fn places(workload: &Workload) -> impl Iterator<Item = Place> {
+pub(crate) fn places(workload: &Workload) -> impl Iterator<Item = Place> {
     [
         (PlaceKind::Cgroup, &workload.cgroup),
         (PlaceKind::Interface, &workload.interface),

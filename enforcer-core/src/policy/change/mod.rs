@@ -16,8 +16,11 @@ use crate::policy::model::{Policy, UnixNanos};
 use crate::policy::parse::wire::{Understood, read_delta, read_snapshot};
 use crate::policy::parse::yaml::ParsedDocuments;
 use crate::policy::problem::{Problem, Problems};
+pub(crate) use devices::rival;
 use draft::Draft;
 use edit::Edit;
+pub(crate) use index::places as places_of;
+pub(crate) use occupancy::occupants_of;
 
 /// What a sender asks for.
 #[derive(Clone, Debug)]

@@ -28,11 +28,22 @@ pub(super) fn check(draft: &mut Draft, edit: &Edit, strict: &BTreeSet<Name>) {
 
 /// The dedicated tenant of a node and somebody it would have to share with. Occupants are ordered by how much
 /// they mind, so the first two tell.
-pub(crate) fn taken(index: &Index, node: &Option<Name>) -> Option<(Name, Name)> {
-    let first = Occupant { node: node.clone(), company: Company::Refuses, tenant: Name::from("") };
-    let mut here =
-        index.occupants.range(first..).map(|(occupant, _)| occupant).take_while(|o| o.node == *node);
+fn taken(index: &Index, node: &Option<Name>) -> Option<(Name, Name)> {
+    let mut here = occupants_of(index, node);
     let owner = here.next().filter(|occupant| occupant.company == Company::Refuses)?;
     let other = here.next().filter(|occupant| occupant.company != Company::Serves)?;
     Some((Name::clone(&owner.tenant), Name::clone(&other.tenant)))
+}
+
+/// Who is on a node, those who mind company most first.
+pub(crate) fn occupants_of<'a>(
+    index: &'a Index,
+    node: &'a Option<Name>,
+) -> impl Iterator<Item = &'a Occupant> {
+    let first = Occupant { node: node.clone(), company: Company::Refuses, tenant: Name::from("") };
+    index
+        .occupants
+        .range(first..)
+        .map(|(occupant, _)| occupant)
+        .take_while(move |occupant| occupant.node == *node)
 }

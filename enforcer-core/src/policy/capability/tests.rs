@@ -1,0 +1,1 @@
+//! Tests of what a node must be able to do.
