@@ -8,7 +8,9 @@ import sys
 
 import yaml
 
-CAPABILITIES = {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}
+CAPABILITIES = {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN", "MKNOD", "NET_RAW"}
+# For entering the node's cgroup namespace, in which a unit is already.
+POD_CAPABILITIES = CAPABILITIES | {"SYS_PTRACE"}
 
 
 def documents(directory):
@@ -32,8 +34,8 @@ def daemonset_problems(daemonset, accounts):
     pod = daemonset["spec"]["template"]["spec"]
     container = pod["containers"][0]
     capabilities = container["securityContext"]["capabilities"]
-    if set(capabilities["add"]) != CAPABILITIES or capabilities["drop"] != ["ALL"]:
-        yield f"capabilities are {capabilities}, not exactly {sorted(CAPABILITIES)}"
+    if set(capabilities["add"]) != POD_CAPABILITIES or capabilities["drop"] != ["ALL"]:
+        yield f"capabilities are {capabilities}, not exactly {sorted(POD_CAPABILITIES)}"
     if daemonset["spec"]["selector"]["matchLabels"].items() - daemonset["spec"]["template"]["metadata"]["labels"].items():
         yield "the selector does not match the pod's labels"
     if pod["serviceAccountName"] not in accounts:
@@ -48,7 +50,7 @@ def unit_problems(directory):
     line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))
     named = {name.removeprefix("CAP_") for name in line.partition("=")[2].split()}
     if named != CAPABILITIES:
-        yield f"the unit's capabilities {sorted(named)} are not the DaemonSet's"
+        yield f"the unit's capabilities {sorted(named)} are not {sorted(CAPABILITIES)}"
 
 
 def main():
