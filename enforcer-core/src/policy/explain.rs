@@ -55,9 +55,9 @@ pub enum ExplainError {
     /// ICMP has types.
     #[error("{0} needs an ICMP type")]
     TypeMissing(&'static str),
-    /// An address of IPv4 and one of IPv6.
-    #[error("{0} and {1} are not of one address family")]
-    MixedFamilies(String, String),
+    /// The two ends have no addresses of one family, or not of the protocol's.
+    #[error("{0} cannot run between {1} and {2}: no two addresses of one family that it runs over")]
+    Family(&'static str, String, String),
     /// What the device table says.
     #[error(transparent)]
     Device(#[from] crate::device::name::UnknownDevice),

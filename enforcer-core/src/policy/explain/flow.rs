@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use enforcer_common::address::Address;
-use enforcer_common::maps::RULE_NO_MATCH;
+use enforcer_common::maps::{RULE_NEIGHBOUR, RULE_NO_MATCH};
 use enforcer_common::packet::Headers;
 use enforcer_common::policy::{Question, decide};
 use enforcer_common::verdict::Verdict;
@@ -20,6 +20,12 @@ use super::frame::{Packet, frame};
 use super::party::Party;
 use super::steps::flow_steps;
 use super::{ExplainError, Explanation, explained};
+
+/// Multicast listener and neighbour discovery (RFC 2710, RFC 4861): the wall asks who owns what is claimed,
+/// and no rule.
+const NEIGHBOUR_FIRST: u8 = 130;
+const NEIGHBOUR_LAST: u8 = 137;
+const MLD_REPORT: u8 = 143;
 
 /// A flow to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +56,7 @@ pub fn explain_flow(
     let service = service(request)?;
     let source = Party::find(policy, facts, &request.source)?;
     let destination = Party::find(policy, facts, &request.destination)?;
-    let addresses = one_family(&source, &destination)?;
+    let addresses = one_family(&source, &destination, request.protocol)?;
     let image = focus(policy, facts, &source, &destination);
     let tables = ImageTables::new(&image);
     let question = Question {
@@ -62,10 +68,12 @@ pub fn explain_flow(
         service,
     };
     let headers = Headers { protocol: question.protocol, service, ..Headers::default() };
-    let verdict = if headers.is_icmp_error() {
-        Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED)
-    } else {
-        decide(&tables, &question)
+    let verdict = match (headers.is_icmp_error(), request.protocol, request.icmp_type) {
+        (true, ..) => Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED),
+        (false, Protocol::Icmpv6, Some(NEIGHBOUR_FIRST..=NEIGHBOUR_LAST | MLD_REPORT)) => {
+            Verdict::allow(RULE_NEIGHBOUR)
+        }
+        _ => decide(&tables, &question),
     };
     let mut explanation = explained(policy, &verdict, source.name.clone(), destination.name.clone());
     explanation.steps = flow_steps(policy, &question, &verdict, &source, &destination);
@@ -84,17 +92,24 @@ fn service(request: &FlowRequest) -> Result<u16, ExplainError> {
     }
 }
 
-/// The addresses that the flow would have: the first pair of one family. An end without addresses leaves the
-/// other its first.
-fn one_family(source: &Party, destination: &Party) -> Result<Addresses, ExplainError> {
-    let (from, to) = (&source.addresses, &destination.addresses);
-    if from.is_empty() || to.is_empty() {
-        return Ok(Addresses { from: from.first().copied(), to: to.first().copied() });
+/// The addresses that the flow would have: the first pair of one family that the protocol runs over. An end
+/// without addresses leaves the choice to the other.
+fn one_family(source: &Party, destination: &Party, protocol: Protocol) -> Result<Addresses, ExplainError> {
+    let fits = |address: &&IpAddr| match protocol {
+        Protocol::Icmp => address.is_ipv4(),
+        Protocol::Icmpv6 => address.is_ipv6(),
+        Protocol::Tcp | Protocol::Udp | Protocol::Sctp => true,
+    };
+    let first = |party: &Party| party.addresses.iter().find(fits).copied();
+    let (from, to) = (first(source), first(destination));
+    if source.addresses.is_empty() || destination.addresses.is_empty() {
+        return Ok(Addresses { from, to });
     }
-    let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to)));
-    let pair = pairs.into_iter().find(|(from, to)| from.is_ipv4() == to.is_ipv4());
-    let words = |party: &Party| party.how.clone();
-    let (from, to) = pair.ok_or_else(|| ExplainError::MixedFamilies(words(source), words(destination)))?;
+    let from_all = source.addresses.iter().filter(fits);
+    let mut pairs = from_all.flat_map(|from| destination.addresses.iter().map(move |to| (*from, *to)));
+    let (from, to) = pairs
+        .find(|(from, to)| from.is_ipv4() == to.is_ipv4())
+        .ok_or_else(|| ExplainError::Family(protocol.name(), source.how.clone(), destination.how.clone()))?;
     Ok(Addresses { from: Some(from), to: Some(to) })
 }
 

@@ -1,7 +1,7 @@
 //! The way to a verdict on a flow, in sentences.
 
 use enforcer_common::identity;
-use enforcer_common::maps::FIRST_RULE;
+use enforcer_common::maps::{FIRST_RULE, RULE_NEIGHBOUR};
 use enforcer_common::policy::Question;
 use enforcer_common::reason;
 use enforcer_common::verdict::{ALLOW, AUDIT, Verdict, action_name};
@@ -76,6 +76,12 @@ fn ruling(policy: &Policy, verdict: &Verdict) -> String {
         (true, ALLOW) => format!("rule {name} allows it"),
         (true, _) if verdict.reason == reason::RULE_DENIED => format!("rule {name} denies it"),
         (true, _) => format!("rule {name} would allow it, but its terms are not met: {text}"),
+        (false, _) if verdict.rule == RULE_NEIGHBOUR => {
+            format!("{name}: allowed for addresses that are the sender's own, whatever the rules say")
+        }
+        (false, _) if verdict.reason == reason::ICMP_ERROR_UNRELATED => {
+            "an ICMP error passes only as the answer to a tracked flow, whatever the rules say".to_owned()
+        }
         (false, ALLOW) => format!("no rule speaks of it; {name} allows it"),
         (false, _) => format!("no rule speaks of it: {text}"),
     }

@@ -1,0 +1,12 @@
+//! The policy from model to verdict: what is compiled, asked through the kernel's own code, against the
+//! reference evaluator and against sentences of the documentation.
+
+mod devices;
+mod equivalence;
+mod explain;
+mod plan;
+mod precedence;
+mod properties;
+mod support;
+mod tiers;
+mod wall;
