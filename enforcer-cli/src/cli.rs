@@ -1,0 +1,133 @@
+//! The command line: what can be asked, and how it is explained.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::console::Format;
+use crate::style::ColorChoice;
+use crate::verb;
+use crate::{duration, exit};
+
+/// Speaks to the Enforcer agent of a node.
+#[derive(Debug, Parser)]
+#[command(
+    name = "enforcerctl",
+    version,
+    about = "Policy, status, explanations and records of a node that Enforcer guards.",
+    long_about = "Policy, status, explanations and records of a node that Enforcer guards.\n\n\
+                  Data goes to standard output, progress and errors go to standard error. Times are UTC.",
+    after_help = exit::HELP,
+    after_long_help = exit::HELP,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every verb.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Unix socket of the agent on this machine.
+    #[arg(
+        long,
+        global = true,
+        env = "ENFORCER_SOCKET",
+        value_name = "PATH",
+        default_value = "/run/enforcer/agent.sock"
+    )]
+    pub(crate) socket: PathBuf,
+
+    /// Address of an agent elsewhere; needs --cert, --key and --ca.
+    #[arg(long, global = true, env = "ENFORCER_ADDRESS", value_name = "https://HOST:PORT")]
+    pub(crate) address: Option<String>,
+
+    /// Our certificate chain (PEM); its SPIFFE ID must be among those the agent allows.
+    #[arg(long, global = true, env = "ENFORCER_CERT", value_name = "PATH")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// Private key of --cert (PEM).
+    #[arg(long, global = true, env = "ENFORCER_KEY", value_name = "PATH")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Authorities (PEM) that vouch for the agent.
+    #[arg(long, global = true, env = "ENFORCER_CA", value_name = "PATH")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Name in the agent's certificate, when it is not the host of --address.
+    #[arg(long, global = true, env = "ENFORCER_SERVER_NAME", value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+
+    /// Form of the data.
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+
+    /// When to colour. NO_COLOR in the environment is honoured.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
+
+    /// How long one answer may take.
+    #[arg(long, global = true, value_parser = duration::parse, default_value = "60s", value_name = "DURATION")]
+    pub(crate) request_timeout: Duration,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Change the policy: whole or not at all.
+    Apply(verb::apply::Apply),
+    /// Check policy files, and print every problem.
+    Validate(verb::validate::Validate),
+    /// Show what applying policy files would change.
+    Diff(verb::diff::Diff),
+    /// Print objects of the policy, the devices of the node, or the revisions it had.
+    Get(verb::get::Get),
+    /// Put an older revision in force again, as a new revision.
+    Rollback(verb::rollback::Rollback),
+    /// Tell the verdict on a flow or a device, and the way to it.
+    Explain(verb::explain::Explain),
+    /// Show what the kernel enforces on the node.
+    Status(verb::status::Status),
+    /// Print the verdict counters of the kernel.
+    Counters(verb::counters::Counters),
+    /// Print what was refused and allowed, as it was recorded.
+    Observe(verb::observe::Observe),
+    /// Wait until a revision, or a later one, is in force.
+    Wait(verb::wait::Wait),
+    /// Print a completion script for a shell.
+    Completion(verb::completion::Completion),
+    /// Print the version of this program.
+    Version(verb::version::Version),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_teaches_with_an_example() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("enforcerctl "), "{} has no example", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn the_help_tells_the_exit_codes() {
+        assert!(Cli::command().render_help().to_string().contains(exit::HELP));
+        assert!(Cli::command().render_long_help().to_string().contains(exit::HELP));
+    }
+}

@@ -1,0 +1,137 @@
+//! Where words go: data to one stream, everything else to the other.
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::problem;
+use crate::style::{Paint, Style};
+use crate::table::plain;
+
+/// `-o`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs; field names are stable.
+    Json,
+    /// The same as YAML; policy objects as documents that `apply -f` takes back.
+    Yaml,
+}
+
+/// Something that is data.
+pub(crate) trait Show: Serialize {
+    /// For people: whole lines.
+    fn text(&self, style: Style) -> String;
+}
+
+/// The two streams of a run.
+pub(crate) struct Console<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    format: Format,
+    out_style: Style,
+    err_style: Style,
+}
+
+impl<'a> Console<'a> {
+    /// Data to `out`, words about it to `err`.
+    pub(crate) fn new(
+        out: &'a mut dyn Write,
+        err: &'a mut dyn Write,
+        format: Format,
+        out_style: Style,
+        err_style: Style,
+    ) -> Self {
+        Self { out, err, format, out_style, err_style }
+    }
+
+    /// The form that data takes.
+    pub(crate) const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Prints data in the form that was asked for.
+    pub(crate) fn show<T: Show>(&mut self, view: &T) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Table => view.text(self.out_style),
+            Format::Json => format!("{}\n", json(serde_json::to_string_pretty(view))?),
+            Format::Yaml => yaml(view)?,
+        };
+        self.print(&text)
+    }
+
+    /// Prints one of many: JSON on a line of its own, YAML as a document of its own.
+    pub(crate) fn show_next<T: Show>(&mut self, view: &T) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Table => view.text(self.out_style),
+            Format::Json => format!("{}\n", json(serde_json::to_string(view))?),
+            Format::Yaml => format!("---\n{}", yaml(view)?),
+        };
+        self.print(&text)
+    }
+
+    /// Prints data as it is.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Says something about the data; nobody has to read it.
+    pub(crate) fn note(&mut self, text: &str) {
+        let _ = writeln!(self.err, "{}", plain(text));
+    }
+
+    /// Says something that a person should look at.
+    pub(crate) fn warn(&mut self, text: &str) {
+        let word = self.err_style.paint(Paint::Warn, "warning:");
+        let _ = writeln!(self.err, "{word} {}", plain(text));
+    }
+
+    /// Says why the run did not end well. A refusal is data as well, for those who asked for JSON or YAML.
+    pub(crate) fn report(&mut self, failure: &Failure) {
+        if matches!(failure, Failure::OutputClosed) {
+            return;
+        }
+        let message = failure.to_string();
+        if let Failure::Refused { problems, .. } = failure {
+            let refusal = problem::Refusal { error: &message, problems };
+            let printed = match self.format {
+                Format::Table => self.problem_table(problems),
+                Format::Json => self.machine(serde_json::to_string_pretty(&refusal).map_err(io::Error::from)),
+                Format::Yaml => self.machine(serde_norway::to_string(&refusal).map_err(io::Error::other)),
+            };
+            if printed.is_err() {
+                self.note("the problems could not be printed");
+            }
+        }
+        let word = self.err_style.paint(Paint::Bad, "error:");
+        let _ = writeln!(self.err, "{word} {}", plain(&message));
+    }
+
+    fn problem_table(&mut self, problems: &[problem::Problem]) -> io::Result<()> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        self.err.write_all(problem::table(problems).render(self.err_style).as_bytes())
+    }
+
+    fn machine(&mut self, text: io::Result<String>) -> io::Result<()> {
+        let text = text?;
+        self.out.write_all(text.trim_end().as_bytes())?;
+        self.out.write_all(b"\n")
+    }
+}
+
+fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
+    text.map_err(|error| Failure::Output(error.into()))
+}
+
+/// YAML text, which ends with a line break.
+pub(crate) fn yaml<T: Serialize>(view: &T) -> Result<String, Failure> {
+    serde_norway::to_string(view).map_err(|error| Failure::Output(io::Error::other(error)))
+}

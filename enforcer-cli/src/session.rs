@@ -1,0 +1,123 @@
+//! A connection to an agent: how it is made, how long an answer may take, what an error means.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use enforcer_proto::v1::node_service_client::NodeServiceClient;
+use enforcer_proto::v1::policy_service_client::PolicyServiceClient;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tonic::transport::{self, Channel, Endpoint, Uri};
+use tonic::{Response, Status};
+use tower::service_fn;
+
+use crate::failure::{self, Failure};
+use crate::target::Target;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest answer: a policy with a million bindings is well below it.
+const MAX_ANSWER_BYTES: usize = 512 << 20;
+
+/// A connection to an agent.
+pub(crate) struct Session {
+    channel: Channel,
+    target: String,
+    request_timeout: Duration,
+}
+
+impl Session {
+    /// Connects.
+    pub(crate) async fn open(target: &Target, request_timeout: Duration) -> Result<Self, Failure> {
+        let name = target.to_string();
+        let channel = match timeout(CONNECT_TIMEOUT, connect(target)).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(not_connected(name, &error)),
+            Err(_) => {
+                return Err(Failure::Timeout {
+                    what: format!("{name} does not answer"),
+                    after: CONNECT_TIMEOUT,
+                });
+            }
+        };
+        Ok(Self { channel, target: name, request_timeout })
+    }
+
+    /// The agent's policy.
+    pub(crate) fn policy(&self) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// The agent's node.
+    pub(crate) fn node(&self) -> NodeServiceClient<Channel> {
+        NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// The answer to one request, in time.
+    pub(crate) async fn answer<T>(
+        &self,
+        request: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        match timeout(self.request_timeout, request).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.failed(&status)),
+            Err(_) => Err(Failure::Timeout {
+                what: format!("the agent at {} has not answered; --request-timeout allows more", self.target),
+                after: self.request_timeout,
+            }),
+        }
+    }
+
+    /// What a status of this agent means.
+    pub(crate) fn failed(&self, status: &Status) -> Failure {
+        Failure::from_status(&self.target, status)
+    }
+
+    /// Where the agent is.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+}
+
+async fn connect(target: &Target) -> Result<Channel, transport::Error> {
+    match target {
+        Target::Socket(path) => connect_unix(path).await,
+        Target::Address { uri, tls } => {
+            let endpoint = Endpoint::from(uri.clone()).connect_timeout(CONNECT_TIMEOUT);
+            endpoint.tls_config((**tls).clone())?.connect().await
+        }
+    }
+}
+
+/// The authority is never looked up: every connection goes to the socket.
+async fn connect_unix(path: &Path) -> Result<Channel, transport::Error> {
+    let path = path.to_owned();
+    let connector = service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+}
+
+fn not_connected(target: String, error: &transport::Error) -> Failure {
+    let cause = failure::deepest(error);
+    if io_kind(error) == Some(io::ErrorKind::PermissionDenied) {
+        let hint = "run as root, or as a user that the agent's configuration allows";
+        return Failure::NotPermitted { target, cause, hint };
+    }
+    Failure::Unreachable { target, cause, hint: failure::START_HINT }
+}
+
+/// The kind of the input or output error at the bottom of a chain.
+fn io_kind(error: &transport::Error) -> Option<io::ErrorKind> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}

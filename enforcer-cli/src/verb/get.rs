@@ -1,0 +1,149 @@
+//! `get`: objects of the policy, devices of the node, revisions.
+
+use clap::{Args, ValueEnum};
+use enforcer_proto::v1;
+
+use super::open;
+use crate::cli::Global;
+use crate::clock;
+use crate::console::{Console, Format};
+use crate::document::{self, Document, Kind};
+use crate::failure::Failure;
+use crate::hex;
+use crate::session::Session;
+use crate::view::device::DevicesView;
+use crate::view::policy::PolicyView;
+use crate::view::revision::RevisionsView;
+
+/// Print objects of the policy, the devices of the node, or the revisions it had.
+#[derive(Args, Debug)]
+#[command(
+    long_about = "Prints objects of the policy in force, or of an older revision. With -o yaml they are documents \
+                  which `apply -f` takes back; a lease is then what is left of it. `policy` stands for all four kinds \
+                  of objects.\n\n\
+                  A NAME is the name of an object, the address of a binding, the class of a device, the number of \
+                  a revision.",
+    after_help = "Examples:\n  enforcerctl get tenants\n  enforcerctl get rules --tenant team-a --revision 7\n  \
+                  enforcerctl get policy -o yaml > backup.yaml"
+)]
+pub(crate) struct Get {
+    /// What to print.
+    #[arg(value_enum)]
+    what: What,
+
+    /// Only this one.
+    name: Option<String>,
+
+    /// Only what belongs to this tenant or names it.
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+
+    /// Of this revision instead of the one in force.
+    #[arg(long, value_name = "N")]
+    revision: Option<u64>,
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    #[value(alias = "tenant")]
+    Tenants,
+    #[value(alias = "workload")]
+    Workloads,
+    #[value(alias = "rule")]
+    Rules,
+    #[value(alias = "binding")]
+    Bindings,
+    Policy,
+    #[value(alias = "device")]
+    Devices,
+    #[value(alias = "revision")]
+    Revisions,
+}
+
+impl Get {
+    /// Asks, and prints what fits.
+    pub(crate) async fn run(&self, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
+        self.check()?;
+        let session = open(global).await?;
+        match self.what {
+            What::Tenants => self.objects(&session, console, &[Kind::Tenant]).await,
+            What::Workloads => self.objects(&session, console, &[Kind::Workload]).await,
+            What::Rules => self.objects(&session, console, &[Kind::Rule]).await,
+            What::Bindings => self.objects(&session, console, &[Kind::Binding]).await,
+            What::Policy => self.objects(&session, console, &Kind::ALL).await,
+            What::Devices => self.devices(&session, console).await,
+            What::Revisions => self.revisions(&session, console).await,
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let wrong = |what: &str| Err(Failure::Usage(what.to_owned()));
+        match self.what {
+            What::Revisions if self.tenant.is_some() => {
+                wrong("revisions are of all tenants: leave --tenant out")
+            }
+            What::Revisions if self.revision.is_some() => {
+                wrong("write the number behind `get revisions`, without --revision")
+            }
+            What::Devices if self.revision.is_some() => {
+                wrong("devices are the node's, not a revision's: leave --revision out")
+            }
+            What::Policy if self.name.is_some() => wrong("`get policy` takes no name"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn objects(
+        &self,
+        session: &Session,
+        console: &mut Console<'_>,
+        kinds: &[Kind],
+    ) -> Result<(), Failure> {
+        let request = v1::GetRequest { revision: self.revision };
+        let response = session.answer(session.policy().get(request)).await?;
+        let all = document::of_snapshot(response.snapshot.unwrap_or_default())?;
+        let items: Vec<Document> = all.into_iter().filter(|item| self.wants(item, kinds)).collect();
+        if let (true, Some(name), [kind]) = (items.is_empty(), &self.name, kinds) {
+            return Err(not_found(kind.word(), name, response.revision));
+        }
+        if console.format() == Format::Yaml {
+            return console.print(&document::stream(&items, &clock::now())?);
+        }
+        let digest = hex::encode(&response.digest);
+        console.show(&PolicyView { revision: response.revision, digest, items, kinds: kinds.to_vec() })
+    }
+
+    fn wants(&self, item: &Document, kinds: &[Kind]) -> bool {
+        kinds.contains(&item.kind)
+            && self.name.as_ref().is_none_or(|name| item.metadata.name == *name)
+            && self.tenant.as_ref().is_none_or(|tenant| item.names_tenant(tenant))
+    }
+
+    async fn devices(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {
+        let response = session.answer(session.node().devices(v1::DevicesRequest {})).await?;
+        let view = DevicesView::select(response, self.name.as_deref(), self.tenant.as_deref());
+        match &self.name {
+            Some(name) if view.is_empty() => Err(Failure::NoDevice(name.clone())),
+            _ => console.show(&view),
+        }
+    }
+
+    async fn revisions(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {
+        let wanted = self.name.as_deref().map(parse_revision).transpose()?;
+        let response = session.answer(session.policy().list_revisions(v1::ListRevisionsRequest {})).await?;
+        let view = RevisionsView::select(response, wanted);
+        match wanted {
+            Some(revision) if view.is_empty() => Err(Failure::NoRevision(revision)),
+            _ => console.show(&view),
+        }
+    }
+}
+
+fn parse_revision(text: &str) -> Result<u64, Failure> {
+    text.parse().map_err(|_| Failure::Usage(format!("{text:?} is no revision: write a number")))
+}
+
+fn not_found(kind: &'static str, name: &str, revision: u64) -> Failure {
+    Failure::NotFound { kind, name: name.to_owned(), revision }
+}

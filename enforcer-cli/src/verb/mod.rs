@@ -1,0 +1,26 @@
+//! What can be asked: a file a verb.
+
+pub(crate) mod apply;
+pub(crate) mod completion;
+pub(crate) mod counters;
+pub(crate) mod diff;
+pub(crate) mod explain;
+pub(crate) mod get;
+mod input;
+pub(crate) mod observe;
+mod offline;
+pub(crate) mod rollback;
+pub(crate) mod status;
+pub(crate) mod validate;
+pub(crate) mod version;
+pub(crate) mod wait;
+
+use crate::cli::Global;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::target::Target;
+
+/// A connection to the agent that the options name.
+async fn open(global: &Global) -> Result<Session, Failure> {
+    Session::open(&Target::resolve(global)?, global.request_timeout).await
+}

@@ -1,0 +1,11 @@
+//! What is printed: the agent's answers with stable field names, and the same for people.
+
+pub(crate) mod ack;
+pub(crate) mod counter;
+pub(crate) mod device;
+pub(crate) mod diff;
+pub(crate) mod explanation;
+pub(crate) mod policy;
+pub(crate) mod record;
+pub(crate) mod revision;
+pub(crate) mod status;

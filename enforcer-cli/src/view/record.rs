@@ -1,0 +1,318 @@
+//! Records: one line each.
+
+use std::fmt::Write as _;
+
+use enforcer_proto::v1;
+use serde::Serialize;
+
+use super::device::DeviceView;
+use crate::console::Show;
+use crate::instant;
+use crate::style::{self, Paint, Style};
+use crate::table::plain;
+
+/// An event of the kernel with names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecordView {
+    sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    node: String,
+    #[serde(rename = "type")]
+    kind: String,
+    verdict: String,
+    reason: String,
+    rule: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    shadow_rule: String,
+    revision: u64,
+    hook: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<EndpointView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<EndpointView>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    protocol: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_type: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_code: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<DeviceView>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    access: String,
+    lost_before: u64,
+    #[serde(skip)]
+    column: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct EndpointView {
+    identity: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    workload: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    address: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    port: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessView {
+    pid: u32,
+    command: String,
+    cgroup_id: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cgroup: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl From<v1::Record> for RecordView {
+    fn from(record: v1::Record) -> Self {
+        let v1::Record {
+            sequence,
+            time,
+            node,
+            r#type,
+            verdict,
+            reason,
+            rule,
+            shadow_rule,
+            revision,
+            hook,
+            source,
+            destination,
+            protocol,
+            icmp_type,
+            icmp_code,
+            process,
+            device,
+            access,
+            lost_before,
+        } = record;
+        Self {
+            sequence,
+            time: time.as_ref().map(instant::rfc3339),
+            node,
+            kind: r#type,
+            verdict,
+            reason,
+            rule,
+            shadow_rule,
+            revision,
+            hook,
+            source: source.map(EndpointView::from),
+            destination: destination.map(EndpointView::from),
+            protocol,
+            icmp_type,
+            icmp_code,
+            process: process.map(ProcessView::from),
+            device: device.map(DeviceView::from),
+            access,
+            lost_before,
+            column: instant::column(time.as_ref()),
+        }
+    }
+}
+
+impl From<v1::Endpoint> for EndpointView {
+    fn from(endpoint: v1::Endpoint) -> Self {
+        let v1::Endpoint { identity, workload, address, port } = endpoint;
+        Self { identity, workload, address, port }
+    }
+}
+
+impl From<v1::Process> for ProcessView {
+    fn from(process: v1::Process) -> Self {
+        let v1::Process { pid, command, cgroup_id, cgroup } = process;
+        Self { pid, command, cgroup_id, cgroup }
+    }
+}
+
+impl Show for RecordView {
+    fn text(&self, style: Style) -> String {
+        let mut text = String::new();
+        if self.lost_before > 0 {
+            let lost = format!("-- {} records lost before the next --", self.lost_before);
+            let _ = writeln!(text, "{}", style.paint(Paint::Warn, &lost));
+        }
+        let verdict = style.paint(style::of_verdict(&self.verdict), &format!("{:<5}", plain(&self.verdict)));
+        let _ = write!(text, "{}  {verdict}  {:<7}", plain(&self.column), plain(&self.kind));
+        for part in self.parts() {
+            let _ = write!(text, "  {}", plain(&part));
+        }
+        text.push('\n');
+        text
+    }
+}
+
+impl RecordView {
+    /// What is known, in the order in which one reads it.
+    fn parts(&self) -> Vec<String> {
+        let reason = if self.reason == "none" { "" } else { &self.reason };
+        let parts = [
+            self.ends(),
+            self.service(),
+            self.device_and_access(),
+            reason.to_owned(),
+            labelled("rule", &self.rule),
+            labelled("shadow", &self.shadow_rule),
+            self.process.as_ref().map(ProcessView::brief).unwrap_or_default(),
+            labelled("hook", &self.hook),
+            labelled("revision", &self.revision.to_string()),
+        ];
+        parts.into_iter().filter(|part| !part.is_empty()).collect()
+    }
+
+    fn ends(&self) -> String {
+        match (&self.source, &self.destination) {
+            (Some(source), Some(destination)) => format!("{} -> {}", source.brief(), destination.brief()),
+            (Some(one), None) | (None, Some(one)) => one.brief(),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn service(&self) -> String {
+        match (self.icmp_type, self.icmp_code) {
+            (Some(kind), Some(code)) => format!("{} type={kind} code={code}", self.protocol),
+            (Some(kind), None) => format!("{} type={kind}", self.protocol),
+            (None, _) => self.protocol.clone(),
+        }
+    }
+
+    fn device_and_access(&self) -> String {
+        let device = self.device.as_ref().map(DeviceView::brief).unwrap_or_default();
+        if self.access.is_empty() { device } else { format!("{device} {}", self.access).trim().to_owned() }
+    }
+}
+
+fn labelled(label: &str, value: &str) -> String {
+    if value.is_empty() { String::new() } else { format!("{label}={value}") }
+}
+
+impl EndpointView {
+    /// `a/web 10.0.0.1:80`, `world [2001:db8::1]:443`, `host`.
+    fn brief(&self) -> String {
+        let Self { identity, workload, address, port } = self;
+        let mut text = identity.clone();
+        if !workload.is_empty() {
+            let _ = write!(text, "/{workload}");
+        }
+        match (address.is_empty(), *port) {
+            (true, _) => {}
+            (false, 0) => drop(write!(text, " {address}")),
+            (false, port) if address.contains(':') => drop(write!(text, " [{address}]:{port}")),
+            (false, port) => drop(write!(text, " {address}:{port}")),
+        }
+        text
+    }
+}
+
+impl ProcessView {
+    /// `curl[1234]`, with the cgroup when it is known.
+    fn brief(&self) -> String {
+        if self.pid == 0 && self.cgroup.is_empty() {
+            return String::new();
+        }
+        let cgroup = labelled(" cgroup", &self.cgroup);
+        format!("{}[{}]{cgroup}", self.command, self.pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow() -> v1::Record {
+        let end = |identity: &str, workload: &str, address: &str, port| v1::Endpoint {
+            identity: identity.to_owned(),
+            workload: workload.to_owned(),
+            address: address.to_owned(),
+            port,
+        };
+        v1::Record {
+            sequence: 41,
+            time: Some(prost_types::Timestamp { seconds: 1_793_700_000, nanos: 250_000_000 }),
+            node: "n1".to_owned(),
+            r#type: "flow".to_owned(),
+            verdict: "deny".to_owned(),
+            reason: "cross_tenant_no_rule".to_owned(),
+            rule: "no-rule-matched".to_owned(),
+            revision: 7,
+            hook: "from_workload".to_owned(),
+            source: Some(end("a", "web", "10.0.0.1", 40_000)),
+            destination: Some(end("b", "", "2001:db8::1", 5_432)),
+            protocol: "TCP".to_owned(),
+            process: Some(v1::Process {
+                pid: 12,
+                command: "curl".to_owned(),
+                cgroup_id: 99,
+                cgroup: "/a".to_owned(),
+            }),
+            ..v1::Record::default()
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line() {
+        assert_eq!(
+            RecordView::from(flow()).text(Style::Plain),
+            "2026-11-03T10:00:00.250Z  deny   flow     a/web 10.0.0.1:40000 -> b [2001:db8::1]:5432  TCP  \
+             cross_tenant_no_rule  rule=no-rule-matched  curl[12] cgroup=/a  hook=from_workload  revision=7\n"
+        );
+    }
+
+    #[test]
+    fn a_loss_is_told_before_the_record_it_precedes() {
+        let text = RecordView::from(v1::Record { lost_before: 12, ..flow() }).text(Style::Plain);
+        assert!(text.starts_with("-- 12 records lost before the next --\n2026-"), "{text}");
+    }
+
+    #[test]
+    fn a_device_record_names_device_and_access() {
+        let device =
+            v1::Device { class: "nvidia".to_owned(), major: 195, minor: Some(0), ..Default::default() };
+        let record = v1::Record {
+            r#type: "device".to_owned(),
+            device: Some(device),
+            access: "read,write".to_owned(),
+            reason: "device_not_granted".to_owned(),
+            destination: None,
+            protocol: String::new(),
+            ..flow()
+        };
+        let text = RecordView::from(record).text(Style::Plain);
+        assert!(text.contains("  nvidia 195:0 read,write  device_not_granted  "), "{text}");
+    }
+
+    #[test]
+    fn a_command_cannot_drive_the_terminal_or_forge_a_line() {
+        let mut record = flow();
+        if let Some(process) = record.process.as_mut() {
+            process.command = "x\n2026 allow\x1b[2J".to_owned();
+        }
+        let text = RecordView::from(record).text(Style::Plain);
+        assert_eq!(text.matches('\n').count(), 1);
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn its_fields_are_stable() {
+        let json = serde_json::to_value(RecordView::from(flow())).unwrap();
+        assert_eq!(json["type"], "flow");
+        assert_eq!(json["time"], "2026-11-03T10:00:00.250Z");
+        assert_eq!(json["source"]["workload"], "web");
+        assert_eq!(json["destination"]["port"], 5432);
+        assert_eq!(json["process"]["cgroupId"], 99);
+        assert_eq!(json["lostBefore"], 0);
+        assert!(json.get("icmpType").is_none());
+    }
+}

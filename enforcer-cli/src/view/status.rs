@@ -1,0 +1,364 @@
+//! What a node enforces, as its kernel says.
+
+use std::fmt::Write as _;
+
+use enforcer_proto::v1;
+use serde::Serialize;
+
+use crate::console::Show;
+use crate::style::{Paint, Style};
+use crate::table::{Cell, Table, plain};
+use crate::{hex, instant};
+
+/// What a node enforces.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatusView {
+    node: String,
+    version: String,
+    kernel: String,
+    abi: u32,
+    revision: u64,
+    digest: String,
+    in_sync: bool,
+    drift: Vec<String>,
+    device_gate_mode: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<String>,
+    hooks: Vec<HookView>,
+    capabilities: Vec<CapabilityView>,
+    capacities: Vec<CapacityView>,
+    losses: Vec<LossView>,
+    warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HookView {
+    name: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program_id: Option<u32>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    program_tag: String,
+    attached_to: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct CapabilityView {
+    name: String,
+    present: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CapacityView {
+    name: String,
+    used: u64,
+    capacity: u64,
+    memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct LossView {
+    cause: String,
+    count: u64,
+}
+
+impl From<v1::StatusResponse> for StatusView {
+    fn from(response: v1::StatusResponse) -> Self {
+        let v1::StatusResponse {
+            node,
+            version,
+            kernel,
+            abi,
+            revision,
+            digest,
+            in_sync,
+            drift,
+            hooks,
+            capacities,
+            capabilities,
+            device_gate_mode,
+            warnings,
+            losses,
+            started,
+        } = response;
+        Self {
+            node,
+            version,
+            kernel,
+            abi,
+            revision,
+            digest: hex::encode(&digest),
+            in_sync,
+            drift,
+            device_gate_mode,
+            started: started.as_ref().map(instant::rfc3339),
+            hooks: hooks.into_iter().map(HookView::from).collect(),
+            capabilities: capabilities.into_iter().map(CapabilityView::from).collect(),
+            capacities: capacities.into_iter().map(CapacityView::from).collect(),
+            losses: losses.into_iter().map(LossView::from).collect(),
+            warnings,
+        }
+    }
+}
+
+impl From<v1::Hook> for HookView {
+    fn from(hook: v1::Hook) -> Self {
+        let v1::Hook { name, state, reason, program_id, program_tag, attached_to } = hook;
+        let state = match v1::HookState::try_from(state) {
+            Ok(v1::HookState::Verified) => "verified",
+            Ok(v1::HookState::Declared) => "declared",
+            Ok(v1::HookState::Absent) => "absent",
+            Ok(v1::HookState::Unspecified) | Err(_) => "unknown",
+        };
+        Self {
+            name,
+            state,
+            reason,
+            program_id: (program_id != 0).then_some(program_id),
+            program_tag,
+            attached_to,
+        }
+    }
+}
+
+impl From<v1::Capability> for CapabilityView {
+    fn from(capability: v1::Capability) -> Self {
+        let v1::Capability { name, present, reason } = capability;
+        Self { name, present, reason }
+    }
+}
+
+impl From<v1::Capacity> for CapacityView {
+    fn from(capacity: v1::Capacity) -> Self {
+        let v1::Capacity { name, used, capacity, memory_bytes } = capacity;
+        Self { name, used, capacity, memory_bytes }
+    }
+}
+
+impl From<v1::Loss> for LossView {
+    fn from(loss: v1::Loss) -> Self {
+        let v1::Loss { cause, count } = loss;
+        Self { cause, count }
+    }
+}
+
+impl StatusView {
+    /// True when the kernel holds exactly what the policy in force compiles to.
+    pub(crate) const fn is_in_sync(&self) -> bool {
+        self.in_sync
+    }
+
+    fn head(&self, style: Style) -> String {
+        let mut text = String::new();
+        let mut field = |name: &str, value: &str, paint: Paint| {
+            if !value.is_empty() {
+                let _ = writeln!(text, "{name:<12} {}", style.paint(paint, &plain(value)));
+            }
+        };
+        field("node", &self.node, Paint::None);
+        field(
+            "agent",
+            &format!("{} (kernel {}, map ABI {})", self.version, self.kernel, self.abi),
+            Paint::None,
+        );
+        field("started", self.started.as_deref().unwrap_or_default(), Paint::None);
+        field("revision", &self.revision.to_string(), Paint::None);
+        field("digest", &self.digest, Paint::None);
+        match self.in_sync {
+            true => field("in sync", "yes: read back from the kernel", Paint::Good),
+            false => field("in sync", "NO", Paint::Bad),
+        }
+        for drift in &self.drift {
+            field("  drift", drift, Paint::Bad);
+        }
+        let gate = if self.device_gate_mode == "enforce" { Paint::None } else { Paint::Warn };
+        field("device gate", &self.device_gate_mode, gate);
+        for warning in &self.warnings {
+            field("warning", warning, Paint::Warn);
+        }
+        text
+    }
+
+    fn hook_table(&self) -> Table {
+        let mut table = Table::new(&["HOOK", "STATE", "PROGRAM", "ATTACHED TO", "WHY"]);
+        for hook in &self.hooks {
+            let paint = match hook.state {
+                "verified" => Paint::Good,
+                "declared" => Paint::Warn,
+                _ => Paint::Bad,
+            };
+            table.row([
+                Cell::from(hook.name.as_str()),
+                Cell::from(hook.state).painted(paint),
+                hook.program_id.map_or_else(Cell::absent, Cell::from),
+                Cell::or_absent(&abridged(&hook.attached_to)),
+                Cell::or_absent(&hook.reason),
+            ]);
+        }
+        table
+    }
+
+    fn capability_table(&self) -> Table {
+        let mut table = Table::new(&["CAPABILITY", "PRESENT", "WHY NOT"]);
+        for capability in &self.capabilities {
+            let present = match capability.present {
+                true => Cell::from("yes").painted(Paint::Good),
+                false => Cell::from("no").painted(Paint::Warn),
+            };
+            table.row([Cell::from(capability.name.as_str()), present, Cell::or_absent(&capability.reason)]);
+        }
+        table
+    }
+
+    fn capacity_table(&self) -> Table {
+        let mut table = Table::new(&["TABLE", "USED", "CAPACITY", "FULL", "MEMORY KIB"]);
+        for capacity in &self.capacities {
+            let percent = capacity.used.saturating_mul(100).checked_div(capacity.capacity);
+            let full = percent.map_or_else(Cell::absent, |percent| {
+                Cell::from(format!("{percent}%")).painted(fullness(percent))
+            });
+            table.row([
+                Cell::from(capacity.name.as_str()),
+                Cell::from(capacity.used),
+                Cell::from(capacity.capacity),
+                full,
+                Cell::from(capacity.memory_bytes.div_ceil(1024)),
+            ]);
+        }
+        table
+    }
+
+    fn loss_table(&self) -> Table {
+        let mut table = Table::new(&["LOST RECORDS", "COUNT"]);
+        for loss in &self.losses {
+            let paint = if loss.count == 0 { Paint::None } else { Paint::Warn };
+            table.row([Cell::from(loss.cause.as_str()), Cell::from(loss.count).painted(paint)]);
+        }
+        table
+    }
+}
+
+const fn fullness(percent: u64) -> Paint {
+    match percent {
+        0..=79 => Paint::None,
+        80..=94 => Paint::Warn,
+        _ => Paint::Bad,
+    }
+}
+
+/// A node can have thousands of interfaces; JSON names them all.
+fn abridged(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    match (names.get(..SHOWN), names.len().saturating_sub(SHOWN)) {
+        (Some(first), more) if more > 0 => format!("{} and {more} more", first.join(",")),
+        _ => names.join(","),
+    }
+}
+
+impl Show for StatusView {
+    fn text(&self, style: Style) -> String {
+        let mut text = self.head(style);
+        let tables = [
+            (self.hook_table(), self.hooks.is_empty()),
+            (self.capability_table(), self.capabilities.is_empty()),
+            (self.capacity_table(), self.capacities.is_empty()),
+            (self.loss_table(), self.losses.is_empty()),
+        ];
+        for (table, is_empty) in tables {
+            if !is_empty {
+                text.push('\n');
+                text.push_str(&table.render(style));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response() -> v1::StatusResponse {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        v1::StatusResponse {
+            node: "n1".to_owned(),
+            version: "0.1.0".to_owned(),
+            kernel: "6.18".to_owned(),
+            abi: 1,
+            revision: 7,
+            digest: vec![1, 2],
+            in_sync: false,
+            drift: vec!["addresses: 10.0.0.1 is missing".to_owned()],
+            hooks: vec![
+                v1::Hook {
+                    name: "tcx/from_workload".to_owned(),
+                    state: v1::HookState::Verified.into(),
+                    program_id: 40,
+                    attached_to: names(&["veth0", "veth1", "veth2", "veth3"]),
+                    ..v1::Hook::default()
+                },
+                v1::Hook {
+                    name: "lsm/file_receive".to_owned(),
+                    state: v1::HookState::Absent.into(),
+                    reason: "no BPF LSM".to_owned(),
+                    ..v1::Hook::default()
+                },
+            ],
+            capacities: vec![v1::Capacity {
+                name: "pairs".to_owned(),
+                used: 95,
+                capacity: 100,
+                memory_bytes: 4097,
+            }],
+            capabilities: vec![v1::Capability {
+                name: "tier-isolated".to_owned(),
+                present: false,
+                reason: "no BPF LSM".to_owned(),
+            }],
+            device_gate_mode: "enforce".to_owned(),
+            warnings: Vec::new(),
+            losses: vec![v1::Loss { cause: "event_full".to_owned(), count: 0 }],
+            started: None,
+        }
+    }
+
+    #[test]
+    fn drift_and_absent_hooks_are_shown_by_name() {
+        assert_eq!(
+            StatusView::from(response()).text(Style::Plain),
+            "node         n1\n\
+             agent        0.1.0 (kernel 6.18, map ABI 1)\n\
+             revision     7\n\
+             digest       0102\n\
+             in sync      NO\n  \
+               drift      addresses: 10.0.0.1 is missing\n\
+             device gate  enforce\n\
+             \n\
+             HOOK               STATE     PROGRAM  ATTACHED TO                   WHY\n\
+             tcx/from_workload  verified  40       veth0,veth1,veth2 and 1 more  -\n\
+             lsm/file_receive   absent    -        -                             no BPF LSM\n\
+             \n\
+             CAPABILITY     PRESENT  WHY NOT\n\
+             tier-isolated  no       no BPF LSM\n\
+             \n\
+             TABLE  USED  CAPACITY  FULL  MEMORY KIB\n\
+             pairs  95    100       95%   5\n\
+             \n\
+             LOST RECORDS  COUNT\n\
+             event_full    0\n"
+        );
+    }
+
+    #[test]
+    fn a_hook_state_of_the_future_is_not_called_verified() {
+        let hook = v1::Hook { state: 77, ..v1::Hook::default() };
+        assert_eq!(HookView::from(hook).state, "unknown");
+    }
+}
