@@ -11,7 +11,7 @@ use super::class::{
 use super::drivers::{Drivers, DriversError};
 
 /// How many extra classes a node may configure.
-pub const MAX_EXTRA: usize = 64;
+pub const MAX_EXTRA: usize = 256;
 
 /// A class of the node's configuration: a whole major that the inventory does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,179 @@
+//! The records that are held: two rings with one order, so that samples of allowed flows never push out what
+//! a person must see. Pushing out is counted, and each reader is told what it missed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use enforcer_common::verdict;
+use enforcer_core::event::filter::Filter;
+use enforcer_core::event::record::FLOW;
+use enforcer_proto::v1;
+
+/// What is held, and what was pushed out, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records ever stored.
+    pub stored: u64,
+    /// Records held now.
+    pub held: u64,
+    /// Records of refusals, devices, services and losses that were pushed out by later ones.
+    pub evicted: u64,
+    /// The same of allowed flows.
+    pub evicted_samples: u64,
+}
+
+/// How far a reader has come in each ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    security: u64,
+    samples: u64,
+}
+
+/// What a reader gets at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Page {
+    /// How many records were pushed out before the reader came to them.
+    pub(super) missed: u64,
+    /// In the order of their numbers.
+    pub(super) records: Vec<Arc<v1::Record>>,
+    /// Where to go on.
+    pub(super) next: Cursor,
+}
+
+/// A ring whose places are numbered from the first record ever.
+struct Ring {
+    records: VecDeque<Arc<v1::Record>>,
+    capacity: usize,
+    evicted: u64,
+}
+
+impl Ring {
+    fn new(capacity: usize) -> Self {
+        Self { records: VecDeque::new(), capacity: capacity.max(1), evicted: 0 }
+    }
+
+    fn push(&mut self, record: Arc<v1::Record>) {
+        if self.records.len() >= self.capacity {
+            self.records.pop_front();
+            self.evicted += 1;
+        }
+        self.records.push_back(record);
+    }
+
+    fn end(&self) -> u64 {
+        self.evicted + count(self.records.len())
+    }
+
+    /// The record at `place`, if that is before `end`.
+    fn before(&self, place: u64, end: u64) -> Option<&Arc<v1::Record>> {
+        if place >= end {
+            return None;
+        }
+        let index = usize::try_from(place.checked_sub(self.evicted)?).ok()?;
+        self.records.get(index)
+    }
+}
+
+pub(super) struct Store {
+    security: Ring,
+    samples: Ring,
+}
+
+impl Store {
+    pub(super) fn new(capacity: usize) -> Self {
+        let samples = capacity / 4;
+        Self { security: Ring::new(capacity - samples), samples: Ring::new(samples) }
+    }
+
+    pub(super) fn push(&mut self, record: v1::Record) {
+        let ring = if is_sample(&record) { &mut self.samples } else { &mut self.security };
+        ring.push(Arc::new(record));
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            stored: self.security.end() + self.samples.end(),
+            held: count(self.security.records.len() + self.samples.records.len()),
+            evicted: self.security.evicted,
+            evicted_samples: self.samples.evicted,
+        }
+    }
+
+    pub(super) const fn oldest(&self) -> Cursor {
+        Cursor { security: self.security.evicted, samples: self.samples.evicted }
+    }
+
+    pub(super) fn newest(&self) -> Cursor {
+        Cursor { security: self.security.end(), samples: self.samples.end() }
+    }
+
+    /// At most `limit` records from `cursor` on, and before `end` if there is one.
+    pub(super) fn read(&self, cursor: Cursor, end: Option<Cursor>, limit: usize) -> Page {
+        let oldest = self.oldest();
+        let end = end.unwrap_or(self.newest());
+        let mut next = Cursor {
+            security: cursor.security.max(oldest.security).min(end.security),
+            samples: cursor.samples.max(oldest.samples).min(end.samples),
+        };
+        let missed = (next.security - cursor.security) + (next.samples - cursor.samples);
+        let mut records = Vec::new();
+        while records.len() < limit {
+            let record = self.security.before(next.security, end.security);
+            let sample = self.samples.before(next.samples, end.samples);
+            let record = match (record, sample) {
+                (None, None) => break,
+                (Some(record), Some(sample)) if sample.sequence < record.sequence => {
+                    next.samples += 1;
+                    sample
+                }
+                (Some(record), _) => {
+                    next.security += 1;
+                    record
+                }
+                (None, Some(sample)) => {
+                    next.samples += 1;
+                    sample
+                }
+            };
+            records.push(Arc::clone(record));
+        }
+        Page { missed, records, next }
+    }
+
+    /// Everything that is held, and where that ends.
+    pub(super) fn held(&self) -> (Vec<Arc<v1::Record>>, Cursor) {
+        let page = self.read(self.oldest(), None, usize::MAX);
+        (page.records, page.next)
+    }
+}
+
+/// Where a reader of the last `count` records that pass begins. `newest` is where `held` ends.
+pub(super) fn cursor_at_last(
+    held: &[Arc<v1::Record>],
+    newest: Cursor,
+    filter: &Filter,
+    count: u32,
+) -> Cursor {
+    let mut cursor = newest;
+    let mut wanted = count;
+    for record in held.iter().rev() {
+        if wanted == 0 {
+            break;
+        }
+        wanted -= u32::from(filter.passes(record));
+        if is_sample(record) {
+            cursor.samples -= 1;
+        } else {
+            cursor.security -= 1;
+        }
+    }
+    cursor
+}
+
+fn is_sample(record: &v1::Record) -> bool {
+    record.r#type == FLOW && record.verdict == verdict::action_name(verdict::ALLOW)
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,123 @@
+//! Control groups of the cgroup2 hierarchy: from a path to the id that the kernel's tables use, and back.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
+
+/// Why a control group is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The root is not on a cgroup2 file system.
+    #[error("{0} is no cgroup2 directory")]
+    NotCgroup2(PathBuf),
+    /// A path that leaves the hierarchy, or does not begin with a slash.
+    #[error("control group path \"{0}\" must be absolute, without \".\" and \"..\"")]
+    Path(String),
+    /// A system call failed.
+    #[error("control group {path}: {error}")]
+    System {
+        /// Of which group.
+        path: PathBuf,
+        /// How.
+        error: io::Error,
+    },
+}
+
+/// The hierarchy, or the part of it that is this node's.
+#[derive(Clone, Debug)]
+pub struct CgroupTree {
+    root: PathBuf,
+}
+
+impl CgroupTree {
+    /// Below `root`, which is checked to be a directory of cgroup2.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn new(root: &Path) -> Result<Self, CgroupError> {
+        // Resolved once, so that the paths that the kernel reports can be compared with it.
+        let root = root.canonicalize().map_err(|error| system(root, error))?;
+        match id_at(&root)? {
+            Some(_) => Ok(Self { root }),
+            None => Err(CgroupError::NotCgroup2(root)),
+        }
+    }
+
+    /// The id of the group at `path`, which begins with a slash and counts from the root; `None` when there
+    /// is no such group (yet).
+    ///
+    /// # Errors
+    /// The path is none, or the kernel would not say.
+    pub fn id_of(&self, path: &str) -> Result<Option<u64>, CgroupError> {
+        id_at(&self.join(path)?)
+    }
+
+    /// The path of a group, counted from the root: `None` when it is gone or lies elsewhere.
+    #[must_use]
+    pub fn path_of(&self, id: u64) -> Option<String> {
+        let root =
+            open(&self.root, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let group = open_by_id(&root, id).ok()?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", group.as_raw_fd())).ok()?;
+        let below = path.strip_prefix(&self.root).ok()?;
+        Some(format!("/{}", below.to_str()?))
+    }
+
+    fn join(&self, path: &str) -> Result<PathBuf, CgroupError> {
+        let wrong = || CgroupError::Path(path.chars().take(256).collect());
+        let below = path.strip_prefix('/').ok_or_else(wrong)?;
+        let is_plain = Path::new(below).components().all(|part| matches!(part, Component::Normal(_)));
+        if is_plain && !path.contains('\0') { Ok(self.root.join(below)) } else { Err(wrong()) }
+    }
+}
+
+/// The inode number of a cgroup2 directory is the group's id on 64-bit machines (kernfs, since Linux 5.5).
+fn id_at(path: &Path) -> Result<Option<u64>, CgroupError> {
+    const { assert!(size_of::<usize>() == 8, "a control group's inode number is its id on 64-bit only") };
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let group = match open(path, flags, Mode::empty()) {
+        Ok(group) => std::fs::File::from(group),
+        Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ENODEV) => return Ok(None),
+        Err(error) => return Err(system(path, error.into())),
+    };
+    let kind = fstatfs(&group).map_err(|error| system(path, error.into()))?.filesystem_type();
+    if kind != CGROUP2_SUPER_MAGIC {
+        return Err(CgroupError::NotCgroup2(path.to_owned()));
+    }
+    group.metadata().map(|data| Some(data.ino())).map_err(|error| system(path, error))
+}
+
+/// Opens a group by its id alone: a kernfs file handle is the id (`FILEID_KERNFS`).
+fn open_by_id(mount: &impl AsRawFd, id: u64) -> io::Result<std::fs::File> {
+    use std::os::fd::FromRawFd;
+
+    const FILEID_KERNFS: libc::c_int = 0xfe;
+    #[repr(C)]
+    struct Handle {
+        handle_bytes: libc::c_uint,
+        handle_type: libc::c_int,
+        id: [u8; 8],
+    }
+    let mut handle = Handle { handle_bytes: 8, handle_type: FILEID_KERNFS, id: id.to_ne_bytes() };
+    // SAFETY: the handle has the layout of `struct file_handle` with eight bytes of data, as its first field
+    // says, and lives through the call.
+    let group = unsafe {
+        libc::open_by_handle_at(mount.as_raw_fd(), (&raw mut handle).cast(), libc::O_PATH | libc::O_CLOEXEC)
+    };
+    if group < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so this is a new descriptor that nobody else holds.
+    Ok(unsafe { std::fs::File::from_raw_fd(group) })
+}
+
+fn system(path: &Path, error: io::Error) -> CgroupError {
+    let bytes = path.as_os_str().as_bytes();
+    CgroupError::System { path: PathBuf::from(String::from_utf8_lossy(bytes).into_owned()), error }
+}

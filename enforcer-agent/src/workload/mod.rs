@@ -1,0 +1,16 @@
+//! Where the policy's workloads are on this node: their control groups, their host-side interfaces, and the
+//! node's own addresses. Level-triggered: everything is looked up anew, nothing is added or removed by event.
+//! It must not know what a verdict is.
+
+mod address;
+mod cgroup;
+mod link;
+mod namespace;
+mod netlink;
+mod resolve;
+mod watch;
+
+pub use cgroup::{CgroupError, CgroupTree};
+pub use netlink::NetlinkError;
+pub use resolve::{Resolution, ResolveError, Resolver, Warning};
+pub use watch::{WatchConfig, run};
