@@ -4,6 +4,8 @@
 //! the node are arguments; what should be done comes back as a value.
 
 pub mod device;
+#[doc(hidden)]
+pub mod doors;
 pub mod enforce;
 pub mod event;
 pub mod identity;

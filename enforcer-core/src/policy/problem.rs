@@ -118,6 +118,11 @@ impl Problems {
         }
     }
 
+    /// In the order in which a reader of the files meets them.
+    pub fn sort_by_line(&mut self) {
+        self.found.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+    }
+
     /// The list; its last entry says how many more there are, when there are too many to list.
     #[must_use]
     pub fn into_vec(self) -> Vec<Problem> {

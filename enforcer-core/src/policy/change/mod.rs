@@ -65,6 +65,7 @@ pub fn apply(current: &Policy, change: &Change, now: UnixNanos) -> Result<Change
             documents.add_problems_to(&mut understood);
             let mut outcome = settle(current, understood, *prune);
             outcome.problems.locate(|path| documents.locate(path));
+            outcome.problems.sort_by_line();
             outcome.finish()
         }
         Change::Rollback(older) => {

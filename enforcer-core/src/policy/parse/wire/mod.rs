@@ -169,3 +169,6 @@ fn retired(scope: &mut Scope, messages: &[v1::RetiredId]) -> Vec<(u32, Name)> {
     }
     parsed
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ fn prefix(scope: &mut Scope, at: &At, text: &str) -> Option<IpNet> {
         scope.missing(at, "a prefix such as 10.0.0.0/8 or 2001:db8::/32");
         return None;
     }
-    let Ok(net) = text.parse::<IpNet>() else {
+    let Some(net) = network(text) else {
         let message = format!("'{}' is no CIDR prefix; write 10.0.0.0/8 or 2001:db8::/32", shown(text));
         scope.refuse("invalid_cidr", at, message);
         return None;
@@ -87,6 +87,13 @@ fn prefix(scope: &mut Scope, at: &At, text: &str) -> Option<IpNet> {
         return None;
     }
     Some(net)
+}
+
+/// `ADDRESS/LENGTH` without leading zeros, which some readers take for octal.
+fn network(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    let bits = length.parse::<u8>().ok().filter(|bits| bits.to_string() == length)?;
+    IpNet::new(address.parse().ok()?, bits).ok()
 }
 
 fn inside(scope: &mut Scope, at: &At, outer: IpNet, inner: IpNet) -> Option<IpNet> {

@@ -67,6 +67,7 @@ pub fn documents<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Parse
     problems.locate(|path| parsed.locate(path));
     let mut every = parsed.problems;
     every.append(problems);
+    every.sort_by_line();
     Err(every.into_vec())
 }
 

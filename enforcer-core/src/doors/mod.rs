@@ -1,0 +1,11 @@
+//! What every door promises, as functions over bytes: the bodies of the fuzz targets, and of the tests that
+//! replay their corpus. Each panics when its door breaks its promise.
+
+pub mod policy;
+
+/// The body of a fuzz target.
+pub type Door = fn(&[u8]);
+
+/// Every door of this crate, by the name of its fuzz target and corpus folder.
+pub const DOORS: &[(&str, Door)] =
+    &[("policy_yaml", policy::policy_yaml), ("policy_wire", policy::policy_wire)];
