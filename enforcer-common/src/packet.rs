@@ -2,6 +2,7 @@
 //! and it refuses rather than guesses. It must not know about tenants.
 
 use crate::address::{self, Address};
+use crate::maps::FlowKey;
 use crate::reason;
 
 /// Reads `N` bytes at `offset`, or `None` when the packet is shorter.
@@ -95,22 +96,40 @@ pub struct Headers {
     pub transport: u32,
 }
 
-/// What kind of frame was parsed.
+/// What was parsed, or why not: a number, because it crosses a function boundary in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// ARP. `headers.source` is the protocol address that the sender claims, mapped; nothing else is set.
-    Arp,
+pub struct Parsed(u32);
+
+impl Parsed {
     /// IPv4 or IPv6.
-    Ip,
+    pub const IP: Self = Self(0);
+    /// ARP. `headers.source` is the protocol address that the sender claims, mapped; nothing else is set.
+    pub const ARP: Self = Self(1 << 16);
+
+    const fn refused(reason: u16) -> Self {
+        Self(reason as u32)
+    }
+
+    /// Why the packet is refused, if it is.
+    #[must_use]
+    #[inline(always)]
+    pub const fn refusal(self) -> Option<u16> {
+        if self.0 & 0xffff == 0 { None } else { Some((self.0 & 0xffff) as u16) }
+    }
 }
 
-/// An Ethernet frame. `vlan` is not 0 when a tag is allowed. Headers are written in place: the kernel's stack
-/// has 512 bytes.
-///
-/// # Errors
-/// The drop reason that fits what is wrong with the frame; the headers then hold what was read before.
+/// An Ethernet frame. `vlan` is not 0 when a tag is allowed. Headers are written in place, as far as they can
+/// be read: the kernel's stack has 512 bytes. A function of its own there, for the same reason.
+#[inline(never)]
+pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32, headers: &mut Headers) -> Parsed {
+    match frame(packet, vlan, headers) {
+        Ok(parsed) => parsed,
+        Err(reason) => Parsed::refused(reason),
+    }
+}
+
 #[inline(always)]
-pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32, headers: &mut Headers) -> Result<Frame, u16> {
+fn frame<P: Packet + ?Sized>(packet: &P, vlan: u32, headers: &mut Headers) -> Result<Parsed, u16> {
     let [t0, t1] = packet.read::<2>(12).ok_or(reason::MALFORMED)?;
     let mut ethertype = u16::from_be_bytes([t0, t1]);
     let mut offset = ETHERNET_BYTES;
@@ -123,24 +142,25 @@ pub fn parse_frame<P: Packet + ?Sized>(packet: &P, vlan: u32, headers: &mut Head
         offset += VLAN_BYTES;
     }
     match ethertype {
-        ETHERTYPE_IPV4 => parse_v4(packet, offset, headers).map(|()| Frame::Ip),
-        ETHERTYPE_IPV6 => parse_v6(packet, offset, headers).map(|()| Frame::Ip),
-        ETHERTYPE_ARP => parse_arp(packet, offset, headers).map(|()| Frame::Arp),
+        ETHERTYPE_IPV4 => parse_v4(packet, offset, headers).map(|()| Parsed::IP),
+        ETHERTYPE_IPV6 => parse_v6(packet, offset, headers).map(|()| Parsed::IP),
+        ETHERTYPE_ARP => parse_arp(packet, offset, headers).map(|()| Parsed::ARP),
         ETHERTYPE_VLAN | ETHERTYPE_QINQ => Err(reason::VLAN_NOT_GRANTED),
         _ => Err(reason::ETHERTYPE_UNKNOWN),
     }
 }
 
-/// An IP packet without a link header, as the socket hooks see it.
-///
-/// # Errors
-/// The drop reason that fits what is wrong with the packet.
-#[inline(always)]
-pub fn parse_ip<P: Packet + ?Sized>(packet: &P, ethertype: u16, headers: &mut Headers) -> Result<(), u16> {
-    match ethertype {
+/// An IP packet without a link header, as the socket hooks see it. Otherwise as [`parse_frame`].
+#[inline(never)]
+pub fn parse_ip<P: Packet + ?Sized>(packet: &P, ethertype: u16, headers: &mut Headers) -> Parsed {
+    let outcome = match ethertype {
         ETHERTYPE_IPV4 => parse_v4(packet, 0, headers),
         ETHERTYPE_IPV6 => parse_v6(packet, 0, headers),
         _ => Err(reason::ETHERTYPE_UNKNOWN),
+    };
+    match outcome {
+        Ok(()) => Parsed::IP,
+        Err(reason) => Parsed::refused(reason),
     }
 }
 
@@ -276,8 +296,7 @@ fn parse_transport<P: Packet + ?Sized>(packet: &P, headers: &mut Headers) -> Res
             if headers.fragment == FRAGMENT_FIRST && headers.fragment_end < 20 {
                 return Err(short);
             }
-            let [s0, s1, d0, d1, .., flags] =
-                packet.read::<14>(headers.transport).ok_or(short)?;
+            let [s0, s1, d0, d1, .., flags] = packet.read::<14>(headers.transport).ok_or(short)?;
             headers.source_port = u16::from_be_bytes([s0, s1]);
             headers.destination_port = u16::from_be_bytes([d0, d1]);
             headers.service = headers.destination_port;
@@ -345,49 +364,42 @@ impl Headers {
     }
 }
 
-/// The packet that an ICMP error is about: only addresses, protocol and ports, since the rest may be cut.
-///
-/// # Errors
-/// [`reason::ICMP_ERROR_UNRELATED`] when too little of it is there.
+/// The flow key of the packet that an ICMP error is about, `None` when that is cut, fragmented or has options.
+/// Only addresses, protocol and ports are read, since the rest may be cut.
+#[must_use]
 #[inline(always)]
-pub fn parse_quoted<P: Packet + ?Sized>(packet: &P, error: &Headers) -> Result<Headers, u16> {
+pub fn parse_quoted<P: Packet + ?Sized>(packet: &P, error: &Headers, key: &mut FlowKey) -> Option<()> {
     let offset = error.transport + 8;
-    let missing = reason::ICMP_ERROR_UNRELATED;
-    let mut quoted = *error;
-    if error.protocol == PROTOCOL_ICMP {
-        let ip = packet.read::<20>(offset).ok_or(missing)?;
-        let [version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = ip;
+    let transport = if error.protocol == PROTOCOL_ICMP {
+        let [version, _, _, _, _, _, f0, f1, _, protocol] = packet.read::<10>(offset)?;
         if version != 0x45 || u16::from_be_bytes([f0, f1]) & 0x1fff != 0 {
-            return Err(missing);
+            return None;
         }
-        quoted.source = address::from_v4([s0, s1, s2, s3]);
-        quoted.destination = address::from_v4([d0, d1, d2, d3]);
-        quoted.protocol = protocol;
-        quoted.transport = offset + 20;
+        key.protocol = protocol;
+        key.source = address::from_v4(packet.read::<4>(offset + 12)?);
+        key.destination = address::from_v4(packet.read::<4>(offset + 16)?);
+        offset + 20
     } else {
-        let [version, _, _, _, _, _, next, _] = packet.read::<8>(offset).ok_or(missing)?;
+        let [version, _, _, _, _, _, next, _] = packet.read::<8>(offset)?;
         if version >> 4 != 6 {
-            return Err(missing);
+            return None;
         }
-        quoted.source = packet.read::<16>(offset + 8).ok_or(missing)?;
-        quoted.destination = packet.read::<16>(offset + 24).ok_or(missing)?;
-        quoted.protocol = next;
-        quoted.transport = offset + 40;
-    }
-    let [a, b, c, d, i0, i1, _, _] = packet.read::<8>(quoted.transport).ok_or(missing)?;
-    match quoted.protocol {
+        key.protocol = next;
+        key.source = packet.read::<16>(offset + 8)?;
+        key.destination = packet.read::<16>(offset + 24)?;
+        offset + 40
+    };
+    let [a, b, c, d, i0, i1, _, _] = packet.read::<8>(transport)?;
+    match key.protocol {
         PROTOCOL_TCP | PROTOCOL_UDP | PROTOCOL_SCTP => {
-            quoted.source_port = u16::from_be_bytes([a, b]);
-            quoted.destination_port = u16::from_be_bytes([c, d]);
+            key.source_port = u16::from_be_bytes([a, b]);
+            key.destination_port = u16::from_be_bytes([c, d]);
         }
-        PROTOCOL_ICMP | PROTOCOL_ICMPV6 if is_echo(quoted.protocol, a) => {
-            quoted.source_port = u16::from_be_bytes([i0, i1]);
-            quoted.destination_port = quoted.source_port;
+        PROTOCOL_ICMP | PROTOCOL_ICMPV6 if is_echo(key.protocol, a) => {
+            key.source_port = u16::from_be_bytes([i0, i1]);
+            key.destination_port = key.source_port;
         }
-        _ => {
-            quoted.source_port = 0;
-            quoted.destination_port = 0;
-        }
+        _ => {}
     }
-    Ok(quoted)
+    Some(())
 }

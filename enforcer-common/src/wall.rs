@@ -7,13 +7,14 @@ use crate::event::{HOOK_FROM_WORKLOAD, HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS, 
 use crate::flow::{Flows, forward_key, is_idle, needs_refresh, reverse_key};
 use crate::identity;
 use crate::maps::{
-    FLOW_CLOSING, FlowValue, FragmentKey, FragmentValue, GRANT_GRE, GRANT_IPIP, GRANT_VLAN, InterfaceValue,
-    RULE_NEIGHBOUR, RULE_NO_MATCH, RULE_NOT_MANAGED, RULE_RELATED, SETTING_DEFER_TO_SOCKETS, SLOT_PRESENT,
-    Settings,
+    FLOW_CLOSING, FlowKey, FlowValue, FragmentKey, FragmentValue, GRANT_GRE, GRANT_IPIP, GRANT_VLAN,
+    InterfaceValue, RULE_NEIGHBOUR, RULE_NO_MATCH, RULE_NOT_MANAGED, RULE_RELATED, SETTING_DEFER_TO_SOCKETS,
+    SLOT_PRESENT, Settings,
 };
 use crate::packet::{
-    self, FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, Frame, Headers, PROTOCOL_GRE, PROTOCOL_ICMPV6,
-    PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
+    self, FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, Headers, PROTOCOL_GRE, PROTOCOL_ICMPV6,
+    PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, Packet, Parsed, TCP_ACK, TCP_FIN, TCP_RST,
+    TCP_SYN,
 };
 use crate::policy::{Question, Tables, decide};
 use crate::reason;
@@ -126,13 +127,13 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
     headers: &mut Headers,
 ) -> Judgement {
     let tenant = interface.tenant;
-    match packet::parse_frame(packet, interface.grants & GRANT_VLAN, headers) {
-        Ok(Frame::Ip) => {}
-        Ok(Frame::Arp) => {
-            let verdict = arp_verdict(tables, interface, &headers.source);
-            return Judgement::settled(tenant, identity::UNKNOWN, verdict);
-        }
-        Err(reason) => return Judgement::refused(tenant, identity::UNKNOWN, reason),
+    let parsed = packet::parse_frame(packet, interface.grants & GRANT_VLAN, headers);
+    if let Some(reason) = parsed.refusal() {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason);
+    }
+    if parsed == Parsed::ARP {
+        let verdict = arp_verdict(tables, interface, &headers.source);
+        return Judgement::settled(tenant, identity::UNKNOWN, verdict);
     }
     if is_neighbour_discovery(headers) {
         let verdict = neighbour_verdict(tables, interface, packet, headers);
@@ -181,14 +182,11 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     headers: &mut Headers,
 ) -> Judgement {
     let tenant = interface.tenant;
-    match packet::parse_frame(packet, interface.grants & GRANT_VLAN, headers) {
-        Ok(Frame::Ip) => {}
-        Ok(Frame::Arp) => {
-            return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
-        }
-        Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason),
+    let parsed = packet::parse_frame(packet, interface.grants & GRANT_VLAN, headers);
+    if let Some(reason) = parsed.refusal() {
+        return Judgement::refused(identity::UNKNOWN, tenant, reason);
     }
-    if is_neighbour_discovery(headers) {
+    if parsed == Parsed::ARP || is_neighbour_discovery(headers) {
         return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
     }
     let source = match sender(tables, &headers.source, tag, now_ns) {
@@ -235,7 +233,7 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
     now_ns: u64,
     headers: &mut Headers,
 ) -> Judgement {
-    if let Err(reason) = packet::parse_ip(packet, ethertype, headers) {
+    if let Some(reason) = packet::parse_ip(packet, ethertype, headers).refusal() {
         return Judgement::refused(tenant, identity::UNKNOWN, reason);
     }
     if is_neighbour_discovery(headers) {
@@ -269,11 +267,11 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     now_ns: u64,
     headers: &mut Headers,
 ) -> Judgement {
-    if let Err(reason) = packet::parse_ip(packet, ethertype, headers) {
+    if let Some(reason) = packet::parse_ip(packet, ethertype, headers).refusal() {
         return Judgement::refused(identity::UNKNOWN, receiver, reason);
     }
-    let elsewhere = receiver == identity::HOST
-        && holder(tables, &headers.destination, now_ns).identity != identity::HOST;
+    let elsewhere =
+        receiver == identity::HOST && holder(tables, &headers.destination, now_ns).identity != identity::HOST;
     if elsewhere {
         let verdict = Verdict::allow(RULE_NOT_MANAGED);
         return Judgement::settled(identity::UNKNOWN, identity::UNKNOWN, verdict);
@@ -316,100 +314,137 @@ pub fn toward<T: Tables>(
     Judgement::settled(tenant, party.identity, decide(tables, &question))
 }
 
-/// A flow between two identified ends. A function of its own in the kernel, for its stack.
-#[inline(never)]
+/// A flow between two identified ends. The parts are functions of their own in the kernel, one after the other
+/// and never nested: its stack has 512 bytes for all that are active at once.
+#[inline(always)]
 fn judge<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
     headers: &mut Headers,
     meeting: &Meeting,
 ) -> Judgement {
-    let (source, destination) = (meeting.source, meeting.destination);
+    let mut case = Case {
+        verdict: Verdict::deny(RULE_NO_MATCH, reason::NONE),
+        question: Question {
+            source: meeting.source,
+            destination: meeting.destination,
+            expired: meeting.expired,
+            remote: [0; 16],
+            protocol: headers.protocol,
+            service: 0,
+        },
+    };
+    let next = if headers.is_icmp_error() && headers.fragment != FRAGMENT_LATER {
+        case.verdict.action = related(tables, packet, headers, meeting.now_ns, &mut case.verdict);
+        SETTLED
+    } else {
+        consult(tables, headers, meeting, &mut case)
+    };
+    let mut opened = 0;
+    if next == AS_REPLY || next == AS_FORWARD {
+        case.verdict = decide(tables, &case.question);
+    }
+    if next != SETTLED && case.verdict.passes() {
+        opened = remember(tables, headers, meeting, &case.verdict, next);
+    }
+    Judgement {
+        verdict: case.verdict,
+        source: meeting.source,
+        destination: meeting.destination,
+        tag: 0,
+        opened,
+    }
+}
+
+/// What [`consult`] found: the verdict, or the question that is still to be decided.
+struct Case {
+    verdict: Verdict,
+    question: Question,
+}
+
+/// The verdict is there.
+const SETTLED: u32 = 0;
+/// The packet answers a flow that must be decided again.
+const AS_REPLY: u32 = 1;
+/// The packet goes forward.
+const AS_FORWARD: u32 = 2;
+/// The verdict is there, and the packet is the first fragment of a datagram.
+const AS_CURRENT: u32 = 3;
+
+/// Looks for what settles a packet without a decision: its fragments, the flow it answers or is about.
+#[inline(never)]
+fn consult<T: Tables + Flows>(tables: &T, headers: &mut Headers, meeting: &Meeting, case: &mut Case) -> u32 {
     if headers.fragment == FRAGMENT_LATER
         && let Err(reason) = join_fragments(tables, headers, meeting.hook)
     {
-        return Judgement::refused(source, destination, reason);
+        case.verdict.reason = reason;
+        return SETTLED;
     }
-    if headers.is_icmp_error() {
-        return Judgement::settled(source, destination, related(tables, packet, headers, meeting.now_ns));
-    }
-    let (verdict, opened) = match reply(tables, headers, meeting) {
-        Some(verdict) => (verdict, 0),
-        None => forward(tables, headers, meeting),
-    };
-    if headers.fragment == FRAGMENT_FIRST && verdict.passes() {
-        let value = FragmentValue {
-            next_offset: headers.fragment_end,
-            source_port: headers.source_port,
-            service: headers.service,
-        };
-        tables.put_fragment(&fragment_key(headers, meeting.hook), &value);
-    }
-    Judgement { verdict, source, destination, tag: 0, opened }
+    case.question.remote = remote_of(&headers.source, &headers.destination, meeting.source);
+    case.question.service = headers.service;
+    if headers.may_be_reply() { answer(tables, headers, meeting, case) } else { AS_FORWARD }
 }
 
-/// The verdict for a packet that answers a tracked flow; `None` when it does not.
+/// A packet that may answer a tracked flow.
 #[inline(always)]
-fn reply<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting) -> Option<Verdict> {
-    if !headers.may_be_reply() {
-        return None;
-    }
+fn answer<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting, case: &mut Case) -> u32 {
     let key = reverse_key(headers);
-    let mut flow = tables.flow(&key)?;
+    let Some(mut flow) = tables.flow(&key) else { return AS_FORWARD };
     let same_ends = flow.source == meeting.destination && flow.destination == meeting.source;
     if !same_ends || is_idle(&flow, headers.protocol, meeting.now_ns) {
-        return None;
+        return AS_FORWARD;
     }
-    let mut verdict = Verdict::allow(flow.rule).under(flow.owner, flow.generation);
-    let mut changed = needs_refresh(&flow, meeting.now_ns);
     if meeting.expired != 0 || !is_current(tables, &flow) {
-        let question = Question {
-            source: flow.source,
-            destination: flow.destination,
-            expired: meeting.expired,
-            remote: remote_of(&key.source, &key.destination, flow.source),
-            protocol: headers.protocol,
-            service: flow.service,
-        };
-        verdict = decide(tables, &question);
-        if !verdict.passes() {
-            return Some(verdict);
+        case.question.source = flow.source;
+        case.question.destination = flow.destination;
+        case.question.remote = remote_of(&key.source, &key.destination, flow.source);
+        case.question.service = flow.service;
+        return AS_REPLY;
+    }
+    case.verdict = Verdict::allow(flow.rule).under(flow.owner, flow.generation);
+    let closing = closes(headers) && flow.flags & FLOW_CLOSING == 0;
+    if closing || needs_refresh(&flow, meeting.now_ns) {
+        if closing {
+            flow.flags |= FLOW_CLOSING;
         }
-        flow.owner = verdict.owner;
-        flow.generation = verdict.generation;
-        flow.rule = verdict.rule;
-        changed = true;
-    }
-    if closes(headers) && flow.flags & FLOW_CLOSING == 0 {
-        flow.flags |= FLOW_CLOSING;
-        changed = true;
-    }
-    if changed {
         flow.last_seen_ns = meeting.now_ns;
         tables.put_flow(&key, &flow);
     }
-    Some(verdict)
+    if headers.fragment == FRAGMENT_FIRST { AS_CURRENT } else { SETTLED }
 }
 
-/// The verdict for a forward packet, and 1 when it opens a flow.
-#[inline(always)]
-fn forward<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting) -> (Verdict, u32) {
-    let question = Question {
-        source: meeting.source,
-        destination: meeting.destination,
-        expired: meeting.expired,
-        remote: remote_of(&headers.source, &headers.destination, meeting.source),
-        protocol: headers.protocol,
-        service: headers.service,
-    };
-    let verdict = decide(tables, &question);
-    if !verdict.passes() {
-        return (verdict, 0);
+/// Remembers the flow of a packet that was decided and may pass; 1 when the flow is new.
+#[inline(never)]
+fn remember<T: Flows>(
+    tables: &T,
+    headers: &Headers,
+    meeting: &Meeting,
+    verdict: &Verdict,
+    direction: u32,
+) -> u32 {
+    remember_first_fragment(tables, headers, meeting);
+    match direction {
+        AS_FORWARD => track(tables, headers, meeting, verdict),
+        AS_REPLY => renew(tables, headers, meeting, verdict),
+        _ => 0,
     }
-    (verdict, track(tables, headers, meeting, &verdict))
 }
 
-/// Remembers an allowed forward packet's flow; 1 when it is new.
+/// A flow that was decided again on behalf of its reply.
+#[inline(always)]
+fn renew<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &Verdict) -> u32 {
+    let key = reverse_key(headers);
+    if let Some(mut flow) = tables.flow(&key) {
+        flow.last_seen_ns = meeting.now_ns;
+        flow.owner = verdict.owner;
+        flow.generation = verdict.generation;
+        flow.rule = verdict.rule;
+        tables.put_flow(&key, &flow);
+    }
+    0
+}
+
+/// A flow in its forward direction; 1 when it is new.
 #[inline(always)]
 fn track<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &Verdict) -> u32 {
     let key = forward_key(headers);
@@ -442,6 +477,19 @@ fn track<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &V
     flow.service = headers.service;
     tables.put_flow(&key, &flow);
     u32::from(known.is_none())
+}
+
+#[inline(always)]
+fn remember_first_fragment<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting) {
+    if headers.fragment != FRAGMENT_FIRST {
+        return;
+    }
+    let value = FragmentValue {
+        next_offset: headers.fragment_end,
+        source_port: headers.source_port,
+        service: headers.service,
+    };
+    tables.put_fragment(&fragment_key(headers, meeting.hook), &value);
 }
 
 /// The address of the end that is not the tenant: the destination when a tenant initiates.
@@ -493,29 +541,35 @@ const fn fragment_key(headers: &Headers, hook: u8) -> FragmentKey {
 }
 
 /// An ICMP error passes when the packet it quotes belongs to a tracked flow that is still allowed, and was
-/// sent by the one who receives the error.
-#[inline(always)]
+/// sent by the one who receives the error. Answers with the verdict's action.
+#[inline(never)]
 fn related<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
     error: &Headers,
     now_ns: u64,
-) -> Verdict {
-    let refuse = Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED);
-    let Ok(quoted) = packet::parse_quoted(packet, error) else { return refuse };
-    if error.fragment != FRAGMENT_NONE || !address::same(&quoted.source, &error.destination) {
-        return refuse;
+    verdict: &mut Verdict,
+) -> u8 {
+    *verdict = Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED);
+    let mut key = FlowKey::default();
+    let quoted = packet::parse_quoted(packet, error, &mut key);
+    if quoted.is_none() || error.fragment != FRAGMENT_NONE || !address::same(&key.source, &error.destination)
+    {
+        return verdict.action;
     }
-    let flow = match tables.flow(&forward_key(&quoted)) {
-        Some(flow) => Some(flow),
-        None => tables.flow(&reverse_key(&quoted)),
-    };
-    match flow {
-        Some(flow) if !is_idle(&flow, quoted.protocol, now_ns) && is_current(tables, &flow) => {
-            Verdict::allow(RULE_RELATED).under(flow.owner, flow.generation)
-        }
-        _ => refuse,
+    let mut flow = tables.flow(&key);
+    if flow.is_none() {
+        core::mem::swap(&mut key.source, &mut key.destination);
+        core::mem::swap(&mut key.source_port, &mut key.destination_port);
+        flow = tables.flow(&key);
     }
+    if let Some(flow) = flow
+        && !is_idle(&flow, key.protocol, now_ns)
+        && is_current(tables, &flow)
+    {
+        *verdict = Verdict::allow(RULE_RELATED).under(flow.owner, flow.generation);
+    }
+    verdict.action
 }
 
 #[inline(always)]

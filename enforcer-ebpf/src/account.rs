@@ -1,8 +1,7 @@
 //! Counting and telling: exact counters for every verdict, events for refusals and for the first packet of
 //! each allowed flow. Enforcement never waits for either.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
-use aya_ebpf::helpers::bpf_get_current_comm;
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
 use aya_ebpf::maps::RingBuf;
 use enforcer_common::event::{Event, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
 use enforcer_common::identity;
@@ -34,9 +33,10 @@ pub struct Place {
     pub in_process: u32,
 }
 
-/// Counts a verdict, and tells of it when it is worth telling.
-#[inline(always)]
-pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) {
+/// Counts a verdict, and tells of it when it is worth telling. A function of its own, for the stack; it returns
+/// whether the verdict passes, since the verifier wants a number in its return register.
+#[inline(never)]
+pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) -> u32 {
     let verdict = &judgement.verdict;
     let key = CounterKey {
         source: judgement.source,
@@ -50,13 +50,14 @@ pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: 
     let shadowed = judgement.opened != 0 && verdict.shadow_action != ALLOW;
     if verdict.action == DENY || first_audit || shadowed {
         if admit(judgement.source, now_ns) {
-            emit(&EVENTS, KIND_FLOW_REFUSED, judgement, headers, place, LOST_EVENT_FULL);
+            emit(true, judgement, headers, place);
         } else {
             lose(LOST_EVENT_RATE);
         }
     } else if judgement.opened != 0 {
-        emit(&SAMPLES, KIND_FLOW_ALLOWED, judgement, headers, place, LOST_SAMPLE_FULL);
+        emit(false, judgement, headers, place);
     }
+    u32::from(verdict.passes())
 }
 
 #[inline(always)]
@@ -99,8 +100,14 @@ pub fn admit(source: u32, now_ns: u64) -> bool {
     true
 }
 
+/// Writes an event into the ring of refusals or into that of samples.
 #[inline(always)]
-fn emit(ring: &RingBuf, kind: u16, judgement: &Judgement, headers: &Headers, place: &Place, loss: u32) {
+fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place) {
+    let (ring, kind, loss): (&RingBuf, u16, u32) = if refused {
+        (&EVENTS, KIND_FLOW_REFUSED, LOST_EVENT_FULL)
+    } else {
+        (&SAMPLES, KIND_FLOW_ALLOWED, LOST_SAMPLE_FULL)
+    };
     let Some(mut entry) = ring.reserve::<Event>(0) else {
         lose(loss);
         return;
@@ -144,9 +151,7 @@ pub unsafe fn describe(event: *mut Event, kind: u16, place: &Place) {
         (*event).hook = place.hook;
         if place.in_process != 0 {
             (*event).process = (bpf_get_current_pid_tgid() >> 32) as u32;
-            if let Ok(command) = bpf_get_current_comm() {
-                (*event).command = command;
-            }
+            bpf_get_current_comm((&raw mut (*event).command).cast(), 16);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The device gate: every open and mknod on the node.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_ktime_get_coarse_ns,
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_ktime_get_ns,
 };
 use aya_ebpf::macros::cgroup_device;
 use aya_ebpf::programs::DeviceContext;
@@ -27,13 +27,11 @@ pub fn device_gate(context: DeviceContext) -> i32 {
     let asker = tag::of_current();
     let who = if asker.identity == identity::HOST { identity::UNKNOWN } else { asker.identity };
     let in_root = u32::from(in_root());
-    let Some((verdict, gate)) =
-        decide_device(&Kernel::now(), &Asker { identity: who, in_root }, &request)
+    let Some((verdict, gate)) = decide_device(&Kernel::now(), &Asker { identity: who, in_root }, &request)
     else {
         return PASS;
     };
-    let verdict =
-        if settings().flags & SETTING_DEVICE_AUDIT != 0 { verdict.audited() } else { verdict };
+    let verdict = if settings().flags & SETTING_DEVICE_AUDIT != 0 { verdict.audited() } else { verdict };
     tell(&verdict, &gate, &request, who);
     if verdict.passes() { PASS } else { REFUSE }
 }
@@ -56,7 +54,7 @@ fn tell(verdict: &Verdict, gate: &GateValue, request: &DeviceRequest, who: u32) 
     };
     count(&key, 0);
     // SAFETY: the helpers take no argument.
-    let (now_ns, cgroup) = unsafe { (bpf_ktime_get_coarse_ns(), bpf_get_current_cgroup_id()) };
+    let (now_ns, cgroup) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_cgroup_id()) };
     if !admit(who, now_ns) {
         lose(LOST_EVENT_RATE);
         return;

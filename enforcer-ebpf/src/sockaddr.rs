@@ -71,8 +71,7 @@ fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
         return PASS;
     }
     // SAFETY: the verifier allows these fields of the context.
-    let (port, protocol) =
-        unsafe { ((*context.sock_addr).user_port, (*context.sock_addr).protocol) };
+    let (port, protocol) = unsafe { ((*context.sock_addr).user_port, (*context.sock_addr).protocol) };
     let port = u16::from_be(port as u16);
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
@@ -96,6 +95,5 @@ fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
         cookie: unsafe { bpf_get_socket_cookie(context.sock_addr.cast()) },
         in_process: 1,
     };
-    account(&judgement, &headers, &place, now_ns);
-    REFUSE
+    if account(&judgement, &headers, &place, now_ns) != 0 { PASS } else { REFUSE }
 }

@@ -89,21 +89,34 @@ fn clear_tag(skb: &Skb, mask: u32) {
     }
 }
 
-/// Whose socket this is. A socket without a tag (older than the agent, or accepted) is recognised by its
-/// control group and tagged. Host services are part of the host here.
+/// Whose socket this is; `None` without a socket. Host services are part of the host here.
 #[inline(always)]
 fn owner(skb: &Skb) -> Option<SocketTag> {
+    let mut owner = SocketTag::default();
+    if owner_into(skb, &mut owner) == 0 {
+        return None;
+    }
+    if !identity::is_tenant(owner.identity) {
+        owner.identity = identity::HOST;
+    }
+    Some(owner)
+}
+
+/// The tag of the packet's socket; 0 without a socket. A socket without a tag (older than the agent, or
+/// accepted) is recognised by its control group and tagged. A function of its own, for the stack.
+#[inline(never)]
+fn owner_into(skb: &Skb, owner: &mut SocketTag) -> u32 {
     // SAFETY: the verifier allows this field; the pointer is checked before use.
     let socket: *mut bpf_sock = unsafe { (*skb.0).__bindgen_anon_2.sk };
     if socket.is_null() {
-        return None;
+        return 0;
     }
     // SAFETY: `socket` is not null.
     let socket = unsafe { bpf_sk_fullsock(socket) };
     if socket.is_null() {
-        return None;
+        return 0;
     }
-    let mut owner = match tag::kept(socket) {
+    *owner = match tag::kept(socket) {
         Some(kept) => kept,
         None => {
             // SAFETY: the context is this program's.
@@ -112,10 +125,7 @@ fn owner(skb: &Skb) -> Option<SocketTag> {
             tag
         }
     };
-    if !identity::is_tenant(owner.identity) {
-        owner.identity = identity::HOST;
-    }
-    Some(owner)
+    owner.identity
 }
 
 #[inline(always)]
@@ -140,6 +150,5 @@ fn finish(
         cookie: unsafe { bpf_get_socket_cookie(skb.0.cast()) },
         in_process: 0,
     };
-    account(judgement, headers, &place, now_ns);
-    if judgement.verdict.passes() { PASS } else { REFUSE }
+    if account(judgement, headers, &place, now_ns) != 0 { PASS } else { REFUSE }
 }

@@ -70,6 +70,5 @@ fn interface(skb: &Skb) -> Result<&'static InterfaceValue, Judgement> {
 fn finish(skb: &Skb, judgement: &Judgement, headers: &Headers, hook: u8, now_ns: u64) -> i32 {
     let place =
         Place { hook, interface: skb.interface(), bytes: skb.len(), cgroup: 0, cookie: 0, in_process: 0 };
-    account(judgement, headers, &place, now_ns);
-    if judgement.verdict.passes() { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
+    if account(judgement, headers, &place, now_ns) != 0 { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
 }

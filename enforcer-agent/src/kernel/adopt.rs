@@ -1,7 +1,7 @@
 //! Loading the programs over whatever tables an earlier agent pinned.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::fs;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::programs::links::FdLink;
 use aya::programs::{Program, ProgramError, TracePoint};
@@ -53,7 +53,8 @@ pub(super) fn load_programs(object: &mut Ebpf) -> Result<(), KernelError> {
     let names = CGROUP_HOOKS.iter().chain(&INTERFACE_HOOKS).map(|hook| hook.program).chain([ATTACH_PROGRAM]);
     for name in names {
         let program = object.program_mut(name).ok_or(KernelError::Missing(name))?;
-        load_program(program).map_err(|error| KernelError::Program { program: name, error: Box::new(error) })?;
+        load_program(program)
+            .map_err(|error| KernelError::Program { program: name, error: Box::new(error) })?;
     }
     Ok(())
 }
@@ -75,6 +76,11 @@ pub(super) fn program_fd<'a>(object: &'a Ebpf, name: &'static str) -> Result<Bor
     let program = object.program(name).ok_or(KernelError::Missing(name))?;
     let fd = program.fd().map_err(|error| KernelError::Program { program: name, error: Box::new(error) })?;
     Ok(fd.as_fd())
+}
+
+/// What the kernel says of a loaded program.
+pub(super) fn program_info(object: &Ebpf, name: &str) -> Option<aya::programs::ProgramInfo> {
+    object.program(name)?.info().ok()
 }
 
 /// Checks the ABI of adopted tables, and writes this node's settings.
@@ -117,12 +123,11 @@ pub(super) fn hang_tracepoint(object: &mut Ebpf, pins: &Pins) -> Result<OwnedFd,
     let program: &mut TracePoint = program.try_into().map_err(fail)?;
     let id = program.attach("cgroup", "cgroup_attach_task").map_err(fail)?;
     let link = program.take_link(id).map_err(fail)?;
-    let link = FdLink::try_from(link)
-        .map_err(|error| KernelError::File {
-            operation: "make a pinnable link for",
-            path: pins.link(ATTACH_PROGRAM),
-            error: std::io::Error::other(error),
-        })?;
+    let link = FdLink::try_from(link).map_err(|error| KernelError::File {
+        operation: "make a pinnable link for",
+        path: pins.link(ATTACH_PROGRAM),
+        error: std::io::Error::other(error),
+    })?;
     let path = pins.link(ATTACH_PROGRAM);
     let fresh = pins.link(&format!("{ATTACH_PROGRAM}-new"));
     let _ = fs::remove_file(&fresh);

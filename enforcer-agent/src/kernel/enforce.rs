@@ -1,10 +1,12 @@
 //! Putting a plan in force: the new generation beside the old, one cell to switch, old generations swept
 //! later. Every step is remembered until the end, so that a failure leaves what was in force before.
 
+use std::collections::BTreeMap;
+
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
-    AddressValue, CgroupValue, GateKey, GateValue, GrantKey, GrantValue, InterfaceValue, PairKey, STATE_CGROUPS,
-    STATE_EPOCH, STATE_REVISION, TenantSlot, TenantValue,
+    AddressValue, CgroupValue, GateKey, GateValue, GrantKey, GrantValue, InterfaceValue, PairKey,
+    STATE_CGROUPS, STATE_EPOCH, STATE_REVISION, TenantSlot, TenantValue,
 };
 use enforcer_core::enforce::{Committed, EnforceError, Enforcement, Prepared};
 use enforcer_core::policy::image::{Digest, Entries, Image, Plan, TenantImage, node_digest};
@@ -70,7 +72,7 @@ impl Enforcement for Wall {
         let mut steps = Vec::new();
         match self.step_through(&prepared, plan, revision, &mut steps) {
             Ok(deleted) => {
-                let digest = self.settle_accounts(&prepared, plan);
+                let digest = self.settle_accounts(&prepared, plan, &steps)?;
                 if !self.predecessors.is_empty() {
                     self.hang().map_err(kernel("attach", "the node's hooks"))?;
                     self.drop_predecessors()?;
@@ -129,8 +131,7 @@ impl Wall {
         }
         let fresh = |address: &Address| self.tables.addresses.get(address, 0).is_err();
         if held.addresses + more.addresses > capacity.addresses {
-            more.addresses =
-                count(plan.addresses_write.iter().filter(|(address, _)| fresh(address)).count());
+            more.addresses = count(plan.addresses_write.iter().filter(|(address, _)| fresh(address)).count());
         }
         let checks = [
             ("TENANTS", held.tenants, capacity.tenants, more.tenants),
@@ -343,7 +344,13 @@ impl Wall {
     }
 
     /// Notes what the tables hold after a commit, and what is to be swept.
-    fn settle_accounts(&mut self, prepared: &Prepared, plan: &Plan) -> Digest {
+    fn settle_accounts(
+        &mut self,
+        prepared: &Prepared,
+        plan: &Plan,
+        steps: &[Step],
+    ) -> Result<Digest, EnforceError> {
+        self.count_node(steps)?;
         let held = &mut self.held;
         held.stale.retain(|(_, keys)| keys.generation != prepared.generation);
         for image in &plan.tenants_write {
@@ -362,7 +369,43 @@ impl Wall {
             }
             held.unsettled.push(*id);
         }
-        node_digest(held.tenants.iter(), &held.addresses)
+        Ok(node_digest(held.tenants.iter(), &held.addresses))
+    }
+
+    /// Counts addresses, interfaces and cgroups by what the steps found before and what is there now.
+    fn count_node(&mut self, steps: &[Step]) -> Result<(), EnforceError> {
+        let mut addresses = BTreeMap::new();
+        let (mut interfaces, mut cgroups, mut grants) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for step in steps {
+            match step {
+                Step::Address(key, before) => drop(addresses.entry(*key).or_insert(*before)),
+                Step::Interface(key, before) => drop(interfaces.entry(*key).or_insert(before.is_some())),
+                Step::Cgroup(key, before) => drop(cgroups.entry(*key).or_insert(before.is_some())),
+                Step::Grant(key, before) => drop(grants.entry(*key).or_insert(before.is_some())),
+                Step::Gate(..) | Step::Tenant(..) | Step::Cell(..) => {}
+            }
+        }
+        let held = &mut self.held;
+        for (address, before) in addresses {
+            let now = self.tables.addresses.get(&address, 0).ok();
+            if let Some(value) = before {
+                held.addresses.subtract(&address, &value);
+            }
+            if let Some(value) = now {
+                held.addresses.add(&address, &value);
+            }
+            recount(&mut held.entries.addresses, before.is_some(), now.is_some());
+        }
+        for (key, before) in interfaces {
+            recount(&mut held.entries.interfaces, before, self.tables.interfaces.get(&key, 0).is_ok());
+        }
+        for (key, before) in cgroups {
+            recount(&mut held.entries.cgroups, before, self.tables.cgroups.get(&key, 0).is_ok());
+        }
+        for (key, before) in grants {
+            recount(&mut held.entries.grants, before, self.tables.grants.get(&key, 0).is_ok());
+        }
+        Ok(())
     }
 
     /// Deletes entries of generations that are not in force, and makes both slots of each tenant alike.
@@ -391,6 +434,10 @@ impl Wall {
         }
         Ok(())
     }
+}
+
+fn recount(entries: &mut u64, before: bool, now: bool) {
+    *entries = entries.saturating_add(u64::from(now)).saturating_sub(u64::from(before));
 }
 
 /// Entries that a commit writes beside the generation.

@@ -14,6 +14,7 @@ mod prove;
 mod read_back;
 mod sys;
 mod tables;
+mod tap;
 mod uninstall;
 mod wall;
 

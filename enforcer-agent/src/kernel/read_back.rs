@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use enforcer_common::identity;
-use enforcer_common::maps::{
-    CIDR_FIXED_BITS, SLOT_PRESENT, STATE_EPOCH, TenantSlot, TenantValue,
-};
+use enforcer_common::maps::{CIDR_FIXED_BITS, SLOT_PRESENT, STATE_EPOCH, TenantSlot, TenantValue};
 use enforcer_core::enforce::EnforceError;
 use enforcer_core::policy::image::{
     AddressSum, CidrRegion, DeviceRegion, Entries, Image, PortRegion, TenantImage,
@@ -108,7 +106,8 @@ impl Tables {
         for entry in self.cidrs.iter() {
             let (key, value) = entry.map_err(kernel("read", "CIDRS"))?;
             let data = key.data();
-            let prefix_len = u8::try_from(key.prefix_len().saturating_sub(CIDR_FIXED_BITS)).unwrap_or(u8::MAX);
+            let prefix_len =
+                u8::try_from(key.prefix_len().saturating_sub(CIDR_FIXED_BITS)).unwrap_or(u8::MAX);
             let region = CidrRegion { direction: data.direction, address: data.address, prefix_len };
             match stock.place(data.owner, data.generation) {
                 Place::InForce(image) => drop(image.cidrs.insert(region, value)),
@@ -233,8 +232,7 @@ impl Wall {
         held.entries.addresses = count(stock.image.addresses.len());
         held.entries.interfaces = count(stock.image.interfaces.len());
         held.entries.cgroups = count(stock.image.cgroups.len());
-        held.entries.grants +=
-            stock.image.services.values().map(|grants| count(grants.len())).sum::<u64>();
+        held.entries.grants += stock.image.services.values().map(|grants| count(grants.len())).sum::<u64>();
         held.stale = stock.strays.into_iter().map(|((owner, _), keys)| (owner, keys)).collect();
         held.unsettled = stock.unsettled;
         for (_, keys) in &held.stale {

@@ -80,7 +80,11 @@ impl LinkInfo {
 }
 
 /// Attaches a program by a link.
-pub(super) fn link_create(program: BorrowedFd<'_>, target: &Target<'_>, attach_type: u32) -> io::Result<OwnedFd> {
+pub(super) fn link_create(
+    program: BorrowedFd<'_>,
+    target: &Target<'_>,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
     let target = match target {
         Target::Cgroup(fd) => raw(*fd)?,
         Target::Interface(index) => *index,
@@ -121,8 +125,7 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
     let len = u32::try_from(size_of::<LinkInfo>()).map_err(io::Error::other)?;
-    let mut attributes =
-        InfoByFd { fd: raw(link)?, len, info: address(std::ptr::from_mut(&mut info)) };
+    let mut attributes = InfoByFd { fd: raw(link)?, len, info: address(std::ptr::from_mut(&mut info)) };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
     Ok(info)
 }
@@ -150,9 +153,8 @@ pub(super) fn map_lookup<K, V: Default>(map: i32, key: &K) -> io::Result<V> {
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attributes` is a `repr(C)` prefix of `union bpf_attr` for this command; its size is passed,
     // and every pointer inside outlives the call.
-    let answer = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
-    };
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 

@@ -19,8 +19,25 @@ pub(super) type CidrKey = Key<CidrData>;
 
 /// Every table that is pinned, in the order in which they are listed to people.
 pub(super) const PINNED: [&str; 19] = [
-    "TENANTS", "ADDRESSES", "PAIRS", "PORTS", "CIDRS", "INTERFACES", "CGROUPS", "GATES", "GRANTS", "FLOWS",
-    "FRAGMENTS", "COUNTERS", "BUCKETS", "SETTINGS", "STATE", "LOST", "EVENTS", "SAMPLES", "SOCKETS",
+    "TENANTS",
+    "ADDRESSES",
+    "PAIRS",
+    "PORTS",
+    "CIDRS",
+    "INTERFACES",
+    "CGROUPS",
+    "GATES",
+    "GRANTS",
+    "FLOWS",
+    "FRAGMENTS",
+    "COUNTERS",
+    "BUCKETS",
+    "SETTINGS",
+    "STATE",
+    "LOST",
+    "EVENTS",
+    "SAMPLES",
+    "SOCKETS",
 ];
 
 /// The tables the agent writes and reads. `FLOWS`, `FRAGMENTS` and `BUCKETS` are the programs' own.

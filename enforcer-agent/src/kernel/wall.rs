@@ -11,6 +11,7 @@ use enforcer_core::enforce::{EnforceError, HookState};
 use enforcer_core::node::{Capabilities, Capability};
 use enforcer_core::policy::image::{AddressSum, Digest, Entries};
 
+use super::KernelConfig;
 use super::adopt;
 use super::canary;
 use super::error::KernelError;
@@ -19,7 +20,6 @@ use super::hooks;
 use super::pins::{self, Pins};
 use super::read_back::TenantKeys;
 use super::tables::Tables;
-use super::KernelConfig;
 
 /// The kernel side of a node.
 pub struct Wall {
@@ -143,7 +143,8 @@ impl Wall {
         };
         Capabilities {
             device_handles: Capability::Absent(
-                "passed and held descriptors are not gated: this agent has no BPF LSM programs yet".to_owned(),
+                "passed and held descriptors are not gated: this agent has no BPF LSM programs yet"
+                    .to_owned(),
             ),
             mtls_tunnel: Capability::Absent("this agent has no mutual TLS tunnel yet".to_owned()),
             device_gate: all(&["cgroup/device"]),

@@ -1,0 +1,117 @@
+//! What the kernel side says of itself: hooks, room, counters, losses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use aya::maps::MapData;
+use enforcer_common::maps::{CounterKey, CounterValue, LOST_CELLS};
+use enforcer_core::enforce::{
+    CapacityReport, EnforceError, HookReport, HookState, Inspection, Proof, ProofRequest,
+};
+
+use super::error::kernel;
+use super::hooks::{ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, INTERFACE_HOOKS};
+use super::read_back::count;
+use super::tables::PINNED;
+use super::wall::Wall;
+use super::{adopt, prove};
+
+impl Inspection for Wall {
+    fn hooks(&self) -> Vec<HookReport> {
+        let cgroup = self.config.cgroup_root.display().to_string();
+        let interfaces: Vec<String> =
+            self.tables.interfaces.keys().filter_map(Result::ok).map(|index| index.to_string()).collect();
+        let mut reports = Vec::new();
+        for hook in &CGROUP_HOOKS {
+            reports.push(self.report(hook.name, hook.program, vec![cgroup.clone()]));
+        }
+        for hook in &INTERFACE_HOOKS {
+            reports.push(self.report(hook.name, hook.program, interfaces.clone()));
+        }
+        reports.push(self.report(ATTACH_HOOK, ATTACH_PROGRAM, vec!["cgroup:cgroup_attach_task".to_owned()]));
+        reports
+    }
+
+    fn capacities(&self) -> Result<Vec<CapacityReport>, EnforceError> {
+        let held = &self.held.entries;
+        let known = BTreeMap::from([
+            ("TENANTS", held.tenants),
+            ("ADDRESSES", held.addresses),
+            ("PAIRS", held.pairs),
+            ("PORTS", held.ports),
+            ("CIDRS", held.cidrs),
+            ("INTERFACES", held.interfaces),
+            ("CGROUPS", held.cgroups),
+            ("GRANTS", held.grants),
+            ("GATES", count(self.tables.gates.keys().count())),
+            ("COUNTERS", count(self.tables.counters.keys().count())),
+        ]);
+        let mut reports = Vec::new();
+        for table in PINNED {
+            let Some(used) = known.get(table) else { continue };
+            let path = self.pins.map(table);
+            let map = MapData::from_pin(&path).map_err(kernel("open", table))?;
+            let info = map.info().map_err(kernel("read", table))?;
+            reports.push(CapacityReport {
+                table,
+                used: *used,
+                capacity: u64::from(info.max_entries()),
+                memory_bytes: memory_of(map.fd().as_fd().as_raw_fd()),
+            });
+        }
+        Ok(reports)
+    }
+
+    fn counters(&self) -> Result<Vec<(CounterKey, CounterValue)>, EnforceError> {
+        let mut counters = Vec::new();
+        for entry in self.tables.counters.iter() {
+            let (key, values) = entry.map_err(kernel("read", "COUNTERS"))?;
+            let mut sum = CounterValue::default();
+            for value in values.iter() {
+                sum.packets = sum.packets.wrapping_add(value.packets);
+                sum.bytes = sum.bytes.wrapping_add(value.bytes);
+            }
+            counters.push((key, sum));
+        }
+        counters.sort_by_key(|(key, _)| *key);
+        Ok(counters)
+    }
+
+    fn losses(&self) -> Result<Vec<u64>, EnforceError> {
+        (0..LOST_CELLS)
+            .map(|cell| {
+                let values = self.tables.lost.get(&cell, 0).map_err(kernel("read", "LOST"))?;
+                Ok(values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value)))
+            })
+            .collect()
+    }
+
+    fn prove(&self, request: &ProofRequest) -> Result<Proof, EnforceError> {
+        prove::prove(self, request)
+    }
+}
+
+impl Wall {
+    fn report(&self, name: &'static str, program: &'static str, attached_to: Vec<String>) -> HookReport {
+        let state = self.state(name);
+        let absent = matches!(state, HookState::Absent(_));
+        let info = adopt::program_info(&self.object, program).filter(|_| !absent);
+        HookReport {
+            name,
+            state,
+            program_id: info.as_ref().map_or(0, |info| info.id()),
+            program_tag: info.map_or_else(String::new, |info| format!("{:016x}", info.tag().swap_bytes())),
+            attached_to: if absent { Vec::new() } else { attached_to },
+        }
+    }
+}
+
+/// Bytes of kernel memory of a map, as `/proc` tells.
+fn memory_of(fd: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("memlock:"))
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
