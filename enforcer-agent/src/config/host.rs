@@ -16,8 +16,12 @@ impl Host {
     #[must_use]
     pub fn read() -> Self {
         Self {
-            name: std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()),
-            cgroup_mount: std::fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| cgroup2(&text)),
+            name: std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .ok()
+                .map(|name| name.trim().to_owned()),
+            cgroup_mount: std::fs::read_to_string("/proc/self/mountinfo")
+                .ok()
+                .and_then(|text| cgroup2(&text)),
         }
     }
 }

@@ -205,7 +205,10 @@ mod tests {
     fn a_listener_without_certificates_or_callers_is_refused() {
         let all = problems("listener: {address: \"127.0.0.1:7443\"}\n");
         for word in ["certificate", "key", "clientCa", "allowedSpiffeIds"] {
-            assert!(all.iter().any(|problem| problem.contains(&format!("listener.{word}"))), "{word}: {all:?}");
+            assert!(
+                all.iter().any(|problem| problem.contains(&format!("listener.{word}"))),
+                "{word}: {all:?}"
+            );
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Entry {
 pub enum Content {
     /// A whole policy; nothing before it is needed.
     #[prost(message, tag = "6")]
-    Base(Base),
+    Base(v1::Snapshot),
     /// A change of the policy before it.
     #[prost(message, tag = "7")]
     Delta(v1::Delta),
@@ -38,28 +38,6 @@ pub enum Content {
     /// a damaged record, and keeps the digest.
     #[prost(message, tag = "8")]
     Confirmed(Confirmed),
-}
-
-/// A whole policy.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Base {
-    /// Its objects.
-    #[prost(message, optional, tag = "1")]
-    pub snapshot: Option<v1::Snapshot>,
-    /// Tenant numbers that may never be used again.
-    #[prost(message, repeated, tag = "2")]
-    pub retired: Vec<Retired>,
-}
-
-/// A tenant number that was used.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Retired {
-    /// The number.
-    #[prost(uint32, tag = "1")]
-    pub id: u32,
-    /// The name that had it.
-    #[prost(string, tag = "2")]
-    pub name: String,
 }
 
 /// Nothing more to say.

@@ -17,7 +17,9 @@ pub enum StoreError {
         error: io::Error,
     },
     /// Others could read or write it.
-    #[error("{path} has mode {mode:04o}: nobody but its owner may read or write it; check who changed it, then chmod it to {wanted:04o}")]
+    #[error(
+        "{path} has mode {mode:04o}: nobody but its owner may read or write it; check who changed it, then chmod it to {wanted:04o}"
+    )]
     Permissions {
         /// Which file or directory.
         path: PathBuf,

@@ -27,6 +27,8 @@ pub struct Store {
     /// Where the last appended record starts, and the chain there, while it may still be taken back.
     last: Option<(u64, Chain)>,
     poisoned: bool,
+    /// Size when it was last written anew; 0 since it was opened.
+    rewritten_bytes: u64,
 }
 
 impl Store {
@@ -54,8 +56,16 @@ impl Store {
                 .and_then(|()| file.sync_all())
                 .map_err(|error| io_error("cut the torn tail of", &path, error))?;
         }
-        let store =
-            Self { directory: directory.to_owned(), path, file, end, chain, last: None, poisoned: false };
+        let store = Self {
+            directory: directory.to_owned(),
+            path,
+            file,
+            end,
+            chain,
+            last: None,
+            poisoned: false,
+            rewritten_bytes: 0,
+        };
         Ok((store, loaded))
     }
 
@@ -118,6 +128,7 @@ impl Store {
         lock(&file, &new)?;
         put_in_place(&new, &self.path, &self.directory)?;
         (self.file, self.end, self.chain, self.last) = (file, end, chain, None);
+        self.rewritten_bytes = end;
         Ok(())
     }
 
@@ -125,6 +136,12 @@ impl Store {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.end
+    }
+
+    /// Bytes it had when it was last written anew: what cannot be saved by doing it again.
+    #[must_use]
+    pub const fn rewritten_bytes(&self) -> u64 {
+        self.rewritten_bytes
     }
 
     fn write(&mut self, entry: &Entry) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ mod frame;
 mod journal;
 mod load;
 
-pub use entry::{Base, Content, Entry, Retired};
+pub use entry::{Content, Entry};
 pub use error::StoreError;
 pub use journal::Store;
 pub use load::Loaded;

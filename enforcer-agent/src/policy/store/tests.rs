@@ -7,17 +7,12 @@ use std::path::PathBuf;
 use enforcer_proto::v1;
 use tempfile::TempDir;
 
-use super::{Base, Content, Entry, Store, StoreError};
+use super::{Content, Entry, Store, StoreError};
 
 fn base(revision: u64) -> Entry {
     let tenant = v1::Tenant { name: format!("t{revision}"), id: 16, ..v1::Tenant::default() };
     let snapshot = v1::Snapshot { tenants: vec![tenant], ..v1::Snapshot::default() };
-    Entry {
-        revision,
-        author: "uid:0".to_owned(),
-        content: Some(Content::Base(Base { snapshot: Some(snapshot), retired: Vec::new() })),
-        ..Entry::default()
-    }
+    Entry { revision, author: "uid:0".to_owned(), content: Some(Content::Base(snapshot)), ..Entry::default() }
 }
 
 fn delta(revision: u64) -> Entry {

@@ -1,0 +1,29 @@
+//! Who is on the other end of a connection, as the kernel or a certificate says.
+
+use std::fmt;
+
+use enforcer_core::identity::spiffe_id::SpiffeId;
+
+/// The other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A process on this node, by the credentials of its socket.
+    Local {
+        /// Its effective user when it connected.
+        uid: u32,
+    },
+    /// A control plane, by its certificate.
+    Remote(SpiffeId),
+    /// Somebody who may not call; every call is refused.
+    Refused,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { uid } => write!(f, "uid:{uid}"),
+            Self::Remote(id) => id.fmt(f),
+            Self::Refused => f.write_str("refused"),
+        }
+    }
+}

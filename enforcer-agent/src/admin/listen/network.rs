@@ -1,0 +1,140 @@
+//! The network door: TCP, then TLS with both certificates checked, then the same services as the local door.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
+
+use super::tls::TlsFiles;
+use super::{ListenError, peer};
+use crate::admin::caller::Caller;
+use crate::admin::connection::{Connection, Io};
+use crate::admin::limits::{CERTIFICATE_POLL, HANDSHAKE_MAX, HANDSHAKES_MAX, NETWORK_CONNECTIONS_MAX};
+
+/// How long to rest when the system has no more descriptors: accepting again at once would spin.
+const REST: Duration = Duration::from_millis(100);
+
+/// The network door, open.
+#[derive(Debug)]
+pub struct NetworkDoor {
+    listener: TcpListener,
+    files: TlsFiles,
+    config: Arc<ServerConfig>,
+}
+
+impl NetworkDoor {
+    /// Reads the certificates, then opens the socket.
+    ///
+    /// # Errors
+    /// The certificates cannot be used, or the address cannot be had.
+    pub async fn open(address: SocketAddr, files: TlsFiles) -> Result<Self, ListenError> {
+        let config = files.load()?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| ListenError::io("bind", address, error))?;
+        Ok(Self { listener, files, config })
+    }
+
+    /// Where it listens: of use when port 0 was asked for.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn address(&self) -> Result<SocketAddr, ListenError> {
+        self.listener.local_addr().map_err(|error| ListenError::io("look at", "the network socket", error))
+    }
+
+    /// Accepts until the receiver is gone. New certificates are taken up as they appear.
+    pub(in crate::admin) async fn accept(mut self, connections: mpsc::Sender<Connection>) {
+        // Strangers who shake hands slowly take no place from callers who are known.
+        let strangers = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let places = Arc::new(Semaphore::new(NETWORK_CONNECTIONS_MAX));
+        let mut handshakes = JoinSet::new();
+        let mut stamp = self.files.stamp();
+        let mut poll = tokio::time::interval(CERTIFICATE_POLL);
+        loop {
+            tokio::select! {
+                () = connections.closed() => return,
+                Some(_) = handshakes.join_next() => {}
+                _ = poll.tick() => {
+                    let seen = self.files.stamp();
+                    if seen != stamp {
+                        stamp = seen;
+                        self.reload();
+                    }
+                }
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, from)) => match Arc::clone(&strangers).try_acquire_owned() {
+                        Ok(handshake) => {
+                            let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
+                            let (connections, places) = (connections.clone(), Arc::clone(&places));
+                            handshakes.spawn(async move {
+                                if let Some(connection) = shake(stream, from, acceptor, &places).await {
+                                    drop(handshake);
+                                    let _closing = connections.send(connection).await;
+                                }
+                            });
+                        }
+                        Err(_) => warn!(%from, "connection dropped: too many at once"),
+                    },
+                    Err(error) => rest_after(&error).await,
+                },
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        match self.files.load() {
+            Ok(config) => {
+                self.config = config;
+                info!("the listener's certificates were read again");
+            }
+            Err(error) => warn!(%error, "the listener's new certificates cannot be used; the old ones stay"),
+        }
+    }
+}
+
+async fn shake(
+    stream: TcpStream,
+    from: SocketAddr,
+    acceptor: TlsAcceptor,
+    places: &Arc<Semaphore>,
+) -> Option<Connection> {
+    let stream = match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            warn!(%from, %error, "caller from the network refused");
+            return None;
+        }
+        Err(_) => {
+            debug!(%from, "no handshake in time");
+            return None;
+        }
+    };
+    // The verifier let it in, so it is there and parses; anything else is refused all the same.
+    let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+    let peer = peer::parse(leaf).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = peer.not_after.saturating_sub(now);
+    let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
+        warn!(%from, caller = %peer.id, "connection dropped: too many at once");
+        return None;
+    };
+    debug!(%from, caller = %peer.id, "caller from the network");
+    Some(Connection::new(Io::Remote(Box::new(stream)), Caller::Remote(peer.id), Some(left), permit))
+}
+
+/// After a failed `accept`: a lost caller is none of our worry, a lack of descriptors is.
+pub(super) async fn rest_after(error: &io::Error) {
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    warn!(%error, "a connection could not be accepted");
+    sleep(REST).await;
+}

@@ -1,0 +1,16 @@
+//! Who may talk to the agent, and what it answers: sockets, peer checks, gRPC services. It reaches policy and
+//! records only through [`crate::door`].
+
+pub mod caller;
+mod connection;
+mod guard;
+mod health;
+pub mod limits;
+pub mod listen;
+pub mod serve;
+mod service;
+
+pub use serve::{Admin, NodeIdentity};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The gRPC server behind both doors: services, bounds, and an orderly end.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use enforcer_core::policy::model::UnixNanos;
+use enforcer_proto::DESCRIPTOR;
+use enforcer_proto::v1::node_service_server::NodeServiceServer;
+use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::InterceptorLayer;
+use tonic::transport::Server;
+
+use super::connection::Connection;
+use super::guard::guard;
+use super::health;
+use super::limits::{
+    CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HEADERS_MAX_BYTES,
+    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES, POLICY_MESSAGE_MAX_BYTES,
+};
+use super::listen::local::LocalDoor;
+use super::listen::network::NetworkDoor;
+use super::service::node::NodeCalls;
+use super::service::policy::PolicyCalls;
+use crate::door::policy::PolicyDoor;
+use crate::door::records::Observe;
+use crate::door::stop::Stop;
+
+/// Connections between a door and the server.
+const HANDED_OVER_MAX: usize = 16;
+
+/// What status says of the node beside the walls.
+#[derive(Clone, Debug)]
+pub struct NodeIdentity {
+    /// Its name.
+    pub name: String,
+    /// The agent's version.
+    pub version: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// `enforce` or `audit`.
+    pub device_gate_mode: String,
+    /// When the agent started.
+    pub started: SystemTime,
+}
+
+/// The admin room: what its services need.
+#[derive(Clone)]
+pub struct Admin {
+    /// The policy room.
+    pub policy: PolicyDoor,
+    /// The records.
+    pub observe: Observe,
+    /// The node.
+    pub node: Arc<NodeIdentity>,
+    /// Time of day in nanoseconds since the Unix epoch.
+    pub clock: fn() -> UnixNanos,
+}
+
+impl Admin {
+    /// Serves until `stop` turns true and every call that was begun has ended.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn serve(
+        self,
+        local: LocalDoor,
+        network: Option<NetworkDoor>,
+        mut stop: Stop,
+    ) -> Result<(), tonic::transport::Error> {
+        let (connections, accepted) = mpsc::channel::<Connection>(HANDED_OVER_MAX);
+        let mut doors = JoinSet::new();
+        doors.spawn(local.accept(connections.clone()));
+        if let Some(network) = network {
+            doors.spawn(network.accept(connections.clone()));
+        }
+        drop(connections);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let mut followers = JoinSet::new();
+        followers.spawn(health::follow(reporter, self.policy.watch(), stop.clone()));
+
+        let policy =
+            PolicyServiceServer::new(PolicyCalls::new(self.policy.clone(), self.clock, stop.clone()))
+                .max_decoding_message_size(POLICY_MESSAGE_MAX_BYTES);
+        let node = NodeServiceServer::new(NodeCalls::new(self.policy, self.observe, self.node, stop.clone()))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let router = Server::builder()
+            .layer(InterceptorLayer::new(guard))
+            .timeout(CALL_MAX)
+            .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+            .initial_stream_window_size(CALL_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_max_header_list_size(HEADERS_MAX_BYTES)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .add_service(health)
+            .add_service(policy)
+            .add_service(node)
+            .add_optional_service(reflection());
+        let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
+        router.serve_with_incoming_shutdown(accepted, async move { stop.wait().await }).await
+    }
+}
+
+/// The descriptions of our own services; they were compiled with the services, so they parse.
+fn reflection() -> Option<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .ok()
+}

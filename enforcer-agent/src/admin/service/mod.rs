@@ -1,0 +1,12 @@
+//! The gRPC services: messages in, the policy room or the records asked, messages out. They decide nothing.
+
+mod devices;
+mod explain;
+mod names;
+pub(super) mod node;
+pub(super) mod policy;
+mod push;
+mod revision;
+mod status;
+mod submission;
+mod time;

@@ -1,0 +1,7 @@
+//! Where rooms meet: the channels between them and what travels through. It knows no room, so that every
+//! room may know it.
+
+pub mod policy;
+pub mod records;
+pub mod stop;
+pub mod survey;
