@@ -34,15 +34,19 @@ pub struct Intake {
 
 impl Forensics {
     /// Records what comes in, until the events' sender is gone. `first` is the first record's number: one
-    /// more than the last of an earlier run, or 1.
-    pub async fn ingest(self, mut intake: Intake, first: u64) {
+    /// more than the last of an earlier run, or 1. What the losses say at the call was lost before.
+    pub fn ingest(self, mut intake: Intake, first: u64) -> impl Future<Output = ()> + Send + use<> {
         let before = intake.losses.borrow_and_update().clone();
         let scene = Arc::clone(&intake.scenes.borrow_and_update());
-        let mut desk = Desk {
+        let desk = Desk {
             sequencer: Sequencer::new(self.node().to_owned(), first, &before),
             paths: Paths::new(Arc::clone(&intake.paths)),
             scenes: VecDeque::from([scene]),
         };
+        self.work(intake, desk)
+    }
+
+    async fn work(self, mut intake: Intake, mut desk: Desk) {
         loop {
             tokio::select! {
                 biased;

@@ -88,7 +88,10 @@ struct Changes(Option<AsyncFd<OwnedFd>>);
 
 impl Changes {
     fn open() -> Self {
-        let subscription = subscribe().map_err(io::Error::other).and_then(AsyncFd::register);
+        let subscription = subscribe().map_err(io::Error::other).and_then(|socket| {
+            // SAFETY: an owned descriptor stays open, and the same, until it is dropped.
+            unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+        });
         if let Err(error) = &subscription {
             tracing::warn!(%error, "no word of interface changes; they are seen at the next poll");
         }
