@@ -9,10 +9,10 @@ use crate::support::ask::decided;
 use crate::support::generate::{facts, flow, objects};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn compiled_tables_answer_as_the_reference_does(objects in objects(), flows in vec(flow(), 200)) {
+    fn compiled_tables_answer_as_the_reference_does(objects in objects(), flows in vec(flow(), 150)) {
         let policy = objects.policy();
         let facts = facts(&policy);
         let image = compile(&policy, &facts);

@@ -73,7 +73,7 @@ fn check(old: (&Policy, &NodeFacts), new: (&Policy, &NodeFacts)) -> Result<(), T
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
     fn a_plan_leads_from_one_revision_to_the_next(

@@ -13,7 +13,7 @@ use crate::support::build::Objects;
 use crate::support::generate::{any_rule, facts, flow, objects};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn adding_a_deny_never_widens(objects in objects(), added in any_rule(), flows in vec(flow(), 200)) {

@@ -44,7 +44,7 @@ fn received(tables: &ImageTables<'_>, interface: &InterfaceValue, frame: &[u8], 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
     fn what_is_explained_is_what_the_hooks_do(

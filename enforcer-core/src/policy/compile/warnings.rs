@@ -3,7 +3,7 @@
 use enforcer_common::reason;
 
 use crate::node::{Attachment, NodeFacts};
-use crate::policy::model::{Peer, Policy, Rule, Tenant, UnixNanos, Workload};
+use crate::policy::model::{DeviceGrant, Peer, Policy, Rule, Tenant, UnixNanos, Workload};
 
 use super::clause::{Clause, Ruling};
 use super::node::is_local;
@@ -29,7 +29,7 @@ pub fn warnings(policy: &Policy, facts: &NodeFacts, now: UnixNanos, limit: usize
 }
 
 fn grant_warnings(tenant: &Tenant, facts: &NodeFacts) -> Vec<String> {
-    let refused = |grant: &crate::policy::model::DeviceGrant| {
+    let refused = |grant: &DeviceGrant| {
         let error = facts.devices.resolve(&grant.class, grant.minors.as_deref()).err()?;
         Some(format!("tenant {}: a device grant gives nothing: {error}", tenant.name))
     };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 
 use crate::node::NodeFacts;
-use crate::policy::compile::{self, compile, compile_tenant, node};
+use crate::policy::compile::{compile, compile_tenant, node};
 use crate::policy::image::{Image, Plan};
-use crate::policy::model::{Name, Policy, Tenant};
+use crate::policy::model::{Name, Peer, Policy, Rule, Tenant};
 
 use super::images::{plan_from_image, plan_node};
 
@@ -33,9 +33,7 @@ pub fn plan(old: Revision<'_>, new: Revision<'_>) -> Plan {
     let mut plan = Plan::default();
     plan_tenants(old, new, &touched.tenants, &mut plan);
     plan_addresses(old, new, &touched.addresses, &mut plan);
-    if touched.node {
-        plan_node(&node_image(old), &node_image(new), &mut plan);
-    }
+    plan_node(&node_image(old, &touched), &node_image(new, &touched), &mut plan);
     plan
 }
 
@@ -51,8 +49,10 @@ enum Renumbered {
 struct Touched {
     tenants: BTreeSet<Name>,
     addresses: BTreeSet<IpAddr>,
-    /// Interfaces, cgroups, gates or services.
-    node: bool,
+    /// Interfaces and cgroups.
+    places: bool,
+    /// Gates, and what host services may open.
+    gates: bool,
 }
 
 impl Touched {
@@ -76,9 +76,9 @@ impl Touched {
         }
         if !other_terms.is_empty() {
             let dependent = new.rules.values().filter(|rule| {
-                [&rule.from, &rule.to].into_iter().any(|peer| {
-                    matches!(peer, crate::policy::model::Peer::Tenant(name) if other_terms.contains(name))
-                })
+                [&rule.from, &rule.to]
+                    .into_iter()
+                    .any(|peer| matches!(peer, Peer::Tenant(name) if other_terms.contains(name)))
             });
             self.tenants.extend(dependent.filter_map(|rule| rule.owner().cloned()));
         }
@@ -86,7 +86,7 @@ impl Touched {
     }
 
     fn rules(&mut self, old: &Policy, new: &Policy) {
-        let mut owners = |rule: &crate::policy::model::Rule| self.tenants.extend(rule.owner().cloned());
+        let mut owners = |rule: &Rule| self.tenants.extend(rule.owner().cloned());
         for difference in old.rules.diff(&new.rules) {
             match difference {
                 DiffItem::Add(_, rule) | DiffItem::Remove(_, rule) => owners(rule),
@@ -109,7 +109,7 @@ impl Touched {
         if Arc::ptr_eq(&old.devices, &new.devices) || old.devices == new.devices {
             return;
         }
-        self.node = true;
+        self.gates = true;
         let granted = policy.tenants.values().filter(|tenant| !tenant.devices.is_empty());
         self.tenants.extend(granted.map(|tenant| Name::clone(&tenant.name)));
     }
@@ -139,7 +139,9 @@ impl Touched {
             | DiffItem::Update { new: (_, name), .. }) = difference;
             self.workload(old, new, name);
         }
-        self.node |= moved || was.attachments != is.attachments || was.services != is.services;
+        let other_services = was.services != is.services;
+        self.gates |= other_services;
+        self.places |= moved || other_services || was.attachments != is.attachments;
     }
 
     fn every_address(&mut self, policy: &Policy) {
@@ -147,7 +149,7 @@ impl Touched {
     }
 
     fn workload(&mut self, old: &Policy, new: &Policy, name: &Name) {
-        self.node = true;
+        self.places = true;
         for workload in [old.workloads.get(name), new.workloads.get(name)].into_iter().flatten() {
             self.addresses.extend(&workload.addresses);
         }
@@ -185,13 +187,17 @@ fn plan_addresses(old: Revision<'_>, new: Revision<'_>, touched: &BTreeSet<IpAdd
     plan.addresses_remove.sort_unstable();
 }
 
-/// The tables of the node alone: small, and cheaper to make anew than to follow.
-fn node_image((policy, facts): Revision<'_>) -> Image {
-    Image {
-        interfaces: node::interfaces(policy, facts),
-        cgroups: node::cgroups(policy, facts),
-        gates: facts.devices.gates(),
-        services: compile::node::services(facts),
-        ..Image::default()
+/// The tables of the node alone: small, and cheaper to make anew than to follow. What was not touched is left
+/// out on both sides.
+fn node_image((policy, facts): Revision<'_>, touched: &Touched) -> Image {
+    let mut image = Image::default();
+    if touched.places {
+        image.interfaces = node::interfaces(policy, facts);
+        image.cgroups = node::cgroups(policy, facts);
     }
+    if touched.gates {
+        image.gates = facts.devices.gates();
+        image.services = node::services(facts);
+    }
+    image
 }
