@@ -24,16 +24,15 @@ use crate::{duration, exit};
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
-    /// Options of every verb.
     #[command(flatten)]
     pub(crate) global: Global,
-    /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 /// Options of every verb.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection and output")]
 pub(crate) struct Global {
     /// Unix socket of the agent on this machine.
     #[arg(
@@ -81,29 +80,17 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Change the policy: whole or not at all.
     Apply(verb::apply::Apply),
-    /// Check policy files, and print every problem.
     Validate(verb::validate::Validate),
-    /// Show what applying policy files would change.
     Diff(verb::diff::Diff),
-    /// Print objects of the policy, the devices of the node, or the revisions it had.
     Get(verb::get::Get),
-    /// Put an older revision in force again, as a new revision.
     Rollback(verb::rollback::Rollback),
-    /// Tell the verdict on a flow or a device, and the way to it.
     Explain(verb::explain::Explain),
-    /// Show what the kernel enforces on the node.
     Status(verb::status::Status),
-    /// Print the verdict counters of the kernel.
     Counters(verb::counters::Counters),
-    /// Print what was refused and allowed, as it was recorded.
     Observe(verb::observe::Observe),
-    /// Wait until a revision, or a later one, is in force.
     Wait(verb::wait::Wait),
-    /// Print a completion script for a shell.
     Completion(verb::completion::Completion),
-    /// Print the version of this program.
     Version(verb::version::Version),
 }
 

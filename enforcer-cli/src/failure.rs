@@ -5,6 +5,7 @@ use std::{error, fmt, io};
 
 use tonic::{Code, Status};
 
+use crate::cause::{self, Cause};
 use crate::exit::Exit;
 use crate::files::FileError;
 use crate::problem::{self, Problem};
@@ -44,6 +45,11 @@ pub(crate) enum Failure {
     /// Nobody answers.
     #[error("cannot reach the agent at {target}: {cause}: is enforcer-agent running? {hint}")]
     Unreachable { target: String, cause: String, hint: &'static str },
+    /// Somebody answers, and it is not proven that it is the agent.
+    #[error(
+        "cannot trust the agent at {target}: {cause}; --ca must vouch for its certificate, and --server-name name it where --address does not"
+    )]
+    Untrusted { target: String, cause: String },
     /// The agent, or the file system, does not let us in.
     #[error("not permitted at {target}: {cause}; {hint}")]
     NotPermitted { target: String, cause: String, hint: &'static str },
@@ -83,7 +89,7 @@ impl Failure {
             | Self::UnknownWord { .. }
             | Self::Output(_) => Exit::Refused,
             Self::Usage(_) => Exit::Usage,
-            Self::Unreachable { .. } | Self::StreamEnded { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::StreamEnded { .. } => Exit::Unreachable,
             Self::NotPermitted { .. } => Exit::NotPermitted,
             Self::Timeout { .. } => Exit::Timeout,
             Self::OutputClosed => Exit::Ok,
@@ -105,16 +111,33 @@ impl Failure {
             Code::PermissionDenied | Code::Unauthenticated => {
                 Self::NotPermitted { target, cause: message, hint: CALLER_HINT }
             }
-            Code::Unavailable => Self::Unreachable { target, cause: deepest(status), hint: START_HINT },
+            Code::Unavailable => Self::unreachable(target, status),
             Code::DeadlineExceeded => Self::Timeout { what: message, after: Duration::ZERO },
             Code::Unimplemented => Self::Agent {
                 target,
                 code: "unimplemented",
                 message: "it does not know this request: it is older than this enforcerctl".to_owned(),
             },
-            code @ (Code::Ok | Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss) => {
-                Self::Agent { target, code: code_name(code), message: deepest_or(status, message) }
+            Code::Ok | Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => {
+                match error::Error::source(status) {
+                    Some(lost) => Self::unreachable(target, lost),
+                    None => Self::Agent { target, code: code_name(status.code()), message },
+                }
             }
+        }
+    }
+
+    /// A connection that could not be made, or was lost.
+    pub(crate) fn unreachable(target: String, error: &(dyn error::Error + 'static)) -> Self {
+        let cause = cause::deepest(error);
+        match cause::of(error) {
+            Cause::NotAllowed => {
+                let hint = "run as root, or as a user that the agent's configuration allows";
+                Self::NotPermitted { target, cause, hint }
+            }
+            Cause::WeAreRefused => Self::NotPermitted { target, cause, hint: CALLER_HINT },
+            Cause::AgentUntrusted => Self::Untrusted { target, cause },
+            Cause::Other => Self::Unreachable { target, cause, hint: START_HINT },
         }
     }
 
@@ -131,22 +154,8 @@ impl From<io::Error> for Failure {
 }
 
 /// Where the agent is started and found.
-pub(crate) const START_HINT: &str =
-    "Start it, or name its socket with --socket or its address with --address.";
+const START_HINT: &str = "Start it, or name its socket with --socket or its address with --address.";
 const CALLER_HINT: &str = "the agent's configuration names the users and SPIFFE IDs that it listens to";
-
-/// The last error of a chain is the one that says what happened.
-pub(crate) fn deepest(error: &(dyn error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
-}
-
-fn deepest_or(status: &Status, message: String) -> String {
-    if error::Error::source(status).is_some() { deepest(status) } else { message }
-}
 
 const fn code_name(code: Code) -> &'static str {
     match code {

@@ -1,5 +1,6 @@
 //! `enforcerctl`: policy, status, explanations and records of a node, from a shell.
 
+mod cause;
 mod cli;
 mod clock;
 mod console;

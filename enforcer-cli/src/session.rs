@@ -1,7 +1,6 @@
 //! A connection to an agent: how it is made, how long an answer may take, what an error means.
 
 use std::future::Future;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tonic::transport::{self, Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 use tower::service_fn;
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::target::Target;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +33,7 @@ impl Session {
         let name = target.to_string();
         let channel = match timeout(CONNECT_TIMEOUT, connect(target)).await {
             Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(not_connected(name, &error)),
+            Ok(Err(error)) => return Err(Failure::unreachable(name, &error)),
             Err(_) => {
                 return Err(Failure::Timeout {
                     what: format!("{name} does not answer"),
@@ -99,25 +98,4 @@ async fn connect_unix(path: &Path) -> Result<Channel, transport::Error> {
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
     });
     Endpoint::from_static("http://localhost").connect_with_connector(connector).await
-}
-
-fn not_connected(target: String, error: &transport::Error) -> Failure {
-    let cause = failure::deepest(error);
-    if io_kind(error) == Some(io::ErrorKind::PermissionDenied) {
-        let hint = "run as root, or as a user that the agent's configuration allows";
-        return Failure::NotPermitted { target, cause, hint };
-    }
-    Failure::Unreachable { target, cause, hint: failure::START_HINT }
-}
-
-/// The kind of the input or output error at the bottom of a chain.
-fn io_kind(error: &transport::Error) -> Option<io::ErrorKind> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error.kind());
-        }
-        next = error.source();
-    }
-    None
 }

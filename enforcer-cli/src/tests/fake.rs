@@ -7,11 +7,12 @@ use enforcer_proto::v1;
 use enforcer_proto::v1::node_service_server::{NodeService, NodeServiceServer};
 use enforcer_proto::v1::policy_service_server::{PolicyService, PolicyServiceServer};
 use tempfile::TempDir;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Ran, enforcerctl};
@@ -64,13 +65,24 @@ impl Agent {
         let asked = Arc::new(Mutex::new(Asked::default()));
         let fake = Fake { answers: Arc::new(answers), asked: Arc::clone(&asked) };
         let listener = UnixListener::bind(dir.path().join("agent.sock")).unwrap();
-        let router = Server::builder()
-            .add_service(PolicyServiceServer::new(fake.clone()))
-            .add_service(NodeServiceServer::new(fake));
+        let router = fake.router(Server::builder());
         let server = tokio::spawn(async move {
             router.serve_with_incoming(UnixListenerStream::new(listener)).await.unwrap();
         });
         Self { dir, asked, server }
+    }
+
+    /// The same on a port of the loopback interface, over TLS. Returns the port.
+    pub(super) async fn start_tls(answers: Answers, tls: ServerTlsConfig) -> (Self, u16) {
+        let asked = Arc::new(Mutex::new(Asked::default()));
+        let fake = Fake { answers: Arc::new(answers), asked: Arc::clone(&asked) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let router = fake.router(Server::builder().tls_config(tls).unwrap());
+        let server = tokio::spawn(async move {
+            router.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+        });
+        (Self { dir: tempfile::tempdir().unwrap(), asked, server }, port)
     }
 
     pub(super) fn socket(&self) -> String {
@@ -106,6 +118,10 @@ struct Fake {
 }
 
 impl Fake {
+    fn router(self, mut server: Server) -> Router {
+        server.add_service(PolicyServiceServer::new(self.clone())).add_service(NodeServiceServer::new(self))
+    }
+
     fn note(&self, note: impl FnOnce(&mut Asked)) {
         note(&mut self.asked.lock().unwrap());
     }

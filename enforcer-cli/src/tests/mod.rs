@@ -8,6 +8,7 @@ mod getting;
 mod reaching;
 mod round_trip;
 mod streaming;
+mod trusting;
 
 use clap::Parser as _;
 

@@ -10,7 +10,7 @@ use crate::console::{Console, Format};
 use crate::failure::Failure;
 use crate::view::ack::AckView;
 
-/// Change the policy.
+/// Change the policy: whole or not at all.
 #[derive(Args, Debug)]
 #[command(
     long_about = "Applies policy files: whole or not at all. It is done when the kernel was read back and holds \
@@ -45,7 +45,7 @@ impl Apply {
         }
         let response = match session.answer(session.policy().apply(request.clone())).await {
             Ok(response) => response,
-            Err(failure) => return Err(input::with_places(&session, request, failure).await),
+            Err(failure) => return Err(input::told_whole(&session, request, failure).await),
         };
         show_ack(response.ack.unwrap_or_default(), console)
     }

@@ -9,7 +9,6 @@ use enforcer_proto::v1::apply_request::Change;
 
 use crate::failure::Failure;
 use crate::files;
-use crate::problem::Problem;
 use crate::session::Session;
 use crate::view::diff::DiffView;
 
@@ -51,27 +50,13 @@ pub(super) async fn dry_run(session: &Session, request: v1::ApplyRequest) -> Res
     }
 }
 
-/// A refusal has paths only; a dry run of the same change has files and lines as well.
-pub(super) async fn with_places(session: &Session, request: v1::ApplyRequest, failure: Failure) -> Failure {
+/// What a refusal tells has to fit into the headers of an answer; a dry run of the same change tells all of it.
+pub(super) async fn told_whole(session: &Session, request: v1::ApplyRequest, failure: Failure) -> Failure {
     let Failure::Refused { message, problems } = failure else { return failure };
-    if problems.is_empty() || problems.iter().any(|problem| problem.file.is_some()) {
-        return Failure::Refused { message, problems };
-    }
     let problems = match dry_run(session, request).await {
-        Ok(view) if !view.problems().is_empty() => placed(problems, view.problems()),
+        // Fewer: the policy has changed meanwhile, and the refusal is what happened.
+        Ok(view) if view.problems().len() >= problems.len() => view.problems().to_vec(),
         Ok(_) | Err(_) => problems,
     };
     Failure::Refused { message, problems }
-}
-
-/// Each problem with the place that the dry run knows for it; none is lost or added.
-fn placed(mut problems: Vec<Problem>, known: &[Problem]) -> Vec<Problem> {
-    for problem in &mut problems {
-        let same = |other: &&Problem| other.path == problem.path && other.message == problem.message;
-        if let Some(known) = known.iter().find(same) {
-            problem.file.clone_from(&known.file);
-            problem.line = known.line;
-        }
-    }
-    problems
 }

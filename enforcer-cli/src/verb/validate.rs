@@ -10,7 +10,7 @@ use crate::cli::Global;
 use crate::console::{Console, Format};
 use crate::failure::Failure;
 
-/// Check policy files.
+/// Check policy files, and print every problem.
 #[derive(Args, Debug)]
 #[command(
     long_about = "Checks policy files against the policy in force and against what the node can enforce, and \
