@@ -1,1 +1,4 @@
-//! Being written.
+//! What the tests against the real kernel share: a runner for cases on one lab, and the lab with its servers.
+
+pub mod net;
+pub mod runner;

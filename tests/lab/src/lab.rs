@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::agent::{self, Agent};
 use crate::binaries::Binaries;
@@ -80,6 +81,20 @@ impl Lab {
         self.save()
     }
 
+    /// True when an agent was started on a node and not taken since.
+    #[must_use]
+    pub fn runs_agent(&self, node: &str) -> bool {
+        self.agents.contains_key(node)
+    }
+
+    /// The process of a node's agent.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn agent_process(&self, node: &str) -> Result<ProcessId> {
+        self.agents.get(node).map(Agent::process).with_context(|| format!("no agent runs on {node}"))
+    }
+
     /// Takes an agent out of the lab's hands, to end it in one way or another.
     ///
     /// # Errors
@@ -139,6 +154,20 @@ impl Lab {
     /// There is no such place.
     pub fn probe(&self, place: &str) -> Result<Probe> {
         Ok(Probe::new(self.binaries.probe.clone(), place_of(&self.topology, place)?))
+    }
+
+    /// Makes a character device node that no driver stands behind, or any other, and hands back its path.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn device_node(&self, name: &str, major: u64, minor: u64) -> Result<PathBuf> {
+        let dir = self.topology.devices();
+        fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        let path = dir.join(name);
+        let mode = Mode::from_bits_truncate(0o666);
+        mknod(&path, SFlag::S_IFCHR, mode, makedev(major, minor))
+            .with_context(|| format!("{}", path.display()))?;
+        Ok(path)
     }
 
     /// Leaves it up when this process ends.
@@ -237,6 +266,7 @@ pub fn down(topology: &Topology, agent: &Path) -> Result<()> {
     steps.extend(topology.nodes.iter().map(|node| agent::uninstall(node, agent)));
     steps.push(link::down(topology));
     steps.push(remove_dir(&topology.pins()));
+    steps.push(remove_dir(&topology.devices()));
     steps.push(cgroup::remove(&topology.cgroup()));
     let problems: Vec<String> =
         steps.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
@@ -254,7 +284,7 @@ pub fn down(topology: &Topology, agent: &Path) -> Result<()> {
 pub fn left_behind(topology: &Topology) -> Result<Vec<String>> {
     let mut left: Vec<String> =
         link::left(topology).into_iter().map(|name| format!("network namespace {name}")).collect();
-    for path in [topology.pins(), topology.dir(), cgroup::dir(&topology.cgroup())?] {
+    for path in [topology.pins(), topology.devices(), topology.dir(), cgroup::dir(&topology.cgroup())?] {
         if path.exists() {
             left.push(path.display().to_string());
         }

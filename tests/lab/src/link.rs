@@ -131,7 +131,10 @@ fn host_side(node: &Node, workload: &Workload) -> Vec<String> {
         return Vec::new();
     };
     vec![
-        format!("link add {interface} address {HOST_MAC} type veth peer name {UPLINK} netns {}", workload.netns),
+        format!(
+            "link add {interface} address {HOST_MAC} type veth peer name {UPLINK} netns {}",
+            workload.netns
+        ),
         format!("addr add {GATEWAY_V4}/32 dev {interface}"),
         format!("addr add {GATEWAY_V6}/64 dev {interface} nodad"),
         format!("link set {interface} addrgenmode none up"),

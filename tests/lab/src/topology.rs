@@ -125,6 +125,12 @@ impl Topology {
         Path::new(BPFFS).join("enforcer-lab").join(self.spec.name.as_str())
     }
 
+    /// Where a lab may make device nodes: `/run` and `/tmp` are often mounted without the right to have any.
+    #[must_use]
+    pub fn devices(&self) -> PathBuf {
+        Path::new("/dev").join(format!("enforcer-lab-{}", self.spec.name))
+    }
+
     /// Every network namespace of the lab, workloads first.
     #[must_use]
     pub fn namespaces(&self) -> Vec<&str> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Toolchain, debian};
+use super::{Toolchain, debian, rustup};
 use crate::shell;
 
 /// The version that goes with the compilers; both must share LLVM's major version.
@@ -40,8 +40,10 @@ fn install(toolchain: &Toolchain) -> Command {
             command.args(["--no-default-features", "--features", "llvm-22"]);
             command.env("LLVM_PREFIX", debian::LLVM_PREFIX).env("LLVM_SYS_221_PREFIX", debian::LLVM_PREFIX);
         }
-        // The default features bring LLVM along with the nightly's own library.
-        Toolchain::Nightly => {}
+        // LLVM's development files of this major version must be there; the build says so when they are not.
+        Toolchain::Nightly => {
+            command.args(["--no-default-features", "--features", &format!("llvm-{}", rustup::llvm_major())]);
+        }
     }
     command
 }

@@ -36,36 +36,36 @@ pub(crate) fn talk(to: SocketAddr) -> Result<()> {
 fn converse(stream: &TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     let received = AtomicU64::new(0);
-    let broken = std::thread::scope(|scope| {
+    let (sent, broken) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_ticks(stream, &received));
-        let wrote = write_ticks(stream, &received, || reader.is_finished());
+        let (sent, wrote) = write_ticks(stream, &received, || reader.is_finished());
         let read = if reader.is_finished() {
             reader.join().unwrap_or_else(|_| "the reader panicked".to_owned())
         } else {
             let _closed = stream.shutdown(std::net::Shutdown::Both);
             String::new()
         };
-        format!("{wrote}{read}")
+        (sent, format!("{wrote}{read}"))
     });
-    report(stream, 0, received.load(Ordering::Relaxed), Some(broken))
+    report(stream, sent, received.load(Ordering::Relaxed), Some(broken))
 }
 
-/// Until writing fails or reading has; says why.
-fn write_ticks(stream: &TcpStream, received: &AtomicU64, stopped: impl Fn() -> bool) -> String {
+/// Until writing fails or reading has; says how far it came, and why it stopped if that was its own doing.
+fn write_ticks(stream: &TcpStream, received: &AtomicU64, stopped: impl Fn() -> bool) -> (u64, String) {
     let mut sent: u64 = 0;
     while !stopped() {
         if let Err(error) = (&*stream).write_all(&sent.to_be_bytes()) {
-            return format!("writing: {error}");
+            return (sent, format!("writing: {error}"));
         }
         sent += 1;
         if sent.is_multiple_of(TICKS_PER_REPORT)
             && let Err(error) = report(stream, sent, received.load(Ordering::Relaxed), None)
         {
-            return format!("reporting: {error}");
+            return (sent, format!("reporting: {error}"));
         }
         std::thread::sleep(TICK);
     }
-    String::new()
+    (sent, String::new())
 }
 
 /// Until reading fails, ends, or a tick is out of order; says why.
