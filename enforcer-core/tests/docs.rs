@@ -55,3 +55,63 @@ fn every_drop_reason_fits_a_table_row() {
         assert!(meaning.ends_with('.'), "reason {number} ({word}) is no sentence");
     }
 }
+
+/// Words between backticks in a table's column, for the rows below a heading.
+fn quoted(page: &str, heading: &str, column: usize) -> Vec<String> {
+    let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    let cells = rows.map(|row| row.split('|').nth(column).unwrap());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+fn sources(directory: &Path, found: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&path, found);
+        } else if name.ends_with(".rs") && name != "docs.rs" {
+            found.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_claim_names_tests_that_exist() {
+    let root = page("..");
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let threats = fs::read_to_string(page("threat-model.md")).unwrap().replace("\n### Tests", "\n## Tests");
+    let mut names = quoted(&architecture, "Invariants", 3);
+    names.extend(quoted(&threats, "Tests", 2));
+    let mut code = String::new();
+    sources(&root, &mut code);
+    code.push_str(include_str!("docs.rs"));
+    assert!(names.len() >= 50, "only {} tests are named", names.len());
+    for name in names.iter().filter(|name| !name.contains('/')) {
+        assert!(code.contains(&format!("fn {name}(")), "no test is called {name}");
+    }
+}
+
+#[test]
+fn every_place_of_the_code_map_exists() {
+    let root = page("..");
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let places = quoted(&architecture, "Code map", 1);
+    assert!(places.len() >= 30, "the code map has only {} places", places.len());
+    for place in places {
+        assert!(root.join(&place).exists(), "the code map names {place}, which is not there");
+    }
+}
+
+#[test]
+fn every_decision_is_listed_and_linked_pages_exist() {
+    let adr = page("adr");
+    let list = fs::read_to_string(adr.join("README.md")).unwrap();
+    for entry in fs::read_dir(&adr).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(name == "README.md" || list.contains(&format!("]({name})")), "{name} is not in the list");
+    }
+    for link in list.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(adr.join(link).is_file(), "the list names {link}, which is not there");
+    }
+}
