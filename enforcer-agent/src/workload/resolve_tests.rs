@@ -1,5 +1,5 @@
-//! Against the kernel: cgroup2, interfaces, and namespaces made for the purpose. The tests that make
-//! namespaces are in `enforcer-tests`, which runs as root; these need no privilege.
+//! Against the kernel: cgroup2, interfaces and namespaces. The tests that need root are ignored unless asked
+//! for by name (`--ignored`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,4 +102,116 @@ fn paths_that_leave_the_hierarchy_are_refused() {
         assert!(matches!(tree.id_of(path), Err(CgroupError::Path(_))), "{path:?}");
     }
     assert!(matches!(CgroupTree::new(Path::new("/proc")), Err(CgroupError::NotCgroup2(_))));
+}
+
+/// A thread in a network namespace of its own, which lasts as long as this value.
+struct Namespace {
+    path: String,
+    thread: libc::pid_t,
+    _open: std::sync::mpsc::Sender<()>,
+}
+
+impl Namespace {
+    fn new() -> Self {
+        let (open, until_closed) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            assert!(until_closed.recv().is_err(), "nothing is ever sent");
+        });
+        let thread = told.recv().unwrap();
+        Self { path: format!("/proc/self/task/{thread}/ns/net"), thread, _open: open }
+    }
+}
+
+/// `ip` in the calling thread's namespace, which a child inherits.
+fn ip(arguments: &str) {
+    let status = std::process::Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+/// The whole scene, "this node" included, is in namespaces that end with their threads.
+#[test]
+#[ignore = "makes network namespaces: needs root and ip(8)"]
+fn each_namespace_leads_to_its_own_end_though_indices_repeat() {
+    let node = std::thread::spawn(|| {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let (a, b) = (Namespace::new(), Namespace::new());
+        ip(&format!("link add host-a type veth peer name eth0 netns {}", a.thread));
+        ip(&format!("link add host-b type veth peer name eth0 netns {}", b.thread));
+        ip("addr add 192.0.2.1/24 dev host-a");
+        let of = |namespace: &Namespace, name: &str| Workload {
+            network_namespace: Some(namespace.path.clone()),
+            ..workload(name)
+        };
+        let both = policy([
+            of(&a, "a"),
+            of(&b, "b"),
+            Workload { interface: Some("host-b".to_owned()), ..of(&b, "named") },
+            Workload { interface: Some("host-a".to_owned()), ..of(&b, "wrong") },
+        ]);
+        let mut resolver = resolver();
+        let first = resolver.resolve(&both).unwrap();
+        let index = |name: &str| nix::net::if_::if_nametoindex(name).unwrap();
+        let found = |resolution: &Resolution, name: &str| {
+            resolution.attachments.get(name).and_then(|attachment| attachment.interface)
+        };
+        assert_eq!(found(&first, "a"), Some(index("host-a")), "{:?}", first.warnings);
+        assert_eq!(found(&first, "b"), Some(index("host-b")));
+        assert_eq!(found(&first, "named"), Some(index("host-b")));
+        assert_eq!(found(&first, "wrong"), None);
+        assert_eq!(told(&first), ["workload wrong: its interface is not the one of its network namespace"]);
+        assert_eq!(first.addresses, BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+        assert_eq!(resolver.resolve(&both).unwrap(), first, "what is remembered is what was found");
+
+        ip("link del host-a");
+        let gone = resolver.resolve(&both).unwrap();
+        assert_eq!(found(&gone, "a"), None);
+        assert_eq!(found(&gone, "b"), Some(index("host-b")));
+
+        ip(&format!("link add host-a type veth peer name eth0 netns {}", a.thread));
+        ip(&format!("link add host-c type veth peer name eth1 netns {}", a.thread));
+        let several = resolver.resolve(&both).unwrap();
+        assert_eq!(found(&several, "a"), None);
+        assert!(told(&several)[0].contains("2 veth pairs"), "{:?}", several.warnings);
+    });
+    node.join().unwrap();
+}
+
+/// A control group that goes with this value.
+struct Group(PathBuf);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+#[ignore = "makes control groups: needs root"]
+fn a_control_group_is_found_when_it_comes_and_missed_when_it_goes() {
+    let name = format!("/enforcer-resolve-{}", std::process::id());
+    let tree = CgroupTree::new(&cgroup2()).unwrap();
+    let one = policy([Workload { cgroup: Some(name.clone()), ..workload("a") }]);
+    let mut resolver = resolver();
+    assert!(resolver.resolve(&one).unwrap().attachments.is_empty());
+
+    let group = Group(cgroup2().join(name.trim_start_matches('/')));
+    std::fs::create_dir(&group.0).unwrap();
+    let inner = Group(group.0.join("inner"));
+    std::fs::create_dir(&inner.0).unwrap();
+    let id = resolver.resolve(&one).unwrap().attachments["a"].cgroup.unwrap();
+    assert_eq!(tree.path_of(id), Some(name.clone()));
+    let below = tree.id_of(&format!("{name}/inner")).unwrap().unwrap();
+    assert_ne!(below, id);
+    assert_eq!(tree.path_of(below), Some(format!("{name}/inner")));
+    let part = CgroupTree::new(&group.0).unwrap();
+    assert_eq!(part.path_of(below).as_deref(), Some("/inner"));
+    assert_eq!(part.path_of(tree.id_of("/").unwrap().unwrap()), None, "outside of this part");
+
+    drop(inner);
+    drop(group);
+    assert!(resolver.resolve(&one).unwrap().attachments.is_empty());
+    assert_eq!(tree.path_of(id), None);
 }

@@ -112,3 +112,46 @@ impl Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cgroup::CgroupTree;
+    use super::*;
+
+    /// With an hour between polls, only the kernel's word can be in time.
+    #[test]
+    #[ignore = "makes a network namespace: needs root and ip(8)"]
+    fn a_new_address_is_seen_without_waiting_for_the_poll() {
+        std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(new_address());
+        })
+        .join()
+        .unwrap();
+    }
+
+    async fn new_address() {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).unwrap();
+        let tree = CgroupTree::new(mount.split(' ').nth(4).unwrap().as_ref()).unwrap();
+        let config = WatchConfig { poll: Duration::from_secs(3600), ..WatchConfig::default() };
+        let (policy, policies) = watch::channel(Arc::new(Policy::default()));
+        let (out, mut found) = watch::channel(Arc::new(Resolution::default()));
+        let watching = tokio::spawn(run(Resolver::new(String::new(), tree), config, policies, out));
+        ip("link add veth-a type veth peer name veth-b");
+        for last in [7, 8] {
+            ip(&format!("addr add 192.0.2.{last}/24 dev veth-a"));
+            // The first look may come after the first address; the second address needs the kernel's word.
+            let seen = found.wait_for(|found| found.addresses.contains(&[192, 0, 2, last].into()));
+            tokio::time::timeout(Duration::from_secs(10), seen).await.expect("word in time").unwrap();
+        }
+        drop(policy);
+        watching.await.unwrap();
+    }
+
+    fn ip(arguments: &str) {
+        let status = std::process::Command::new("ip").args(arguments.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {arguments}");
+    }
+}
