@@ -3,6 +3,9 @@
 
 pub mod admin;
 pub mod config;
+pub mod device;
 pub mod door;
+pub mod forensics;
 pub mod kernel;
 pub mod policy;
+pub mod workload;
