@@ -1,7 +1,8 @@
 //! The node agent: every socket, file, clock and kernel call of Enforcer. Rooms do not import each other;
-//! they meet in the composition root, through the channels of [`door`] and types of `enforcer-core`.
+//! they meet in [`compose`], through the channels of [`door`] and types of `enforcer-core`.
 
 pub mod admin;
+pub mod compose;
 pub mod config;
 pub mod device;
 pub mod door;

@@ -1,2 +1,68 @@
-//! The command line of the node agent.
-fn main() {}
+//! The command line of the node agent: what was asked for, how it ended.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use enforcer_agent::config::flags::{Cli, Command, RunFlags, Shell, UninstallFlags};
+use enforcer_agent::{compose, config, kernel};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(flags) => run(&flags),
+        Command::CheckConfig(flags) => check_config(&flags),
+        Command::Uninstall(flags) => uninstall(&flags),
+        Command::Completion { shell } => completion(shell),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error {
+                eprintln!("enforcer-agent: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What to print before giving up, a line each.
+type Lines = Vec<String>;
+
+fn run(flags: &RunFlags) -> Result<(), Lines> {
+    let settings = config::load(flags).map_err(lines)?;
+    compose::start_logging(&settings.log);
+    compose::run(&settings).map_err(|error| vec![format!("{error:#}")])
+}
+
+fn check_config(flags: &RunFlags) -> Result<(), Lines> {
+    let settings = config::load(flags).map_err(lines)?;
+    say(format_args!("configuration of node {} is complete", settings.node_name))
+}
+
+fn uninstall(flags: &UninstallFlags) -> Result<(), Lines> {
+    let removed = kernel::uninstall(&flags.pin_dir).map_err(|error| vec![error.to_string()])?;
+    if removed.is_empty() {
+        return say(format_args!("nothing of Enforcer is pinned below {}", flags.pin_dir.display()));
+    }
+    removed.iter().try_for_each(|line| say(format_args!("removed {line}")))
+}
+
+fn completion(shell: Shell) -> Result<(), Lines> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        clap_complete::Shell::from(shell),
+        &mut Cli::command(),
+        "enforcer-agent",
+        &mut script,
+    );
+    io::stdout().write_all(&script).map_err(|error| vec![error.to_string()])
+}
+
+fn say(line: impl Display) -> Result<(), Lines> {
+    writeln!(io::stdout(), "{line}").map_err(|error| vec![error.to_string()])
+}
+
+fn lines(problems: Vec<config::ConfigProblem>) -> Lines {
+    problems.iter().map(ToString::to_string).collect()
+}

@@ -122,6 +122,8 @@ pub enum Command {
     Validate(Submission, oneshot::Sender<Result<Forecast, Refusal>>),
     /// Read the kernel and compare.
     Report(oneshot::Sender<Result<Report, String>>),
+    /// Read what was lost, indexed by `enforcer_common::maps::LOST_*`.
+    Losses(oneshot::Sender<Result<Vec<u64>, String>>),
     /// Read the counters.
     Counters(oneshot::Sender<Result<Vec<(CounterKey, CounterValue)>, String>>),
     /// Run a packet through the live programs.
@@ -190,6 +192,14 @@ impl PolicyDoor {
     /// The agent is stopping.
     pub async fn report(&self) -> Result<Result<Report, String>, Closed> {
         self.ask(Command::Report).await
+    }
+
+    /// Reads what was lost.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn losses(&self) -> Result<Result<Vec<u64>, String>, Closed> {
+        self.ask(Command::Losses).await
     }
 
     /// Reads the counters.

@@ -12,8 +12,16 @@ pub struct Surveyed {
     pub warnings: Vec<String>,
 }
 
+/// Why the node could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node cannot be looked at: {0}")]
+pub struct SurveyError(pub String);
+
 /// Finds the policy's workloads and the node's devices. Level-triggered: each answer is the whole truth.
 pub trait Surveyor: Send {
     /// Looks again.
-    fn survey(&mut self, policy: &Policy) -> Surveyed;
+    ///
+    /// # Errors
+    /// The node cannot be looked at; what was known before still holds.
+    fn survey(&mut self, policy: &Policy) -> Result<Surveyed, SurveyError>;
 }

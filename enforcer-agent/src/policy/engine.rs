@@ -106,6 +106,9 @@ impl Engine {
             Command::Report(reply) => {
                 let _gone = reply.send(self.report());
             }
+            Command::Losses(reply) => {
+                let _gone = reply.send(self.kernel.losses().map_err(|error| error.to_string()));
+            }
             Command::Counters(reply) => {
                 let _gone = reply.send(self.kernel.counters().map_err(|error| error.to_string()));
             }

@@ -43,7 +43,7 @@ impl Engine {
         let current = Arc::clone(&self.history.current().policy);
         let Changed { policy, warnings } = change::apply(&current, &submission.change, now)?;
         let difference = delta::between(&current, &policy);
-        let (facts, node_warnings) = self.node_for(&policy, &difference);
+        let (facts, node_warnings) = self.node_for(&policy, &difference)?;
         let problems = check_capabilities(&current, &policy, &facts);
         if !problems.is_empty() {
             return Err(problems);
@@ -94,12 +94,17 @@ impl Engine {
     }
 
     /// The node as the next policy sees it: looked at again only when workloads change.
-    fn node_for(&mut self, policy: &Policy, difference: &Difference) -> (Arc<NodeFacts>, Vec<String>) {
+    fn node_for(
+        &mut self,
+        policy: &Policy,
+        difference: &Difference,
+    ) -> Result<(Arc<NodeFacts>, Vec<String>), Vec<Problem>> {
         if !difference.workloads {
-            return (Arc::clone(&self.facts), self.node_warnings.clone());
+            return Ok((Arc::clone(&self.facts), self.node_warnings.clone()));
         }
-        let Surveyed { facts, warnings } = self.surveyor.survey(policy);
-        (Arc::new(facts), warnings)
+        let Surveyed { facts, warnings } =
+            self.surveyor.survey(policy).map_err(|error| vec![refuse::survey(&error)])?;
+        Ok((Arc::new(facts), warnings))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use enforcer_core::node::NodeFacts;
 use enforcer_core::policy::problem::Problem;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::engine::{Engine, Footing};
 use super::refuse;
@@ -19,7 +19,13 @@ impl Engine {
             return;
         }
         let policy = Arc::clone(&self.history.current().policy);
-        let Surveyed { facts, warnings } = self.surveyor.survey(&policy);
+        let Surveyed { facts, warnings } = match self.surveyor.survey(&policy) {
+            Ok(surveyed) => surveyed,
+            Err(error) => {
+                warn!(%error, "what was known of the node still holds");
+                return;
+            }
+        };
         self.node_warnings = warnings;
         if facts == *self.facts && self.footing == Footing::Known {
             return;

@@ -5,6 +5,7 @@ use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::problem::Problem;
 
 use super::store::StoreError;
+use crate::door::survey::SurveyError;
 
 /// A table has no room: nothing else is wrong with the change.
 pub(super) const CAPACITY_EXCEEDED: &str = "capacity_exceeded";
@@ -16,6 +17,8 @@ pub(super) const UNKNOWN_REVISION: &str = "unknown_revision";
 pub(super) const BASE_UNKNOWN: &str = "base_unknown";
 /// The kernel refused, for no fault of the change.
 pub(super) const KERNEL_FAILED: &str = "kernel_failed";
+/// Where the workloads are could not be found out, for no fault of the change.
+pub(super) const NODE_UNREADABLE: &str = "node_unreadable";
 /// The disk refused.
 pub(super) const STORE_FAILED: &str = "store_failed";
 
@@ -34,6 +37,10 @@ pub(super) fn kernel(error: &EnforceError) -> Problem {
 
 pub(super) fn store(error: &StoreError) -> Problem {
     Problem::new(STORE_FAILED, "", format!("{error}; what was in force still is"))
+}
+
+pub(super) fn survey(error: &SurveyError) -> Problem {
+    Problem::new(NODE_UNREADABLE, "", format!("{error}; what was in force still is"))
 }
 
 /// Tables that could not hold the change even if they were empty.

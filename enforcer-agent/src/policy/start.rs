@@ -17,7 +17,7 @@ use super::history::History;
 use super::keep;
 use super::store::Loaded;
 use crate::door::policy::InForce;
-use crate::door::survey::Surveyed;
+use crate::door::survey::{SurveyError, Surveyed};
 
 /// Why the agent cannot start. The walls stay as they are.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum StartError {
     /// The kernel did not take the last good policy.
     #[error("the last good policy could not be put in force: {0}")]
     Kernel(#[from] EnforceError),
+    /// Where the workloads are could not be found out.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
 }
 
 impl Engine {
@@ -62,7 +65,7 @@ impl Engine {
             None if kernel_revision > 0 => (History::empty(kernel_revision), Footing::Orphaned),
             None => (History::empty(0), Footing::Unsure),
         };
-        let Surveyed { facts, warnings } = surveyor.survey(&history.current().policy);
+        let Surveyed { facts, warnings } = surveyor.survey(&history.current().policy)?;
         let facts = Arc::new(facts);
         let published = watch::Sender::new(Arc::new(InForce {
             current: Arc::clone(history.current()),

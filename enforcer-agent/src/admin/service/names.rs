@@ -15,5 +15,5 @@ pub(super) fn identity(in_force: &InForce, number: u32) -> String {
     }
     numbered_services(&in_force.facts)
         .find(|(service, _)| *service == number)
-        .map_or_else(|| format!("identity-{number}"), |(_, service)| format!("service:{}", service.name))
+        .map_or_else(|| format!("identity-{number}"), |(_, service)| service.name.clone())
 }

@@ -69,7 +69,7 @@ fn code_of(word: &str) -> Code {
             Code::ResourceExhausted
         }
         "unknown_revision" => Code::NotFound,
-        "kernel_failed" | "store_failed" => Code::Internal,
+        "kernel_failed" | "store_failed" | "node_unreadable" => Code::Internal,
         _ => Code::InvalidArgument,
     }
 }

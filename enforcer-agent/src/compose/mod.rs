@@ -1,0 +1,173 @@
+//! The composition root: opens the rooms in the order that keeps the walls up, joins them by channels, and
+//! ends them in the reverse order. The only place that knows every room.
+
+mod clock;
+mod follow;
+mod logging;
+mod notify;
+mod pump;
+mod rooms;
+mod surveyor;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::admin::listen::local::LocalDoor;
+use crate::admin::listen::network::NetworkDoor;
+use crate::admin::listen::tls::TlsFiles;
+use crate::config::Settings;
+use crate::door::policy::PolicyDoor;
+use crate::door::stop::Stopper;
+use crate::policy::source::FileSource;
+
+pub use logging::start as start_logging;
+
+/// How long calls that were begun may take to end.
+const CALLS_END: Duration = Duration::from_secs(5);
+/// How long the change that is being put in force may take to end.
+const ENGINE_ENDS: Duration = Duration::from_secs(30);
+
+/// Runs the agent until SIGTERM or SIGINT. The walls stay.
+///
+/// # Errors
+/// What kept it from starting, or made it stop.
+pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    let rooms = rooms::open(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("agent")
+        .build()
+        .context("cannot start the runtime")?;
+    let (door, engine) = (rooms.door.clone(), rooms.engine);
+    let end = runtime.block_on(serve(settings, rooms.door, rooms.outfit));
+    runtime.shutdown_timeout(CALLS_END);
+    finish(door, engine);
+    info!("stopped; the walls stay");
+    end
+}
+
+async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> anyhow::Result<()> {
+    let stopper = Stopper::default();
+    let local = LocalDoor::open(&settings.socket.path, &settings.socket.allowed_uids)?;
+    let network = match &settings.listener {
+        None => None,
+        Some(listener) => {
+            let files = TlsFiles {
+                certificate: listener.certificate.clone(),
+                key: listener.key.clone(),
+                client_ca: listener.client_ca.clone(),
+                allowed: listener.allowed.clone(),
+            };
+            Some(NetworkDoor::open(listener.address, files).await?)
+        }
+    };
+    let mut tasks = JoinSet::new();
+    let rooms::Outfit { admin, events, forensics, cgroups, watchers } = outfit;
+    follow::join(&mut tasks, &door, forensics, events, cgroups)?;
+    watchers.join(&mut tasks, &door);
+    let reread = Arc::new(Notify::new());
+    if let Some(path) = &settings.policy_path {
+        let source = FileSource::new(path.clone());
+        tasks.spawn(source.follow(door.clone(), Arc::clone(&reread), stopper.listener()));
+    }
+    let mut signals = Signals::listen()?;
+    let server = tokio::spawn(admin.serve(local, network, stopper.listener()));
+    notify::ready();
+    info!(socket = %settings.socket.path.display(), node = settings.node_name, "ready");
+
+    let end = signals.wait(&door, &reread, server, &mut tasks).await;
+    notify::stopping();
+    stopper.stop();
+    let (end, server) = end;
+    if let Some(server) = server
+        && timeout(CALLS_END, server).await.is_err()
+    {
+        warn!("some calls did not end in time and are cut off");
+    }
+    tasks.shutdown().await;
+    end
+}
+
+/// The last door closes, and with it the engine, after the change that it is at.
+fn finish(door: PolicyDoor, engine: JoinHandle<()>) {
+    drop(door);
+    let deadline = std::time::Instant::now() + ENGINE_ENDS;
+    while !engine.is_finished() {
+        if std::time::Instant::now() > deadline {
+            error!("the policy thread did not end in time; the journal has what was acknowledged");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if engine.join().is_err() {
+        error!("the policy thread had failed");
+    }
+}
+
+type Server = tokio::task::JoinHandle<Result<(), tonic::transport::Error>>;
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the end: a signal, or a part that the agent cannot do without. Answers with the server if it
+    /// still runs.
+    async fn wait(
+        &mut self,
+        door: &PolicyDoor,
+        reread: &Notify,
+        mut server: Server,
+        tasks: &mut JoinSet<()>,
+    ) -> (anyhow::Result<()>, Option<Server>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => info!("SIGTERM: stopping"),
+                _ = self.interrupt.recv() => info!("SIGINT: stopping"),
+                _ = self.hang_up.recv() => {
+                    info!("SIGHUP: reading policy files again");
+                    reread.notify_one();
+                    door.recheck();
+                    continue;
+                }
+                ended = &mut server => {
+                    let end = match ended {
+                        Ok(Ok(())) => Err(anyhow!("the gRPC server ended by itself")),
+                        Ok(Err(error)) => Err(anyhow!(error).context("the gRPC server failed")),
+                        Err(error) => Err(anyhow!(error).context("the gRPC server failed")),
+                    };
+                    return (end, None);
+                }
+                () = door.closed() => {
+                    return (Err(anyhow!("the policy thread ended; the walls stay")), Some(server));
+                }
+                Some(ended) = tasks.join_next() => {
+                    if let Err(error) = ended {
+                        return (Err(anyhow!(error).context("a part of the agent failed")), Some(server));
+                    }
+                    continue;
+                }
+            }
+            return (Ok(()), Some(server));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Opening the rooms: the kernel first, then the last good policy in force, then everything that talks.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use enforcer_core::device::class::{Kind, Role};
+use enforcer_core::device::table::ExtraClass;
+use enforcer_core::enforce::Enforcement as _;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::clock::{self, MonotonicOffset};
+use super::surveyor::NodeSurveyor;
+use crate::admin::{Admin, NodeIdentity};
+use crate::config::Settings;
+use crate::config::settings::{ClassRole, DeviceKind, GateMode};
+use crate::device::{CgroupLookup, DeviceConfig, Discover, Discovery, ServiceConfig};
+use crate::door::policy::PolicyDoor;
+use crate::door::records::{Observe, Records};
+use crate::forensics::Forensics;
+use crate::kernel::{EventReader, KernelConfig, Wall};
+use crate::policy::store::Store;
+use crate::policy::{Engine, Parts};
+use crate::workload::{CgroupTree, Resolution, Resolver, WatchConfig};
+
+/// How often drivers are looked for.
+const DEVICES_POLL: Duration = Duration::from_secs(2);
+/// How often the policy room looks again though nobody saw a change: what failed is tried again.
+const RECHECK: Duration = Duration::from_secs(5);
+
+/// The policy room, open, and what else is to be started.
+pub(super) struct Rooms {
+    pub(super) door: PolicyDoor,
+    pub(super) engine: JoinHandle<()>,
+    pub(super) outfit: Outfit,
+}
+
+/// What the runtime is given.
+pub(super) struct Outfit {
+    pub(super) admin: Admin,
+    pub(super) events: Option<EventReader>,
+    pub(super) forensics: Forensics,
+    pub(super) cgroups: CgroupTree,
+    pub(super) watchers: Watchers,
+}
+
+/// Opens the rooms. When it returns, the last good policy is in force.
+pub(super) fn open(settings: &Settings) -> anyhow::Result<Rooms> {
+    let started = SystemTime::now();
+    let (store, loaded) = Store::open(&settings.state_directory).context("the policy journal")?;
+    let cgroups = CgroupTree::new(&settings.cgroup_root).context("the control groups")?;
+    let mut wall = Wall::open(&kernel_config(settings)).context("the kernel")?;
+    let events = wall.take_events();
+    let discover = discover(settings, &cgroups);
+    let surveyor = NodeSurveyor {
+        name: settings.node_name.clone(),
+        resolver: Resolver::new(settings.node_name.clone(), cgroups.clone()),
+        discover: discover.clone(),
+        capabilities: wall.capabilities(),
+        capacity: wall.capacity(),
+        tag_limit: settings.tag.limit(),
+        clock: MonotonicOffset::default(),
+    };
+    let parts = Parts { kernel: Box::new(wall), surveyor: Box::new(surveyor), store, clock: clock::now };
+    let engine = Engine::start(parts, loaded).context("the last good policy")?;
+    let (door, engine) = engine.open().context("cannot start the policy thread")?;
+    let forensics = Forensics::new(settings.node_name.clone(), settings.records);
+    let admin = Admin {
+        policy: door.clone(),
+        observe: observe(&forensics),
+        node: Arc::new(identity(settings, started)),
+        clock: clock::now,
+    };
+    let resolver = Resolver::new(settings.node_name.clone(), cgroups.clone());
+    let watchers = Watchers { resolver, discover };
+    Ok(Rooms { door, engine, outfit: Outfit { admin, events, forensics, cgroups, watchers } })
+}
+
+fn kernel_config(settings: &Settings) -> KernelConfig {
+    KernelConfig {
+        pin_root: settings.pin_directory.clone(),
+        cgroup_root: settings.cgroup_root.clone(),
+        device_audit: settings.device_gate.mode == GateMode::Audit,
+        tag_mask: settings.tag.mask,
+        tag_shift: settings.tag.shift,
+        capacity: settings.capacity,
+        flows: settings.flows,
+    }
+}
+
+fn discover(settings: &Settings, cgroups: &CgroupTree) -> Discover {
+    let gate = &settings.device_gate;
+    let extra = gate.extra_classes.iter().map(|class| ExtraClass {
+        name: class.name.clone(),
+        kind: match class.kind {
+            DeviceKind::Char => Kind::Char,
+            DeviceKind::Block => Kind::Block,
+        },
+        major: class.major,
+        role: match class.role {
+            ClassRole::Accelerator => Role::Accelerator,
+            ClassRole::Control => Role::Control,
+            ClassRole::Never => Role::Never,
+        },
+    });
+    let services = gate.host_services.iter().map(|service| ServiceConfig {
+        name: service.name.clone(),
+        cgroup: service.cgroup.clone(),
+        classes: service.classes.clone(),
+    });
+    let cgroups = cgroups.clone();
+    let lookup: CgroupLookup = Arc::new(move |path| cgroups.id_of(path).map_err(|error| error.to_string()));
+    Discover::new(DeviceConfig::new(extra.collect(), services.collect()), lookup)
+}
+
+fn observe(forensics: &Forensics) -> Observe {
+    let forensics = forensics.clone();
+    Arc::new(move |request| {
+        let words = |errors: Vec<_>| {
+            errors.iter().map(|error: &enforcer_core::event::filter::FilterError| error.to_string()).collect()
+        };
+        match forensics.observe(&request) {
+            Ok(records) => Ok(Box::pin(records) as Records),
+            Err(errors) => {
+                let words: Vec<String> = words(errors);
+                Err(words.join("; "))
+            }
+        }
+    })
+}
+
+fn identity(settings: &Settings, started: SystemTime) -> NodeIdentity {
+    let kernel = nix::sys::utsname::uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    NodeIdentity {
+        name: settings.node_name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel,
+        device_gate_mode: match settings.device_gate.mode {
+            GateMode::Enforce => "enforce".to_owned(),
+            GateMode::Audit => "audit".to_owned(),
+        },
+        started,
+    }
+}
+
+/// Who notices that the node changed.
+pub(super) struct Watchers {
+    resolver: Resolver,
+    discover: Discover,
+}
+
+impl Watchers {
+    /// Starts them: each change has the policy room look again.
+    pub(super) fn join(self, tasks: &mut JoinSet<()>, door: &PolicyDoor) {
+        let (workloads, mut workloads_changed) = watch::channel(Arc::new(Resolution::default()));
+        let (devices, mut devices_changed) = watch::channel(Arc::new(Discovery::default()));
+        let policy = watch::Sender::new(Arc::clone(&door.in_force().current.policy));
+        tasks.spawn(crate::workload::run(
+            self.resolver,
+            WatchConfig::default(),
+            policy.subscribe(),
+            workloads,
+        ));
+        // Nobody asks for a look at the devices out of turn: a push does its own.
+        let ask = Arc::new(Notify::new());
+        tasks.spawn(crate::device::run(self.discover, DEVICES_POLL, ask, devices));
+        let mut in_force = door.watch();
+        let door = door.clone();
+        tasks.spawn(async move {
+            let mut poll = interval(RECHECK);
+            poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    changed = in_force.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        let latest = Arc::clone(&in_force.borrow_and_update().current.policy);
+                        policy.send_if_modified(|known| {
+                            let news = !Arc::ptr_eq(known, &latest);
+                            *known = latest;
+                            news
+                        });
+                        continue;
+                    }
+                    Ok(()) = workloads_changed.changed() => {}
+                    Ok(()) = devices_changed.changed() => {}
+                    _ = poll.tick() => {}
+                }
+                door.recheck();
+            }
+        });
+    }
+}

@@ -1,0 +1,44 @@
+//! The node as the policy room sees it: where workloads are, which devices there are, what the kernel can do.
+
+use std::sync::Arc;
+
+use enforcer_core::node::{Capabilities, NodeFacts};
+use enforcer_core::policy::image::Entries;
+use enforcer_core::policy::model::Policy;
+
+use super::clock::MonotonicOffset;
+use crate::device::Discover;
+use crate::door::survey::{SurveyError, Surveyed, Surveyor};
+use crate::workload::{Resolution, Resolver};
+
+/// Asks the workload room and the device room.
+pub(super) struct NodeSurveyor {
+    pub(super) name: String,
+    pub(super) resolver: Resolver,
+    pub(super) discover: Discover,
+    pub(super) capabilities: Capabilities,
+    pub(super) capacity: Entries,
+    pub(super) tag_limit: u32,
+    pub(super) clock: MonotonicOffset,
+}
+
+impl Surveyor for NodeSurveyor {
+    fn survey(&mut self, policy: &Policy) -> Result<Surveyed, SurveyError> {
+        let Resolution { attachments, addresses, warnings: missing } =
+            self.resolver.resolve(policy).map_err(|error| SurveyError(error.to_string()))?;
+        let devices = self.discover.discover().map_err(|error| SurveyError(error.to_string()))?;
+        let facts = NodeFacts {
+            name: self.name.clone(),
+            addresses,
+            attachments,
+            devices: Arc::clone(&devices.table),
+            services: devices.services,
+            capabilities: self.capabilities.clone(),
+            capacity: self.capacity,
+            tag_limit: self.tag_limit,
+            clock_offset_ns: self.clock.read(),
+        };
+        let warnings = missing.iter().map(ToString::to_string).chain(devices.warnings).collect();
+        Ok(Surveyed { facts, warnings })
+    }
+}
