@@ -13,13 +13,19 @@ use crate::spec::LabName;
 
 const CHILD: &str = "ENFORCER_LAB_CHILD";
 
+/// True in the child, where the body runs.
+#[must_use]
+pub fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
 /// Runs `body` in a child of this very program, then takes the named labs down.
 ///
 /// # Errors
 /// The child could not run, or something was left behind.
 pub fn guarded(labs: &[LabName], body: impl FnOnce() -> ExitCode) -> Result<ExitCode> {
     let signals = ending_signals();
-    if std::env::var_os(CHILD).is_some() {
+    if is_child() {
         signals.thread_unblock().context("unblock signals")?;
         return Ok(body());
     }
