@@ -117,4 +117,29 @@ mod tests {
         assert!(Cli::command().render_help().to_string().contains(exit::HELP));
         assert!(Cli::command().render_long_help().to_string().contains(exit::HELP));
     }
+
+    /// Verbs, verbs below them, and every option.
+    fn collect(command: &clap::Command, words: &mut Vec<String>) {
+        let options = command.get_arguments().filter_map(clap::Arg::get_long);
+        words.extend(options.filter(|option| *option != "help").map(|option| format!("--{option}")));
+        for verb in command.get_subcommands() {
+            words.push(verb.get_name().to_owned());
+            collect(verb, words);
+        }
+    }
+
+    #[test]
+    fn every_verb_and_option_is_documented() {
+        let page = include_str!("../../docs/cli.md");
+        let mut all = Vec::new();
+        collect(&Cli::command(), &mut all);
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let told: Vec<&str> = page.split(|c| !is_word(c)).collect();
+        let missing: Vec<&String> = all.iter().filter(|word| !told.contains(&word.as_str())).collect();
+        assert!(missing.is_empty(), "docs/cli.md does not mention {missing:?}");
+        for verb in Cli::command().get_subcommands() {
+            let heading = format!("\n### {}\n", verb.get_name());
+            assert!(page.contains(&heading), "docs/cli.md has no section {heading:?}");
+        }
+    }
 }

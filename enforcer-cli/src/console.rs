@@ -135,3 +135,40 @@ fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
 pub(crate) fn yaml<T: Serialize>(view: &T) -> Result<String, Failure> {
     serde_norway::to_string(view).map_err(|error| Failure::Output(io::Error::other(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    /// Whoever reads has gone, as `head` does.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_error() {
+        let (mut out, mut err) = (Gone, Vec::new());
+        let mut console = Console::new(&mut out, &mut err, Format::Table, Style::Plain, Style::Plain);
+        let failure = console.print("text").unwrap_err();
+        assert_eq!(failure.exit(), Exit::Ok);
+        console.report(&failure);
+        assert!(err.is_empty());
+    }
+
+    #[test]
+    fn an_agents_words_cannot_drive_the_terminal() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console::new(&mut out, &mut err, Format::Table, Style::Plain, Style::Plain);
+        console.report(&Failure::Usage("a\x1b[2Jb".to_owned()));
+        assert_eq!(String::from_utf8(err).unwrap(), "error: a\\u{1b}[2Jb\n");
+    }
+}
