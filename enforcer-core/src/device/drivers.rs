@@ -149,12 +149,14 @@ fn not_an_entry(file: &'static str, line: usize, entry: &str) -> DriversError {
     DriversError::Line { file, line, text: entry.chars().take(40).collect() }
 }
 
-/// What the fuzzer calls: whatever the two texts say, the table that comes of them gates every number that it
-/// gives away.
+/// What the fuzzer calls, with both texts around a NUL: whatever they say, the table that comes of them gates
+/// every number that it gives away.
 #[doc(hidden)]
-pub fn door(proc_devices: &str, proc_misc: &str) {
+pub fn door(bytes: &[u8]) {
     use enforcer_common::maps::GateKey;
 
+    let text = String::from_utf8_lossy(bytes);
+    let (proc_devices, proc_misc) = text.split_once('\0').unwrap_or((&text, ""));
     let Ok(table) = super::table::DeviceTable::parse(proc_devices, proc_misc, &[]) else { return };
     let gates = table.gates();
     for (class, _) in table.classes() {
@@ -197,7 +199,7 @@ mod tests {
             drivers in "([ 0-9]{1,4} (kfd|accel|drm|vfio|nvidia-uvm|infiniband_verbs|mem)\\n){0,12}",
             misc in "([ 0-9]{1,4} (vfio|rdma_cm|fuse)\\n|.){0,6}",
         ) {
-            door(&format!("Character devices:\n{drivers}"), &misc);
+            door(format!("Character devices:\n{drivers}\0{misc}").as_bytes());
         }
     }
 

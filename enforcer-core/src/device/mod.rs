@@ -2,6 +2,7 @@
 
 pub mod class;
 pub mod drivers;
+mod extra;
 pub mod name;
 pub mod resolve;
 pub mod table;

@@ -9,22 +9,8 @@ use super::class::{
     UNASSIGNED_NUMBER,
 };
 use super::drivers::{Drivers, DriversError};
-
-/// How many extra classes a node may configure.
-pub const MAX_EXTRA: usize = 256;
-
-/// A class of the node's configuration: a whole major that the inventory does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtraClass {
-    /// As grants name it: a DNS-1123 label, or `char:MAJOR`.
-    pub name: String,
-    /// Character or block.
-    pub kind: Kind,
-    /// Its major.
-    pub major: u32,
-    /// Who may have it.
-    pub role: Role,
-}
+pub use super::extra::{ExtraClass, MAX_EXTRA};
+use super::extra::{check, is_reserved};
 
 /// What keeps a table from being made. The last good one stays in use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +83,7 @@ impl DeviceTable {
         proc_misc: &str,
         extra: &[ExtraClass],
     ) -> Result<Self, Vec<DeviceTableError>> {
-        let mut errors = check_extra(extra);
+        let mut errors = check(extra);
         let drivers = Drivers::parse(proc_devices, proc_misc).unwrap_or_else(|wrong| {
             errors.extend(wrong.into_iter().map(DeviceTableError::Drivers));
             Drivers::default()
@@ -248,15 +234,6 @@ fn spans_of(class: u32, place: &Place, drivers: &Drivers) -> Vec<Span> {
     }
 }
 
-/// A major whose classes do not depend on what is loaded.
-fn is_reserved(major: u32) -> bool {
-    major == MISC_MAJOR
-        || CLASSES
-            .iter()
-            .flat_map(|class| class.places)
-            .any(|place| matches!(place, Place::Fixed { major: fixed, .. } if *fixed == major))
-}
-
 /// Where two drivers claim a number, it belongs to no class: gated, and never granted.
 fn disjoint(spans: BTreeSet<Span>) -> Vec<Span> {
     let mut out: Vec<Span> = Vec::with_capacity(spans.len());
@@ -270,44 +247,6 @@ fn disjoint(spans: BTreeSet<Span>) -> Vec<Span> {
         }
     }
     out
-}
-
-fn check_extra(extra: &[ExtraClass]) -> Vec<DeviceTableError> {
-    if extra.len() > MAX_EXTRA {
-        return vec![DeviceTableError::TooManyExtra(extra.len())];
-    }
-    let mut errors = Vec::new();
-    let mut names = BTreeSet::new();
-    let mut majors = BTreeSet::new();
-    for class in extra {
-        if !is_fit(class) {
-            errors.push(DeviceTableError::NameUnfit(class.name.clone()));
-        }
-        if class::by_name(&class.name).is_some() || !names.insert(&class.name) {
-            errors.push(DeviceTableError::NameTaken(class.name.clone()));
-        }
-        let reserved = class.kind == Kind::Char && is_reserved(class.major);
-        if reserved || !majors.insert((class.kind, class.major)) {
-            errors.push(DeviceTableError::MajorTaken {
-                name: class.name.clone(),
-                kind: class.kind,
-                major: class.major,
-            });
-        }
-    }
-    errors
-}
-
-fn is_fit(class: &ExtraClass) -> bool {
-    if class.name.contains(':') {
-        return class.name == format!("{}:{}", class.kind.name(), class.major);
-    }
-    let is_inner =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    (1..=63).contains(&class.name.len())
-        && class.name.bytes().all(is_inner)
-        && !class.name.starts_with('-')
-        && !class.name.ends_with('-')
 }
 
 #[cfg(test)]
