@@ -1,0 +1,143 @@
+//! The kernel against the host: the same code on both sides of the compiler, the same packets, the same answers.
+//! What differs would be a map that behaves otherwise, a verifier's rewrite, or a stack that overflowed.
+
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+use enforcer_common::packet::Headers;
+use enforcer_common::verdict::Verdict;
+use enforcer_common::wall::{self, Judgement};
+use enforcer_core::policy::tables::ImageTables;
+use enforcer_tests::runner::Case;
+
+use crate::fixture::{Node, PASSED, TAG, WORKLOADS, address};
+use crate::frame::{ICMP, ICMPV6, TCP, UDP, ethernet, icmp, icmp_error, ip, tcp, udp, v4};
+
+pub const CASES: &[Case<Node>] =
+    &[Case { name: "differential::kernel_and_host_agree_on_generated_packets", reasons: &[], run: agree }];
+
+/// Packets tried: enough for every branch, and a few seconds.
+const PACKETS: u32 = 6_000;
+const SEED: u64 = 0x656e_666f_7263_6572;
+
+/// A small generator (xorshift, Marsaglia 2003): the same packets in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap_or(0) % sides
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.roll(of.len())]
+    }
+}
+
+const V4: [&str; 10] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.0.3",
+    "10.0.0.4",
+    "10.0.0.254",
+    "10.1.0.1",
+    "10.1.0.3",
+    "10.1.0.254",
+    "198.51.100.7",
+    "198.51.100.200",
+];
+const V6: [&str; 6] = ["fd00::1", "fd00::2", "fd00::3", "fd00::4", "fe80::1", "2001:db8::1"];
+
+fn frame(dice: &mut Dice) -> Vec<u8> {
+    let family: &[&str] = if dice.roll(3) == 0 { &V6 } else { &V4 };
+    let (source, destination) = (address(dice.pick(family)), address(dice.pick(family)));
+    let ports = [53, 443, 4000, 7999, 8000, 8080, 8100, 8101];
+    let (from, to) = (dice.pick(&ports), dice.pick(&ports));
+    let payload = match dice.roll(6) {
+        0 | 1 => (TCP, tcp(from, to, dice.pick(&[2, 16, 18, 17, 4]))),
+        2 | 3 => (UDP, udp(from, to, &[0; 24])),
+        4 => (
+            if source.is_ipv4() { ICMP } else { ICMPV6 },
+            icmp(dice.pick(&[0, 8, 3, 13, 128, 129, 134, 135, 136]), 0, dice.pick(&[1, 2])),
+        ),
+        _ => (ICMP, error(dice, from, to)),
+    };
+    let mut bytes = match (dice.roll(8), source, destination) {
+        (0, IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let fragment = dice.pick(&[0x2000, 0x2001, 0x2003, 0x2004, 3, 0x4000]);
+            ethernet(0x0800, &v4(source, destination, payload.0, fragment, &payload.1))
+        }
+        _ => ip(source, destination, payload.0, &payload.1),
+    };
+    match dice.roll(12) {
+        0 => {
+            let at = dice.roll(bytes.len().min(60));
+            bytes[at] ^= 1 << dice.roll(8);
+        }
+        1 => bytes.truncate(15 + dice.roll(bytes.len() - 15)),
+        _ => {}
+    }
+    bytes
+}
+
+fn error(dice: &mut Dice, from: u16, to: u16) -> Vec<u8> {
+    let (a, b) = (dice.pick(&V4), dice.pick(&V4));
+    let (IpAddr::V4(a), IpAddr::V4(b)) = (address(a), address(b)) else { return Vec::new() };
+    icmp_error(dice.pick(&[3, 11]), &v4(a, b, UDP, 0, &udp(from, to, b"")))
+}
+
+fn agree(node: &mut Node) -> Result<()> {
+    let mut dice = Dice(SEED);
+    let image = node.image.clone();
+    let tables = ImageTables::new(&image);
+    let mut refused = 0;
+    for number in 0..PACKETS {
+        let bytes = frame(&mut dice);
+        let workload = dice.pick(&WORKLOADS);
+        let mark = wall::tagged(&TAG, 0, dice.pick(&[0, 100, 200, 300]));
+        let inward = dice.roll(2) == 0;
+        let host = on_host(node, &tables, workload, inward, mark, &bytes);
+        let kernel =
+            if inward { node.deliver(workload, mark, &bytes)? } else { node.send(workload, &bytes)? };
+        let what = || format!("packet {number} at {workload}, inward {inward}, mark {mark:#x}: {bytes:02x?}");
+        let passed = kernel.action == PASSED;
+        ensure!(passed == host.verdict.passes(), "{}\nkernel {kernel:?}\nhost {host:?}", what());
+        let [(key, _)] = kernel.counters.as_slice() else { anyhow::bail!("{}: {kernel:?}", what()) };
+        ensure!(
+            (key.source, key.destination, key.reason) == (host.source, host.destination, host.verdict.reason),
+            "{}\nkernel {kernel:?}\nhost {host:?}",
+            what()
+        );
+        refused += u32::from(!passed);
+    }
+    ensure!(
+        refused > PACKETS / 10 && refused < PACKETS * 19 / 20,
+        "{refused} of {PACKETS} refused: too one-sided"
+    );
+    Ok(())
+}
+
+/// The same packet through the same functions over the compiled image. The test kernel starts without flows, and
+/// so do the tables here; both keep them from then on.
+fn on_host(
+    node: &Node,
+    tables: &ImageTables<'_>,
+    workload: &str,
+    inward: bool,
+    mark: u32,
+    bytes: &[u8],
+) -> Judgement {
+    let Some(interface) = node.image.interfaces.get(&node.interface(workload)) else {
+        return Judgement::settled(0, 0, Verdict::deny(0, 0));
+    };
+    let mut headers = Headers::default();
+    let now_ns = 1;
+    if inward {
+        let tag = wall::tag_of(&TAG, mark);
+        wall::to_workload(tables, interface, bytes, tag, now_ns, &mut headers)
+    } else {
+        wall::from_workload(tables, &TAG, interface, bytes, now_ns, &mut headers)
+    }
+}

@@ -1,0 +1,264 @@
+//! One node without traffic: a network namespace of our own with an interface for each workload, the wall with
+//! pins and a control group of its own, and a second load of the same object over the same tables to run packets
+//! through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use aya::{Ebpf, EbpfLoader};
+use enforcer_agent::kernel::{self, EventReader, KernelConfig, Wall};
+use enforcer_common::event::Event;
+use enforcer_common::maps::{CounterKey, CounterValue, Settings};
+use enforcer_core::enforce::{Enforcement as _, Inspection as _};
+use enforcer_core::event::decode;
+use enforcer_core::node::{Attachment, Capabilities, NodeFacts};
+use enforcer_core::policy::change::{self, Change};
+use enforcer_core::policy::compile::compile;
+use enforcer_core::policy::image::{Entries, Image};
+use enforcer_core::policy::model::Policy;
+use enforcer_core::policy::parse::yaml;
+use enforcer_core::policy::plan::plan_from_image;
+use enforcer_tests::runner::Fixture;
+use nix::sched::{CloneFlags, unshare};
+
+/// The policy every case starts with.
+pub const POLICY: &str = include_str!("policy.yaml");
+/// Workloads with an interface, in the order of their interfaces.
+pub const WORKLOADS: [&str; 4] = ["red-a", "red-b", "blue-a", "ops-a"];
+/// The node's own address.
+pub const HOST: &str = "10.0.0.254";
+pub const TAG: Settings = Settings { abi: 0, flags: 0, tag_mask: 0xffff_0000, tag_shift: 16 };
+
+const CONTEXT_BYTES: usize = 192;
+const MARK: usize = 8;
+const INTERFACE: usize = 40;
+
+/// `TC_ACT_UNSPEC`, which a tcx program returns to say "next".
+pub const PASSED: i32 = -1;
+/// `TC_ACT_SHOT`.
+pub const DROPPED: i32 = 2;
+
+pub struct Node {
+    pub wall: Wall,
+    pub policy: Policy,
+    pub facts: NodeFacts,
+    pub image: Image,
+    pub events: EventReader,
+    programs: Ebpf,
+    revision: u64,
+    _ground: Ground,
+}
+
+/// What must go in the end, whatever happens.
+struct Ground {
+    pins: PathBuf,
+    cgroup: PathBuf,
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = kernel::uninstall(&self.pins);
+        let _ = std::fs::remove_dir(&self.cgroup);
+    }
+}
+
+/// What a packet did.
+#[derive(Debug)]
+pub struct Outcome {
+    pub action: i32,
+    pub mark: u32,
+    /// Counters that moved, and by how much.
+    pub counters: Vec<(CounterKey, CounterValue)>,
+    pub events: Vec<Event>,
+}
+
+impl Node {
+    pub fn new() -> Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET).context("a network namespace needs root")?;
+        ip(&["link", "set", "lo", "up"])?;
+        let mut attachments = BTreeMap::new();
+        for (number, name) in WORKLOADS.iter().enumerate() {
+            let host = format!("w{number}");
+            ip(&["link", "add", &host, "type", "veth", "peer", "name", &format!("{host}p")])?;
+            let interface = nix::net::if_::if_nametoindex(host.as_str())?;
+            let attachment = Attachment { interface: Some(interface), cgroup: None };
+            attachments.insert((*name).into(), attachment);
+        }
+        let ground = Ground {
+            pins: format!("/sys/fs/bpf/enforcer-programs-{}", std::process::id()).into(),
+            cgroup: cgroup2()?.join(format!("enforcer-programs-{}", std::process::id())),
+        };
+        std::fs::create_dir(&ground.cgroup)?;
+        let config = config(&ground);
+        let mut wall = Wall::open(&config)?;
+        let events = wall.take_events().context("the event reader is taken")?;
+        let programs = second_load(&ground)?;
+        let facts = NodeFacts {
+            name: "node".to_owned(),
+            addresses: BTreeSet::from([HOST.parse()?]),
+            attachments,
+            capabilities: Capabilities::all(),
+            capacity: config.capacity,
+            tag_limit: 0xffff,
+            ..NodeFacts::default()
+        };
+        let (policy, image) = (Policy::default(), Image::default());
+        Ok(Self { wall, policy, facts, image, events, programs, revision: 0, _ground: ground })
+    }
+
+    /// Puts YAML documents in force, and nothing else.
+    pub fn apply(&mut self, text: &str) -> Result<()> {
+        let documents = yaml::documents(&[("policy.yaml", text)]).map_err(said)?;
+        let change = Change::Documents { documents, prune: true };
+        let changed = change::apply(&self.policy, &change, 1).map_err(said)?;
+        self.policy = changed.policy;
+        self.commit()
+    }
+
+    /// Compiles policy and facts, and commits what differs from the kernel.
+    pub fn commit(&mut self) -> Result<()> {
+        let wanted = compile(&self.policy, &self.facts);
+        let plan = plan_from_image(&self.wall.read_back()?, &wanted);
+        let prepared = self.wall.prepare(&plan)?;
+        self.revision += 1;
+        self.wall.commit(prepared, &plan, self.revision)?;
+        self.wall.sweep()?;
+        ensure!(self.wall.read_back()? == wanted, "the kernel holds something else than was compiled");
+        self.image = wanted;
+        Ok(())
+    }
+
+    pub fn interface(&self, workload: &str) -> u32 {
+        self.facts
+            .attachments
+            .get(workload)
+            .and_then(|found| found.interface)
+            .expect("a workload of the fixture")
+    }
+
+    /// A workload sends a frame.
+    pub fn send(&mut self, workload: &str, frame: &[u8]) -> Result<Outcome> {
+        let interface = self.interface(workload);
+        self.run("from_workload", interface, 0, frame)
+    }
+
+    /// A workload is sent a frame with a mark.
+    pub fn deliver(&mut self, workload: &str, mark: u32, frame: &[u8]) -> Result<Outcome> {
+        let interface = self.interface(workload);
+        self.run("to_workload", interface, mark, frame)
+    }
+
+    pub fn run(&mut self, program: &str, interface: u32, mark: u32, frame: &[u8]) -> Result<Outcome> {
+        let before: BTreeMap<_, _> = self.wall.counters()?.into_iter().collect();
+        self.drain();
+        let program: &mut SchedClassifier =
+            self.programs.program_mut(program).context("no such program")?.try_into()?;
+        let mut context = [0_u8; CONTEXT_BYTES];
+        context[MARK..MARK + 4].copy_from_slice(&mark.to_ne_bytes());
+        context[INTERFACE..INTERFACE + 4].copy_from_slice(&interface.to_ne_bytes());
+        let mut after = context;
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            ctx_out: Some(&mut after),
+            ..TestRunOptions::default()
+        })?;
+        let counters = self.wall.counters()?.into_iter().filter_map(|(key, now)| {
+            let old = before.get(&key).copied().unwrap_or_default();
+            let moved = CounterValue { packets: now.packets - old.packets, bytes: now.bytes - old.bytes };
+            (moved != CounterValue::default()).then_some((key, moved))
+        });
+        let counters = counters.collect();
+        let mark = u32::from_ne_bytes(after[MARK..MARK + 4].try_into()?);
+        let events = self.drain();
+        Ok(Outcome { action: result.return_value.cast_signed(), mark, counters, events })
+    }
+
+    pub fn drain(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut sink = |bytes: &[u8]| events.extend(decode::decode(bytes).ok());
+        while self.events.drain(1024, &mut sink) == 1024 {}
+        events
+    }
+}
+
+impl Fixture for Node {
+    fn before(&mut self) -> Result<()> {
+        self.apply(POLICY)
+    }
+
+    fn after(&mut self, _reasons: &[&str]) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn config(ground: &Ground) -> KernelConfig {
+    KernelConfig {
+        pin_root: ground.pins.clone(),
+        cgroup_root: ground.cgroup.clone(),
+        device_audit: false,
+        tag_mask: TAG.tag_mask,
+        tag_shift: TAG.tag_shift,
+        capacity: Entries {
+            tenants: 64,
+            pairs: 64,
+            ports: 512,
+            cidrs: 64,
+            grants: 64,
+            addresses: 64,
+            interfaces: 16,
+            cgroups: 16,
+        },
+        flows: 4096,
+    }
+}
+
+/// The interface programs again, over the very tables of the wall.
+fn second_load(ground: &Ground) -> Result<Ebpf> {
+    let maps = std::fs::read_dir(&ground.pins)?.next().context("no ABI directory")??.path().join("maps");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&maps)? {
+        names.push(entry?.file_name().into_string().unwrap_or_default());
+    }
+    let mut loader = EbpfLoader::new();
+    for name in &names {
+        loader.map_pin_path(name.as_str(), maps.join(name));
+    }
+    let mut object = loader.load(kernel::object())?;
+    for name in ["from_workload", "to_workload"] {
+        let program: &mut SchedClassifier =
+            object.program_mut(name).context("no such program")?.try_into()?;
+        program.load()?;
+    }
+    Ok(object)
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("ip").args(arguments).status().context("run ip")?;
+    if !status.success() {
+        bail!("ip {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn cgroup2() -> Result<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let found = mounts.lines().find(|line| line.contains(" - cgroup2 ")).context("no cgroup2 mount")?;
+    Ok(found.split(' ').nth(4).context("a mountinfo line has five fields")?.into())
+}
+
+pub fn said(problems: Vec<enforcer_core::policy::problem::Problem>) -> anyhow::Error {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("{} {}: {}", problem.code, problem.path, problem.message))
+        .collect();
+    anyhow::anyhow!("{}", lines.join("\n"))
+}
+
+pub fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
