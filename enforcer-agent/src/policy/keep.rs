@@ -66,6 +66,11 @@ impl Engine {
         if before < COMPACT_BYTES || before < self.store.rewritten_bytes().saturating_mul(2) {
             return Ok(());
         }
+        self.compact_now()
+    }
+
+    pub(super) fn compact_now(&mut self) -> Result<(), StoreError> {
+        let before = self.store.bytes();
         let kept = self.history.kept();
         let mut entries = Vec::with_capacity(kept.len());
         let mut previous: Option<&Arc<Revision>> = None;

@@ -132,6 +132,12 @@ impl Store {
         Ok(())
     }
 
+    /// From now on every write fails, as on a full disk.
+    #[cfg(test)]
+    pub(crate) fn break_for_test(&mut self) {
+        self.file = File::open("/dev/full").expect("a device that is on every Linux");
+    }
+
     /// Bytes on disk.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
