@@ -25,6 +25,7 @@ fn documents() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn the_index_follows_every_change(changes in prop::collection::vec((documents(), any::<bool>()), 1..20)) {
         let mut current = policy(&[tenant("red", 19, ""), tenant("blue", 20, ""), tenant("green", 21, "")]);

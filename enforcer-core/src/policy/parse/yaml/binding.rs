@@ -6,6 +6,7 @@ use enforcer_proto::v1::binding::Holder;
 use super::document::Identity;
 use super::fields::{Fields, Reader};
 use super::{net, rule};
+use crate::policy::problem::shown;
 
 pub(super) fn read(reader: &mut Reader, identity: &Identity, fields: &mut Fields) -> Option<v1::Binding> {
     let address = fields.require(reader, "address", "the address that is bound");
@@ -13,8 +14,10 @@ pub(super) fn read(reader: &mut Reader, identity: &Identity, fields: &mut Fields
     if let Some(address) =
         address.as_deref().filter(|address| !identity.name.is_empty() && identity.name != *address)
     {
-        let message =
-            format!("is the name of a binding to another address; write {address}, or leave metadata out");
+        let message = format!(
+            "is the name of a binding to another address; write {}, or leave metadata out",
+            shown(address)
+        );
         let line = reader.lines.get(".metadata.name").copied().unwrap_or(fields.line);
         reader.refuse("binding_name", ".metadata.name", line, message);
     }
