@@ -165,3 +165,22 @@ impl Drop for Hidden {
         let _left_for_next_start = fs::remove_dir_all(&self.directory);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_user_who_is_not_allowed_is_refused_by_the_kernels_word() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("s");
+        let mut door = LocalDoor::open(&path, &BTreeSet::from([4242])).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+        let _caller = UnixStream::connect(&path).await.unwrap();
+        let (stream, _) = door.listener.accept().await.unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        assert_eq!(door.caller(&stream), Caller::Local { uid });
+        door.allowed.remove(&uid);
+        assert_eq!(door.caller(&stream), Caller::Refused);
+    }
+}
