@@ -38,7 +38,7 @@ sizes! {
     maps::CidrData = 28;
     maps::CidrValue = 36;
     maps::AddressValue = 24;
-    maps::InterfaceValue = 48;
+    maps::InterfaceValue = 56;
     maps::CgroupValue = 16;
     maps::SocketTag = 24;
     maps::GateKey = 12;

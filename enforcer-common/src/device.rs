@@ -3,7 +3,7 @@
 use crate::identity;
 use crate::maps::{
     GateKey, GateValue, GrantKey, GrantValue, MINOR_ANY, RULE_DEVICE_GRANT, RULE_HOST_SERVICE, RULE_NO_MATCH,
-    RULE_NOT_MANAGED, SLOT_AUDIT, SLOT_PRESENT, TenantSlot,
+    RULE_NOT_MANAGED, SLOT_PRESENT, TenantSlot,
 };
 use crate::reason;
 use crate::verdict::Verdict;
@@ -53,7 +53,8 @@ pub struct DeviceRequest {
     pub access: u32,
 }
 
-/// The verdict, and the class of the device: `None` when its number is not gated.
+/// The verdict, and the class of the device: `None` when its number is not gated. A tenant in audit mode is
+/// refused like any other: what it is not granted may be another tenant's. Audit of the gate is the node's.
 #[must_use]
 #[inline(always)]
 pub fn decide_device<T: DeviceTables>(
@@ -99,9 +100,6 @@ fn decide_gated<T: DeviceTables>(tables: &T, asker: &Asker, request: &DeviceRequ
     };
     match grant_of(tables, asker.identity, slot.generation, request) {
         Some(_) => Verdict::allow(RULE_DEVICE_GRANT),
-        None if slot.flags & SLOT_AUDIT != 0 => {
-            Verdict::deny(RULE_NO_MATCH, reason::DEVICE_NOT_GRANTED).audited()
-        }
         None => Verdict::deny(RULE_NO_MATCH, reason::DEVICE_NOT_GRANTED),
     }
 }

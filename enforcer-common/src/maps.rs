@@ -213,6 +213,8 @@ pub const GRANT_GRE: u32 = 1 << 2;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceValue {
+    /// `CLOCK_MONOTONIC` nanoseconds after which the workload is unsure across tenants; 0 for never.
+    pub lease_until_ns: u64,
     /// The tenant.
     pub tenant: u32,
     /// The workload.

@@ -217,7 +217,8 @@ const fn fragment_kind(offset: u32, more: u32) -> u8 {
 }
 
 /// IPv6 (RFC 8200). Hop-by-hop, destination options, authentication and fragment headers are walked;
-/// routing headers are refused (RFC 5095 for type 0, and no workload needs the others).
+/// routing headers are refused (RFC 5095 for type 0, and no workload needs the others), and so are IPv4-mapped
+/// addresses, which never stand on a wire and would pass for IPv4 ones in the tables.
 #[inline(always)]
 fn parse_v6<P: Packet + ?Sized>(packet: &P, offset: u32, headers: &mut Headers) -> Result<(), u16> {
     let [version, _, _, _, l0, l1, next, hop_limit] = packet.read::<8>(offset).ok_or(reason::MALFORMED)?;
@@ -226,6 +227,9 @@ fn parse_v6<P: Packet + ?Sized>(packet: &P, offset: u32, headers: &mut Headers) 
     }
     headers.source = packet.read::<16>(offset + 8).ok_or(reason::MALFORMED)?;
     headers.destination = packet.read::<16>(offset + 24).ok_or(reason::MALFORMED)?;
+    if address::to_v4(&headers.source).is_some() || address::to_v4(&headers.destination).is_some() {
+        return Err(reason::MALFORMED);
+    }
     headers.protocol = next;
     headers.hop_limit = hop_limit;
     headers.transport = offset + 40;

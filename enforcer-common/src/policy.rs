@@ -139,9 +139,10 @@ fn relation<T: Tables>(
         (false, identity::REMOTE_NODE) => {
             Relation::Ask { peer: other | PEER_EGRESS, silent: refuse(reason::REMOTE_NODE_NO_RULE) }
         }
-        (false, _) => {
+        (false, identity::WORLD) => {
             Relation::AskWorld { direction: CIDR_EGRESS, silent: refuse(reason::DESTINATION_UNBOUND) }
         }
+        (_, _) => Relation::Settled(refuse(reason::TENANT_UNKNOWN)),
     }
 }
 

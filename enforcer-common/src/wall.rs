@@ -59,6 +59,16 @@ struct Party {
 }
 
 impl Party {
+    /// The workload behind an interface.
+    #[inline(always)]
+    const fn of(interface: &InterfaceValue, now_ns: u64) -> Self {
+        Self {
+            identity: interface.tenant,
+            workload: interface.workload,
+            expired: lapsed(interface.lease_until_ns, now_ns),
+        }
+    }
+
     #[inline(always)]
     const fn known(identity: u32) -> Self {
         Self { identity, workload: 0, expired: 0 }
@@ -88,6 +98,12 @@ impl Meeting {
     }
 }
 
+/// 1 when a lease has run out.
+#[inline(always)]
+const fn lapsed(until_ns: u64, now_ns: u64) -> u32 {
+    if until_ns != 0 && until_ns < now_ns { 1 } else { 0 }
+}
+
 /// Who holds an address; an address that nobody holds is the world's.
 #[inline(always)]
 fn party_at<T: Tables>(tables: &T, address: &Address, now_ns: u64) -> Party {
@@ -95,7 +111,7 @@ fn party_at<T: Tables>(tables: &T, address: &Address, now_ns: u64) -> Party {
         Some(value) => Party {
             identity: value.identity,
             workload: value.workload,
-            expired: u32::from(value.lease_until_ns != 0 && value.lease_until_ns < now_ns),
+            expired: lapsed(value.lease_until_ns, now_ns),
         },
         None => Party { identity: identity::WORLD, workload: 0, expired: 0 },
     }
@@ -133,11 +149,11 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
     }
     if parsed == Parsed::ARP {
         let verdict = arp_verdict(tables, interface, &headers.source);
-        return Judgement::settled(tenant, identity::UNKNOWN, verdict);
+        return Judgement { tag: tenant, ..Judgement::settled(tenant, identity::UNKNOWN, verdict) };
     }
     if is_neighbour_discovery(headers) {
-        let verdict = neighbour_verdict(tables, interface, packet, headers);
-        return Judgement::settled(tenant, identity::UNKNOWN, verdict);
+        let verdict = neighbour_verdict(tables, interface, packet, headers, now_ns);
+        return Judgement { tag: tenant, ..Judgement::settled(tenant, identity::UNKNOWN, verdict) };
     }
     if !is_own(tables, interface, &headers.source) {
         return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN);
@@ -145,14 +161,14 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
     if !tunnel_granted(interface.grants, headers.protocol) {
         return Judgement::refused(tenant, identity::UNKNOWN, reason::TUNNEL_NOT_GRANTED);
     }
-    let destination = party_at(tables, &headers.destination, now_ns);
+    let destination = holder(tables, &headers.destination, now_ns);
     let left_to_sockets = settings.flags & SETTING_DEFER_TO_SOCKETS != 0
         && destination.identity == identity::HOST
-        && (headers.protocol == PROTOCOL_TCP || headers.protocol == PROTOCOL_UDP);
+        && headers.protocol == PROTOCOL_TCP;
     let mut judgement = if left_to_sockets {
         known_tenant(tables, tenant, destination.identity)
     } else {
-        let meeting = Meeting::of(Party::known(tenant), destination, HOOK_FROM_WORKLOAD, now_ns);
+        let meeting = Meeting::of(Party::of(interface, now_ns), destination, HOOK_FROM_WORKLOAD, now_ns);
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -171,6 +187,8 @@ fn known_tenant<T: Tables>(tables: &T, tenant: u32, destination: u32) -> Judgeme
 }
 
 /// A packet that the workload behind `interface` is sent. The headers are written as far as they can be read.
+/// `forwarded` is not 0 for a packet that came in from another interface: such a one is not the host's, whatever
+/// its address says (it may have been masqueraded).
 #[must_use]
 #[inline(always)]
 pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
@@ -178,6 +196,7 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     interface: &InterfaceValue,
     packet: &P,
     tag: u32,
+    forwarded: u32,
     now_ns: u64,
     headers: &mut Headers,
 ) -> Judgement {
@@ -186,31 +205,48 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     if let Some(reason) = parsed.refusal() {
         return Judgement::refused(identity::UNKNOWN, tenant, reason);
     }
-    if parsed == Parsed::ARP || is_neighbour_discovery(headers) {
+    if parsed == Parsed::ARP {
         return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
     }
-    let source = match sender(tables, &headers.source, tag, now_ns) {
+    if is_neighbour_discovery(headers) {
+        let verdict = arriving_neighbour_verdict(headers, tag, tenant);
+        return Judgement::settled(identity::UNKNOWN, tenant, verdict);
+    }
+    let source = match sender(tables, &headers.source, tag, forwarded, now_ns) {
         Ok(source) => source,
         Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason),
     };
     if !is_own(tables, interface, &headers.destination) {
         return Judgement::refused(source.identity, tenant, reason::DESTINATION_NOT_OWN);
     }
-    let meeting = Meeting::of(source, Party::known(tenant), HOOK_TO_WORKLOAD, now_ns);
+    let meeting = Meeting::of(source, Party::of(interface, now_ns), HOOK_TO_WORKLOAD, now_ns);
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = tag;
     judgement
 }
 
-/// Who sent a packet: the tag says so, else the address does. An untagged packet with the address of a
-/// workload on this node did not come through that workload's interface.
+/// Who sent a packet: a tenant's tag says so, else the address does. An untagged packet with the address of a
+/// workload on this node did not come through that workload's interface, and one with the node's own address
+/// that came from elsewhere is not the node's.
 #[inline(always)]
-fn sender<T: Tables>(tables: &T, source: &Address, tag: u32, now_ns: u64) -> Result<Party, u16> {
-    if tag != 0 {
+fn sender<T: Tables>(
+    tables: &T,
+    source: &Address,
+    tag: u32,
+    forwarded: u32,
+    now_ns: u64,
+) -> Result<Party, u16> {
+    if identity::is_tenant(tag) {
         return Ok(Party::known(tag));
     }
     let party = holder(tables, source, now_ns);
-    if party.workload != 0 { Err(reason::SOURCE_NOT_OWN) } else { Ok(party) }
+    if party.workload != 0 {
+        return Err(reason::SOURCE_NOT_OWN);
+    }
+    if party.identity == identity::HOST && forwarded != 0 {
+        return Ok(Party::known(identity::WORLD));
+    }
+    Ok(party)
 }
 
 /// Who holds an address, loopback being the host's.
@@ -236,9 +272,6 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
     if let Some(reason) = packet::parse_ip(packet, ethertype, headers).refusal() {
         return Judgement::refused(tenant, identity::UNKNOWN, reason);
     }
-    if is_neighbour_discovery(headers) {
-        return Judgement::settled(tenant, identity::UNKNOWN, Verdict::allow(RULE_NEIGHBOUR));
-    }
     if holder(tables, &headers.source, now_ns).identity != identity::HOST {
         return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN);
     }
@@ -255,7 +288,8 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
 
 /// A packet that a socket in the node's own network namespace is sent. `receiver` is the socket's identity:
 /// a tenant, or the host. A socket of no workload whose address is not the node's lives in some other network
-/// namespace, and is none of our business.
+/// namespace, and is none of our business; nor is what passes between the host and the world. `forwarded` is
+/// not 0 for a packet that came in from an interface other than loopback.
 #[must_use]
 #[inline(always)]
 pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
@@ -264,6 +298,7 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     ethertype: u16,
     packet: &P,
     tag: u32,
+    forwarded: u32,
     now_ns: u64,
     headers: &mut Headers,
 ) -> Judgement {
@@ -276,10 +311,13 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
         let verdict = Verdict::allow(RULE_NOT_MANAGED);
         return Judgement::settled(identity::UNKNOWN, identity::UNKNOWN, verdict);
     }
-    let source = match sender(tables, &headers.source, tag, now_ns) {
+    let source = match sender(tables, &headers.source, tag, forwarded, now_ns) {
         Ok(source) => source,
         Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason),
     };
+    if !identity::is_tenant(source.identity) && !identity::is_tenant(receiver) {
+        return Judgement::settled(source.identity, receiver, Verdict::allow(RULE_NOT_MANAGED));
+    }
     let meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = tag;
@@ -300,7 +338,7 @@ pub fn toward<T: Tables>(
 ) -> Judgement {
     let party = holder(tables, &headers.destination, now_ns);
     let deferred = party.identity == identity::HOST && settings.flags & SETTING_DEFER_TO_SOCKETS != 0;
-    if deferred || address::is_loopback(&headers.destination) {
+    if deferred || address::is_loopback(&headers.destination) || !has_known_service(headers) {
         return known_tenant(tables, tenant, party.identity);
     }
     let question = Question {
@@ -312,6 +350,13 @@ pub fn toward<T: Tables>(
         service: headers.service,
     };
     Judgement::settled(tenant, party.identity, decide(tables, &question))
+}
+
+/// A socket that names no service yet (a ping socket, a probe for the source address with port 0) is left to the
+/// packets it sends.
+#[inline(always)]
+const fn has_known_service(headers: &Headers) -> bool {
+    matches!(headers.protocol, PROTOCOL_TCP | PROTOCOL_UDP | packet::PROTOCOL_SCTP) && headers.service != 0
 }
 
 /// A flow between two identified ends. The parts are functions of their own in the kernel, one after the other
@@ -335,7 +380,7 @@ fn judge<T: Tables + Flows, P: Packet + ?Sized>(
         },
     };
     let next = if headers.is_icmp_error() && headers.fragment != FRAGMENT_LATER {
-        case.verdict.action = related(tables, packet, headers, meeting.now_ns, &mut case.verdict);
+        case.verdict.action = related(tables, packet, headers, meeting, &mut case.verdict);
         SETTLED
     } else {
         consult(tables, headers, meeting, &mut case)
@@ -540,14 +585,15 @@ const fn fragment_key(headers: &Headers, hook: u8) -> FragmentKey {
     }
 }
 
-/// An ICMP error passes when the packet it quotes belongs to a tracked flow that is still allowed, and was
-/// sent by the one who receives the error. Answers with the verdict's action.
+/// An ICMP error passes when the packet it quotes belongs to a tracked flow that is still allowed, was sent by
+/// the one who receives the error, and the error comes from a router or from an end of that flow, not from some
+/// other tenant. Answers with the verdict's action.
 #[inline(never)]
 fn related<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
     error: &Headers,
-    now_ns: u64,
+    meeting: &Meeting,
     verdict: &mut Verdict,
 ) -> u8 {
     *verdict = Verdict::deny(RULE_NO_MATCH, reason::ICMP_ERROR_UNRELATED);
@@ -564,8 +610,11 @@ fn related<T: Tables + Flows, P: Packet + ?Sized>(
         flow = tables.flow(&key);
     }
     if let Some(flow) = flow
-        && !is_idle(&flow, key.protocol, now_ns)
+        && !is_idle(&flow, key.protocol, meeting.now_ns)
         && is_current(tables, &flow)
+        && (!identity::is_tenant(meeting.source)
+            || flow.source == meeting.source
+            || flow.destination == meeting.source)
     {
         *verdict = Verdict::allow(RULE_RELATED).under(flow.owner, flow.generation);
     }
@@ -599,11 +648,17 @@ fn arp_verdict<T: Tables>(tables: &T, interface: &InterfaceValue, sender: &Addre
 }
 
 const ND_ROUTER_SOLICITATION: u8 = 133;
+const ND_ROUTER_ADVERTISEMENT: u8 = 134;
 const ND_NEIGHBOUR_SOLICITATION: u8 = 135;
 const ND_NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const ND_REDIRECT: u8 = 137;
 const MLD_REPORT_V1: u8 = 131;
 const MLD_DONE: u8 = 132;
 const MLD_REPORT_V2: u8 = 143;
+/// Neighbour discovery never crosses a router (RFC 4861, 7.1).
+const ND_HOP_LIMIT: u8 = 255;
+/// Nor does multicast listener discovery (RFC 3810, 5).
+const MLD_HOP_LIMIT: u8 = 1;
 
 /// Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 2710, RFC 3810).
 #[inline(always)]
@@ -611,25 +666,33 @@ const fn is_neighbour_discovery(headers: &Headers) -> bool {
     headers.protocol == PROTOCOL_ICMPV6 && matches!(headers.icmp_type(), 130..=137 | MLD_REPORT_V2)
 }
 
-/// A workload may ask, and may answer for its own addresses. Router messages are not its to send.
+/// A workload may ask, and may answer for its own addresses; towards everybody on the link, its own tenant or
+/// the node, but not towards another tenant's address. Router messages are not its to send.
 #[inline(always)]
 fn neighbour_verdict<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     interface: &InterfaceValue,
     packet: &P,
     headers: &Headers,
+    now_ns: u64,
 ) -> Verdict {
     let refuse = Verdict::deny(RULE_NO_MATCH, reason::ND_FOREIGN);
     let allow = Verdict::allow(RULE_NEIGHBOUR);
+    let multicast = address::is_multicast_v6(&headers.destination);
+    let on_link = multicast || address::is_link_local_v6(&headers.destination);
+    let to = holder(tables, &headers.destination, now_ns).identity;
+    if !on_link && to != interface.tenant && to != identity::HOST {
+        return refuse;
+    }
     let claims_nothing =
         address::is_link_local_v6(&headers.source) || address::is_unspecified(&headers.source);
     if !claims_nothing && !is_own(tables, interface, &headers.source) {
         return refuse;
     }
     match headers.icmp_type() {
-        MLD_REPORT_V1 | MLD_DONE | MLD_REPORT_V2 => allow,
-        ND_ROUTER_SOLICITATION | ND_NEIGHBOUR_SOLICITATION if headers.hop_limit == 255 => allow,
-        ND_NEIGHBOUR_ADVERTISEMENT if headers.hop_limit == 255 => {
+        MLD_REPORT_V1 | MLD_DONE | MLD_REPORT_V2 if headers.hop_limit == MLD_HOP_LIMIT && multicast => allow,
+        ND_ROUTER_SOLICITATION | ND_NEIGHBOUR_SOLICITATION if headers.hop_limit == ND_HOP_LIMIT => allow,
+        ND_NEIGHBOUR_ADVERTISEMENT if headers.hop_limit == ND_HOP_LIMIT => {
             let Some(target) = packet.read::<16>(headers.transport + 8) else { return refuse };
             if address::is_link_local_v6(&target) || is_own(tables, interface, &target) {
                 allow
@@ -639,6 +702,21 @@ fn neighbour_verdict<T: Tables, P: Packet + ?Sized>(
         }
         _ => refuse,
     }
+}
+
+/// What arrives from a tenant's interface may only ask or answer; what arrives from the node or the link may
+/// also be a router's.
+#[inline(always)]
+const fn arriving_neighbour_verdict(headers: &Headers, tag: u32, tenant: u32) -> Verdict {
+    let from_tenant = identity::is_tenant(tag);
+    let fits = match headers.icmp_type() {
+        ND_NEIGHBOUR_SOLICITATION | ND_NEIGHBOUR_ADVERTISEMENT => headers.hop_limit == ND_HOP_LIMIT,
+        ND_ROUTER_SOLICITATION | ND_ROUTER_ADVERTISEMENT | ND_REDIRECT => {
+            headers.hop_limit == ND_HOP_LIMIT && !from_tenant
+        }
+        _ => headers.hop_limit == MLD_HOP_LIMIT && (!from_tenant || tag == tenant),
+    };
+    if fits { Verdict::allow(RULE_NEIGHBOUR) } else { Verdict::deny(RULE_NO_MATCH, reason::ND_FOREIGN) }
 }
 
 /// IP-in-IP and GRE hide another packet from every check here.

@@ -92,3 +92,96 @@ pub struct Prepared {
     /// Entries written.
     pub written: u64,
 }
+
+/// Whether a hook does what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookState {
+    /// Attached, and a canary operation was seen to go through it.
+    Verified,
+    /// Attached, not proven.
+    Declared,
+    /// Not there, for this reason.
+    Absent(String),
+}
+
+/// One hook of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookReport {
+    /// `tcx/from_workload`, `cgroup/connect4`, `cgroup/device`, ...
+    pub name: &'static str,
+    /// Whether it does what it says.
+    pub state: HookState,
+    /// Kernel program id; 0 when absent.
+    pub program_id: u32,
+    /// Kernel program tag, hexadecimal; empty when absent.
+    pub program_tag: String,
+    /// Interfaces, cgroup paths or tracepoints.
+    pub attached_to: Vec<String>,
+}
+
+/// How full a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapacityReport {
+    /// Table name.
+    pub table: &'static str,
+    /// Entries now.
+    pub used: u64,
+    /// Entries at most.
+    pub capacity: u64,
+    /// Kernel memory in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What the kernel side says of itself, beside the policy.
+pub trait Inspection {
+    /// Every hook, attached or not.
+    fn hooks(&self) -> Vec<HookReport>;
+
+    /// Every table.
+    ///
+    /// # Errors
+    /// A table could not be read.
+    fn capacities(&self) -> Result<Vec<CapacityReport>, EnforceError>;
+
+    /// Verdict counters, summed over processors.
+    ///
+    /// # Errors
+    /// The table could not be read.
+    fn counters(
+        &self,
+    ) -> Result<Vec<(enforcer_common::maps::CounterKey, enforcer_common::maps::CounterValue)>, EnforceError>;
+
+    /// Losses, summed over processors, indexed by `enforcer_common::maps::LOST_*`.
+    ///
+    /// # Errors
+    /// The table could not be read.
+    fn losses(&self) -> Result<Vec<u64>, EnforceError>;
+
+    /// Runs the live `from_workload` and `to_workload` code on an Ethernet frame, with tables of its own for
+    /// flows, counters and events, so that nothing is recorded. Answers with the verdict's action
+    /// (`enforcer_common::verdict`) of the first program that refuses, else of the last.
+    ///
+    /// # Errors
+    /// Why it cannot be run.
+    fn prove(&self, request: &ProofRequest) -> Result<Proof, EnforceError>;
+}
+
+/// A packet to try on the live programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofRequest {
+    /// Index of the sender's host-side interface, when it is a workload of this node.
+    pub from_interface: Option<u32>,
+    /// Index of the receiver's host-side interface, when it is a workload of this node.
+    pub to_interface: Option<u32>,
+    /// An Ethernet frame.
+    pub frame: Vec<u8>,
+}
+
+/// What the live programs answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// True when every program let the packet pass.
+    pub passed: bool,
+    /// How many programs were asked.
+    pub programs: u32,
+}

@@ -41,6 +41,13 @@ impl Skb {
         unsafe { (*self.0).ifindex }
     }
 
+    /// Index of the interface that the packet came in from; 0 when it was made on this node.
+    #[inline(always)]
+    pub fn came_from(&self) -> u32 {
+        // SAFETY: the verifier allows this field of the context.
+        unsafe { (*self.0).ingress_ifindex }
+    }
+
     /// Length in bytes; of a segmentation offload, of all its segments.
     #[inline(always)]
     pub fn len(&self) -> u32 {

@@ -76,8 +76,26 @@ pub fn socket_ingress(context: SkBuffContext) -> i32 {
     let tag = wall::tag_of(&settings(), skb.mark());
     let mut headers = Headers::default();
     let judgement =
-        wall::to_socket(&Kernel::now(), owner.identity, skb.ethertype(), &skb, tag, now_ns, &mut headers);
+        wall::to_socket(
+            &Kernel::now(),
+            owner.identity,
+            skb.ethertype(),
+            &skb,
+            tag,
+            from_outside(&skb),
+            now_ns,
+            &mut headers,
+        );
     finish(&skb, &judgement, &headers, &owner, HOOK_SOCKET_INGRESS, now_ns)
+}
+
+/// Not 0 for a packet that came in from an interface other than loopback, which is the first of every
+/// namespace.
+#[inline(always)]
+fn from_outside(skb: &Skb) -> u32 {
+    const LOOPBACK: u32 = 1;
+    let interface = skb.interface();
+    if interface == LOOPBACK { 0 } else { interface }
 }
 
 /// A socket of the node itself carries no tenant's tag, whatever `SO_MARK` says.

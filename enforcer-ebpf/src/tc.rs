@@ -46,7 +46,15 @@ pub fn to_workload(context: TcContext) -> i32 {
     let mut headers = Headers::default();
     let judgement = match interface(&skb) {
         Err(refused) => refused,
-        Ok(interface) => wall::to_workload(&Kernel::now(), interface, &skb, tag, now_ns, &mut headers),
+        Ok(interface) => wall::to_workload(
+            &Kernel::now(),
+            interface,
+            &skb,
+            tag,
+            skb.came_from(),
+            now_ns,
+            &mut headers,
+        ),
     };
     finish(&skb, &judgement, &headers, HOOK_TO_WORKLOAD, now_ns)
 }

@@ -136,7 +136,7 @@ fn on_host(
     let now_ns = 1;
     if inward {
         let tag = wall::tag_of(&TAG, mark);
-        wall::to_workload(tables, interface, bytes, tag, now_ns, &mut headers)
+        wall::to_workload(tables, interface, bytes, tag, 0, now_ns, &mut headers)
     } else {
         wall::from_workload(tables, &TAG, interface, bytes, now_ns, &mut headers)
     }

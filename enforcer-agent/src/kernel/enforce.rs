@@ -2,6 +2,7 @@
 //! later. Every step is remembered until the end, so that a failure leaves what was in force before.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
@@ -16,6 +17,10 @@ use super::hooks;
 use super::read_back::{TenantKeys, active, count, with_next};
 use super::tables::{Tables, cidr_key, grant_key, port_key};
 use super::wall::Wall;
+
+/// How long a program that read the old epoch may still look at the old generation: programs run for
+/// microseconds.
+const GRACE: Duration = Duration::from_millis(1);
 
 /// A step that was taken, and what was there before.
 enum Step {
@@ -176,6 +181,7 @@ impl Wall {
         self.step_devices(plan, steps)?;
         self.step_cell(STATE_REVISION, revision, steps)?;
         self.step_cell(STATE_EPOCH, epoch.wrapping_add(1), steps)?;
+        self.held.switched = Some(Instant::now());
         self.step_in(plan, steps)?;
         self.check_node(plan)?;
         Ok(deleted)
@@ -410,6 +416,9 @@ impl Wall {
 
     /// Deletes entries of generations that are not in force, and makes both slots of each tenant alike.
     pub(super) fn sweep_now(&mut self) -> Result<(), EnforceError> {
+        if let Some(switched) = self.held.switched.take() {
+            std::thread::sleep(GRACE.saturating_sub(switched.elapsed()));
+        }
         let epoch = self.tables.state(STATE_EPOCH)?;
         while let Some(id) = self.held.unsettled.last().copied() {
             let value = self.tables.tenants.get(&id, 0).unwrap_or_default();

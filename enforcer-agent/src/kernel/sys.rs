@@ -79,17 +79,21 @@ impl LinkInfo {
     }
 }
 
-/// Attaches a program by a link.
+/// First among the programs of an interface: one before ours could end the list and hide ours.
+const BPF_F_BEFORE: u32 = 1 << 3;
+
+/// Attaches a program by a link; on an interface, before those of others.
 pub(super) fn link_create(
     program: BorrowedFd<'_>,
     target: &Target<'_>,
     attach_type: u32,
 ) -> io::Result<OwnedFd> {
-    let target = match target {
-        Target::Cgroup(fd) => raw(*fd)?,
-        Target::Interface(index) => *index,
+    let (target, flags) = match target {
+        Target::Cgroup(fd) => (raw(*fd)?, 0),
+        Target::Interface(index) => (*index, BPF_F_BEFORE),
     };
-    let mut attributes = LinkCreate { prog_fd: raw(program)?, target, attach_type, ..LinkCreate::default() };
+    let mut attributes =
+        LinkCreate { prog_fd: raw(program)?, target, attach_type, flags, ..LinkCreate::default() };
     let fd = bpf(BPF_LINK_CREATE, &mut attributes)?;
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel just gave us this descriptor, and nobody else has it.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
@@ -57,6 +58,8 @@ pub(super) struct Held {
     pub(super) stale: Vec<(u32, TenantKeys)>,
     /// Tenants whose inactive slot differs from their active one.
     pub(super) unsettled: Vec<u32>,
+    /// When the last commit switched.
+    pub(super) switched: Option<Instant>,
 }
 
 impl Wall {
@@ -161,10 +164,14 @@ impl Wall {
         }
     }
 
-    /// Why a hook cannot be relied on.
+    /// Why a hook cannot be relied on. The interface hooks may be declared only: the canary's interface is not
+    /// to be had in every container, and each link of a workload is read back.
     fn lacking(&self, name: &'static str) -> Option<String> {
         match self.state(name) {
             HookState::Absent(reason) => Some(format!("{name}: {reason}")),
+            HookState::Declared if !name.starts_with("tcx/") => {
+                Some(format!("{name} is attached, but its canary operation was not seen to go through it"))
+            }
             HookState::Verified | HookState::Declared => None,
         }
     }

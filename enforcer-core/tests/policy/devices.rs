@@ -144,14 +144,14 @@ fn a_grant_without_a_driver_gives_nothing_and_is_told() {
 }
 
 #[test]
-fn a_tenant_in_audit_opens_what_it_was_not_granted() {
+fn a_tenant_in_audit_is_refused_what_it_was_not_granted() {
     let (mut policy, facts) = granted();
     let mut blue = tenant("blue", 17, Tier::Shared);
     blue.mode = Mode::Audit;
     policy.tenants.insert("blue".into(), std::sync::Arc::new(blue));
     let request = Request { subject: "w2".to_owned(), device: "nvidia:0".to_owned() };
     let found = explain_device(&policy, &facts, &request).unwrap();
-    assert_eq!((found.verdict, found.reason), ("audit", "device_not_granted"));
+    assert_eq!((found.verdict, found.reason), ("deny", "device_not_granted"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn sent(tables: &ImageTables<'_>, interface: &InterfaceValue, frame: &[u8]) -> J
 }
 
 fn received(tables: &ImageTables<'_>, interface: &InterfaceValue, frame: &[u8], tag: u32) -> Judgement {
-    to_workload(tables, interface, frame, tag, KERNEL_NOW, &mut Headers::default())
+    to_workload(tables, interface, frame, tag, 0, KERNEL_NOW, &mut Headers::default())
 }
 
 proptest! {

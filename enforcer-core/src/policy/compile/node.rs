@@ -48,7 +48,7 @@ pub fn interfaces(policy: &Policy, facts: &NodeFacts) -> BTreeMap<u32, Interface
     let mut interfaces = BTreeMap::new();
     for (name, attachment) in &facts.attachments {
         let Some(workload) = local(policy, facts, name) else { continue };
-        let Some((interface, value)) = attachment.interface.zip(interface(policy, workload)) else {
+        let Some((interface, value)) = attachment.interface.zip(interface(policy, workload, facts.clock_offset_ns)) else {
             continue;
         };
         interfaces.entry(interface).or_insert(value);
@@ -136,11 +136,12 @@ fn monotonic(lease_until: Option<UnixNanos>, clock_offset_ns: i64) -> u64 {
     u64::try_from(kernel_ns.max(1)).unwrap_or(u64::MAX)
 }
 
-fn interface(policy: &Policy, workload: &Workload) -> Option<InterfaceValue> {
+fn interface(policy: &Policy, workload: &Workload, clock_offset_ns: i64) -> Option<InterfaceValue> {
     let first = |family: fn(&IpAddr) -> bool| {
         workload.addresses.iter().copied().find(family).map(mapped).unwrap_or_default()
     };
     Some(InterfaceValue {
+        lease_until_ns: monotonic(workload.lease_until, clock_offset_ns),
         tenant: policy.tenants.get(&workload.tenant)?.id,
         workload: policy.index.workload_number(&workload.name)?,
         grants: workload.encapsulations,

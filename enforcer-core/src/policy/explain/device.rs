@@ -3,7 +3,6 @@
 use enforcer_common::device::{ACCESS_READ, ACCESS_WRITE, Asker, DeviceRequest as Request, decide_device};
 use enforcer_common::identity;
 use enforcer_common::maps::MINOR_ANY;
-use enforcer_common::verdict::AUDIT;
 
 use crate::device::class::Kind;
 use crate::node::NodeFacts;
@@ -55,11 +54,6 @@ pub fn explain_device(
             number => reason_text(number).to_owned(),
         },
     ];
-    if verdict.action == AUDIT {
-        explanation
-            .steps
-            .push("the tenant is in audit mode: the refusal is recorded, and the open passes".to_owned());
-    }
     explanation.proof = Err("the device gate is not asked: only an open would");
     Ok(explanation)
 }

@@ -62,7 +62,7 @@ pub fn explain_flow(
     let question = Question {
         source: source.identity,
         destination: destination.identity,
-        expired: expired(policy, facts, request.now, (&source, &destination), addresses),
+        expired: expired(policy, facts, request.now, addresses),
         remote: remote(&source, addresses),
         protocol: request.protocol.number(),
         service,
@@ -131,23 +131,14 @@ fn focus(policy: &Policy, facts: &NodeFacts, source: &Party, destination: &Party
     image
 }
 
-/// Leases count where an end is known by its address alone. A workload of this node is known by its interface
-/// or cgroup, but a sender of this node is asked about its destination before that interface is reached.
-fn expired(
-    policy: &Policy,
-    facts: &NodeFacts,
-    now: UnixNanos,
-    (source, destination): (&Party, &Party),
-    addresses: Addresses,
-) -> u32 {
+/// 1 when the lease of an end's address has lapsed.
+fn expired(policy: &Policy, facts: &NodeFacts, now: UnixNanos, addresses: Addresses) -> u32 {
     let kernel_now = u64::try_from(i128::from(now) - i128::from(facts.clock_offset_ns)).unwrap_or(0);
     let lapsed = |address: Option<IpAddr>| {
         let value = address.and_then(|address| node::address(policy, facts, address));
         value.is_some_and(|value| value.lease_until_ns != 0 && value.lease_until_ns < kernel_now)
     };
-    let from = addresses.from.filter(|_| !source.is_attached);
-    let to = addresses.to.filter(|_| source.is_attached || !destination.is_attached);
-    u32::from(lapsed(from) || lapsed(to))
+    u32::from(lapsed(addresses.from) || lapsed(addresses.to))
 }
 
 fn remote(source: &Party, addresses: Addresses) -> Address {

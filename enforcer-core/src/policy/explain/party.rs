@@ -22,7 +22,6 @@ pub(super) struct Party {
     /// The host-side interface, of a workload that was found on this node.
     pub(super) interface: Option<u32>,
     /// A workload that was found on this node, and so is known by its interface or cgroup.
-    pub(super) is_attached: bool,
     /// How it was recognised.
     pub(super) how: String,
 }
@@ -43,7 +42,6 @@ impl Party {
                 name: words.to_owned(),
                 addresses: Vec::new(),
                 interface: None,
-                is_attached: false,
                 how,
             });
         }
@@ -55,7 +53,6 @@ impl Party {
                 name: words.to_owned(),
                 addresses,
                 interface: None,
-                is_attached: false,
                 how,
             });
         }
@@ -80,7 +77,6 @@ impl Party {
             }
             Some(value) => format!("{address}, bound to {name} (generation {})", value.generation),
         };
-        Self { identity, name, addresses: vec![address], interface: None, is_attached: false, how }
     }
 
     fn of_workload(policy: &Policy, facts: &NodeFacts, workload: &Workload) -> Self {
@@ -99,7 +95,6 @@ impl Party {
             name: workload.tenant.to_string(),
             addresses: workload.addresses.clone(),
             interface,
-            is_attached: attachment.is_some_and(|found| found.interface.is_some() || found.cgroup.is_some()),
             how: format!("workload {} of tenant {}, {place}", workload.name, workload.tenant),
         }
     }

@@ -5,9 +5,9 @@ use enforcer_common::maps::MINOR_ANY;
 use crate::device::class::Kind;
 use crate::node::NodeFacts;
 use crate::policy::image::DeviceRegion;
-use crate::policy::model::{Mode, Name, Policy};
+use crate::policy::model::{Name, Policy};
 
-use super::{Answer, OracleVerdict};
+use super::OracleVerdict;
 
 /// Who asks for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,11 +68,7 @@ fn tenant(policy: &Policy, facts: &NodeFacts, name: &Name, question: &DeviceQues
     if granted {
         return OracleVerdict::allow("device-grant");
     }
-    let refused = OracleVerdict::deny("device_not_granted");
-    match tenant.mode {
-        Mode::Enforce => refused,
-        Mode::Audit => OracleVerdict { answer: Answer::Audit, ..refused },
-    }
+    OracleVerdict::deny("device_not_granted")
 }
 
 fn is_in(region: &DeviceRegion, question: &DeviceQuestion) -> bool {
