@@ -6,6 +6,8 @@ pub mod compose;
 pub mod config;
 pub mod device;
 pub mod door;
+#[doc(hidden)]
+pub mod doors;
 pub mod forensics;
 pub mod kernel;
 pub mod policy;

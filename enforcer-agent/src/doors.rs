@@ -1,0 +1,60 @@
+//! What the agent's own doors promise, as functions over bytes: the bodies of the fuzz targets `config` and
+//! `peer_certificate`, and of the test that replays their corpus. Each panics when its door breaks its promise.
+
+use std::path::PathBuf;
+
+use crate::admin::listen::peer;
+use crate::config::host::Host;
+use crate::config::{raw, resolve};
+
+/// The body of a fuzz target.
+pub type Door = fn(&[u8]);
+
+/// Every door of this crate, by the name of its fuzz target and corpus folder.
+pub const DOORS: &[(&str, Door)] = &[("config", config), ("peer_certificate", peer_certificate)];
+
+/// Whatever is resolved is usable: absolute paths, a tag with room, no network door that lets everyone in.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(raw) = raw::parse(text) else { return };
+    let host = Host { name: Some("node".to_owned()), cgroup_mount: Some(PathBuf::from("/sys/fs/cgroup")) };
+    match resolve::resolve(raw, &host) {
+        Ok(settings) => {
+            for path in [&settings.state_directory, &settings.socket.path, &settings.pin_directory] {
+                assert!(path.is_absolute(), "{path:?}");
+            }
+            assert!(settings.tag.limit() >= 0xff, "{:?}", settings.tag);
+            assert!(settings.listener.is_none_or(|listener| !listener.allowed.is_empty()));
+        }
+        Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),
+    }
+}
+
+/// Whoever is named is named by an ID that reads back as itself.
+pub fn peer_certificate(bytes: &[u8]) {
+    if let Ok(peer) = peer::parse(bytes) {
+        assert_eq!(peer.id.as_str().parse().as_ref(), Ok(&peer.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_door_keeps_its_promise_on_its_corpus_and_has_a_fuzz_target() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz");
+        for (name, door) in DOORS {
+            assert!(fuzz.join("fuzz_targets").join(format!("{name}.rs")).is_file(), "{name}");
+            let folder = fuzz.join("corpus").join(name);
+            let mut replayed = 0;
+            for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{name}: {error}")) {
+                door(&std::fs::read(entry.unwrap().path()).unwrap());
+                replayed += 1;
+            }
+            assert!(replayed > 0, "{name} has no corpus");
+        }
+    }
+}
