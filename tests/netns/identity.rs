@@ -25,11 +25,12 @@ const LEASE: &[&str] = &["lease_expired"];
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn workload(net: &Net, name: &str, tenant: &str) -> Result<Value> {
-    let of = net.lab().topology().workload(name).ok_or_else(|| anyhow::anyhow!("no workload {name}"))?;
+    let topology = net.lab().topology();
+    let of = topology.workload(name).ok_or_else(|| anyhow::anyhow!("no workload {name}"))?;
     Ok(json!({
         "tenant": tenant,
         "node": of.node,
-        "cgroup": of.cgroup,
+        "cgroup": topology.cgroup_in_node(of),
         "interface": of.interface,
         "addresses": [of.v4, of.v6],
     }))

@@ -18,10 +18,12 @@ pub(crate) const CASES: &[Case<Net>] = &[
         run: revoked,
     },
     Case { name: "life::a_push_elsewhere_leaves_a_connection_alone", reasons: NO_RULE, run: other_push },
+    Case { name: "life::an_agent_that_lost_its_policy_opens_nothing", reasons: LOST, run: lost },
     Case { name: "life::the_policy_is_in_force_again_after_a_restart", reasons: NO_RULE, run: restarted },
 ];
 
 const NO_RULE: &[&str] = &["cross_tenant_no_rule"];
+const LOST: &[&str] = &["cross_tenant_no_rule", "tenant_unknown", "interface_unknown"];
 const LIMIT: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -153,4 +155,19 @@ fn restarted(net: &mut Net) -> Result<()> {
     ensure!(before["digest"] == after["digest"], "the kernel holds something else: {before} then {after}");
     net.allowed("n1-t1-p1", "n1-t2-p1", How::Tcp(8081))?;
     net.denied("n1-t1-p1", "n1-t2-p1", How::Tcp(8080), Refusal::no_rule("t1", "t2"))
+}
+
+/// The state directory is gone, the walls are not: with no policy loaded, nothing that was closed is open.
+fn lost(net: &mut Net) -> Result<()> {
+    net.lab_mut().take_agent("n1")?.kill()?;
+    std::fs::remove_dir_all(net.lab().node("n1")?.dir.join("state"))?;
+    let config = net.config().clone();
+    net.lab_mut().start_agent("n1", &config)?;
+    for probe in [net.lab().probe("n1-t1-p1")?, net.outsider("n1-t1-p1")?] {
+        for how in [How::Tcp(8080), How::Udp(8080), How::Icmp6] {
+            let outcome = net.attempt(&probe, "n1-t2-p1", how)?;
+            ensure!(outcome.is_denied(), "without a policy, t1 reaches t2 by {how:?}: {outcome}");
+        }
+    }
+    Ok(())
 }

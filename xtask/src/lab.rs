@@ -12,7 +12,7 @@ use enforcer_lab::policy::Policy;
 use enforcer_lab::record::Record;
 use enforcer_lab::spec::{LabName, Spec};
 
-use crate::build::Build;
+use crate::build;
 
 /// Nodes and workloads on this one machine, with one agent per node.
 #[derive(Args)]
@@ -73,7 +73,7 @@ impl LabArgs {
 }
 
 fn up(spec: &Spec, json: bool) -> Result<ExitCode> {
-    Build::default().run()?;
+    build::programs()?;
     let mut lab = Lab::up(spec, Binaries::find()?)?;
     lab.start_agents(&Config::default())?;
     lab.apply(&Policy::of(lab.topology()))?;
@@ -118,7 +118,7 @@ fn down(name: &LabName) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if Binaries::find().is_err() {
-        Build::default().run()?;
+        build::programs()?;
     }
     lab::down_by_name(name, &Binaries::find()?.agent)?;
     println!("lab {name} is down");

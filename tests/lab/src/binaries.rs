@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 /// Directory of the programs, when they are not beside the one that asks.
-const BIN_DIR: &str = "ENFORCER_BIN_DIR";
+pub const BIN_DIR: &str = "ENFORCER_BIN_DIR";
 
 /// The programs that a lab starts.
 #[derive(Clone, Debug)]

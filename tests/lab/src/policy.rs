@@ -54,7 +54,7 @@ impl Policy {
             let mut spec = json!({
                 "tenant": workload.tenant,
                 "node": workload.node,
-                "cgroup": workload.cgroup,
+                "cgroup": topology.cgroup_in_node(workload),
             });
             if let (Some(interface), Some(v4), Some(v6)) = (&workload.interface, workload.v4, workload.v6) {
                 spec["interface"] = json!(interface);

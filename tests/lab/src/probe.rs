@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::enter::Place;
@@ -63,6 +64,19 @@ impl Probe {
     /// # Errors
     /// It could not run, or said something else than an outcome.
     pub fn run(&self, arguments: &[&str]) -> Result<Outcome> {
+        self.said(arguments)
+    }
+
+    /// Floods a socket address, and says how many datagrams left.
+    ///
+    /// # Errors
+    /// It could not run.
+    pub fn flood(&self, to: &str, limits: &[&str]) -> Result<u64> {
+        self.said::<Progress>(&[&["flood", to], limits].concat()).map(|progress| progress.sent)
+    }
+
+    /// The last line of what it says.
+    fn said<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
         let mut command = self.place.command(&self.program)?;
         let output = command.args(arguments).stdin(Stdio::null()).output()?;
         let out = String::from_utf8_lossy(&output.stdout);

@@ -147,6 +147,13 @@ impl Topology {
         self.nodes.iter().find(|node| node.name == name)
     }
 
+    /// A workload's control group as its node knows it: below the node's own root.
+    #[must_use]
+    pub fn cgroup_in_node<'a>(&self, workload: &'a Workload) -> &'a str {
+        let root = self.node(&workload.node).map_or("", |node| node.cgroup.as_str());
+        workload.cgroup.strip_prefix(root).unwrap_or(&workload.cgroup)
+    }
+
     /// A workload by name.
     #[must_use]
     pub fn workload(&self, name: &str) -> Option<&Workload> {

@@ -4,6 +4,7 @@ pub(crate) mod ebpf;
 
 use anyhow::Result;
 use clap::Args;
+use enforcer_lab::binaries::BIN_DIR;
 
 use crate::shell;
 
@@ -16,6 +17,11 @@ pub(crate) struct Build {
     /// Optimised, as it is deployed.
     #[arg(long)]
     release: bool,
+}
+
+/// Builds what the lab runs, unless the environment names a directory that has it.
+pub(crate) fn programs() -> Result<()> {
+    if std::env::var_os(BIN_DIR).is_some() { Ok(()) } else { Build::default().run() }
 }
 
 impl Build {

@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::Args;
 use enforcer_lab::{guard, lab};
 
-use crate::build::Build;
+use crate::build;
 use script::Script;
 use stage::Stage;
 
@@ -33,7 +33,7 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         if !guard::is_child() {
-            Build::default().run()?;
+            build::programs()?;
         }
         guard::guarded(&[LAB.parse()?], || match self.play() {
             Ok(true) => ExitCode::SUCCESS,

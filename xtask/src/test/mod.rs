@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::build::Build;
+use crate::build;
 use level::Level;
 use skips::Skips;
 use tally::Tally;
@@ -31,7 +31,7 @@ impl Test {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let levels = if self.levels.is_empty() { Level::ALL.to_vec() } else { self.levels.clone() };
         let skips = Skips::load()?;
-        Build::default().run()?;
+        build::programs()?;
         let mut results = Vec::new();
         for level in levels {
             eprintln!("\n== {level}: {}", level.proves());

@@ -12,6 +12,7 @@ mod talk;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -59,8 +60,14 @@ enum Verb {
     Talk { to: SocketAddr },
     /// Send raw Ethernet frames, in hexadecimal.
     Frame { interface: String, frames: Vec<String> },
-    /// Send datagrams from one socket as fast as it goes.
-    Flood { to: SocketAddr, count: u64 },
+    /// Send datagrams from one socket as fast as it goes, and say how many left.
+    Flood {
+        to: SocketAddr,
+        #[arg(long, default_value_t = u64::MAX)]
+        count: u64,
+        #[arg(long, default_value_t = 10_000)]
+        limit_ms: u64,
+    },
     /// Open a device and close it again.
     Open { path: PathBuf },
     /// Make a character device node.
@@ -82,7 +89,7 @@ fn main() -> Result<()> {
         Verb::Listen { port } => talk::listen(port),
         Verb::Talk { to } => talk::talk(to),
         Verb::Frame { interface, frames } => say(&frame::send(&interface, &frames)?),
-        Verb::Flood { to, count } => say(&flood::flood(to, count)?),
+        Verb::Flood { to, count, limit_ms } => flood::flood(to, count, Duration::from_millis(limit_ms)),
         Verb::Open { path } => say(&device::open(&path)),
         Verb::Mknod { path, major, minor } => say(&device::mknod(&path, major, minor)),
         Verb::Wander { cgroup, path } => say(&device::wander(&cgroup, &path)?),
