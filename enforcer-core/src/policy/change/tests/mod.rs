@@ -3,6 +3,7 @@
 mod bindings;
 mod cost;
 mod devices;
+mod diff;
 mod index;
 mod registration;
 mod rollback;
