@@ -4,15 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader, Pod};
 use enforcer_agent::kernel::{self, EventReader, KernelConfig, Wall};
 use enforcer_common::event::Event;
-use enforcer_common::maps::{CounterKey, CounterValue, Settings};
+use enforcer_common::maps::{
+    CounterKey, CounterValue, FlowKey, FlowValue, FragmentKey, FragmentValue, Settings,
+};
 use enforcer_core::enforce::{Enforcement as _, Inspection as _};
 use enforcer_core::event::decode;
 use enforcer_core::node::{Attachment, Capabilities, NodeFacts};
@@ -50,13 +53,20 @@ pub struct Node {
     pub events: EventReader,
     programs: Ebpf,
     revision: u64,
-    _ground: Ground,
+    ground: Ground,
 }
 
 /// What must go in the end, whatever happens.
 struct Ground {
     pins: PathBuf,
     cgroup: PathBuf,
+}
+
+impl Ground {
+    /// Where the tables are pinned.
+    fn maps(&self) -> Result<PathBuf> {
+        Ok(std::fs::read_dir(&self.pins)?.next().context("no ABI directory")??.path().join("maps"))
+    }
 }
 
 impl Drop for Ground {
@@ -107,7 +117,7 @@ impl Node {
             ..NodeFacts::default()
         };
         let (policy, image) = (Policy::default(), Image::default());
-        Ok(Self { wall, policy, facts, image, events, programs, revision: 0, _ground: ground })
+        Ok(Self { wall, policy, facts, image, events, programs, revision: 0, ground })
     }
 
     /// Puts YAML documents in force, and nothing else.
@@ -178,6 +188,13 @@ impl Node {
         Ok(Outcome { action: result.return_value.cast_signed(), mark, counters, events })
     }
 
+    /// Forgets every flow and datagram of earlier cases.
+    fn forget(&self) -> Result<()> {
+        let maps = self.ground.maps()?;
+        clear::<FlowKey, FlowValue>(&maps.join("FLOWS"))?;
+        clear::<FragmentKey, FragmentValue>(&maps.join("FRAGMENTS"))
+    }
+
     pub fn drain(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         let mut sink = |bytes: &[u8]| events.extend(decode::decode(bytes).ok());
@@ -188,6 +205,9 @@ impl Node {
 
 impl Fixture for Node {
     fn before(&mut self) -> Result<()> {
+        self.forget()?;
+        self.policy = Policy::default();
+        self.facts.clock_offset_ns = 0;
         self.apply(POLICY)
     }
 
@@ -219,7 +239,7 @@ fn config(ground: &Ground) -> KernelConfig {
 
 /// The interface programs again, over the very tables of the wall.
 fn second_load(ground: &Ground) -> Result<Ebpf> {
-    let maps = std::fs::read_dir(&ground.pins)?.next().context("no ABI directory")??.path().join("maps");
+    let maps = ground.maps()?;
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&maps)? {
         names.push(entry?.file_name().into_string().unwrap_or_default());
@@ -235,6 +255,12 @@ fn second_load(ground: &Ground) -> Result<Ebpf> {
         program.load()?;
     }
     Ok(object)
+}
+
+fn clear<K: Pod, V: Pod>(pin: &Path) -> Result<()> {
+    let mut table = HashMap::<_, K, V>::try_from(Map::from_map_data(MapData::from_pin(pin)?)?)?;
+    let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+    keys.iter().try_for_each(|key| Ok(table.remove(key)?))
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

@@ -6,7 +6,10 @@ use enforcer_common::maps::{RULE_INTRA_TENANT, RULE_NO_MATCH};
 use enforcer_common::reason;
 use enforcer_common::verdict::{AUDIT, DENY};
 use enforcer_common::wall::tagged;
+use enforcer_core::policy::model::Policy;
 use enforcer_tests::runner::Case;
+use nix::sys::time::TimeValLike as _;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::fixture::{Node, PASSED, POLICY, TAG, address};
 use crate::frame::{ACK, ICMP, SYN, TCP, UDP, icmp, ip, tcp, udp};
@@ -104,7 +107,8 @@ fn hosts(node: &mut Node) -> Result<()> {
 }
 
 fn nothing(node: &mut Node) -> Result<()> {
-    node.apply("# nothing\n")?;
+    node.policy = Policy::default();
+    node.commit()?;
     let frame = syn("10.0.0.1", "10.0.0.2", 80);
     expect(&node.send("red-a", &frame)?, "without a policy", reason::INTERFACE_UNKNOWN)
 }
@@ -166,7 +170,8 @@ fn leases(node: &mut Node) -> Result<()> {
     let rule = "---\napiVersion: enforcer.dev/v1\nkind: Rule\nmetadata: {name: blue-in}\nspec: {from: {tenant: blue}, to: {tenant: red}, action: allow}\n";
     let leased = POLICY.replace("tenant: blue, generation: 1", "tenant: blue, generation: 1, lease: 1s");
     let leased = leased.replace("tenant: red, generation: 1", "tenant: red, generation: 1, lease: 1s");
-    node.facts.clock_offset_ns = -3_600_000_000_000;
+    let kernel_now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    node.facts.clock_offset_ns = -(kernel_now.num_nanoseconds() + 3_600_000_000_000);
     node.apply(&format!("{leased}{rule}"))?;
     let alive = node.deliver("red-a", 0, &syn("10.1.0.3", "10.0.0.1", 80))?;
     expect(&alive, "within the lease", reason::NONE)?;

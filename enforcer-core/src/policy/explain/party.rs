@@ -21,7 +21,6 @@ pub(super) struct Party {
     pub(super) addresses: Vec<IpAddr>,
     /// The host-side interface, of a workload that was found on this node.
     pub(super) interface: Option<u32>,
-    /// A workload that was found on this node, and so is known by its interface or cgroup.
     /// How it was recognised.
     pub(super) how: String,
 }
@@ -77,6 +76,7 @@ impl Party {
             }
             Some(value) => format!("{address}, bound to {name} (generation {})", value.generation),
         };
+        Self { identity, name, addresses: vec![address], interface: None, how }
     }
 
     fn of_workload(policy: &Policy, facts: &NodeFacts, workload: &Workload) -> Self {
