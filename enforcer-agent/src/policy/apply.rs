@@ -64,8 +64,11 @@ impl Engine {
             digest: None,
             policy: prospect.policy.clone(),
         };
+        let thought = submission.received.elapsed();
         let prepared = self.kernel.prepare(&prospect.plan).map_err(|error| vec![refuse::kernel(&error)])?;
+        let written = submission.received.elapsed();
         let prepared = self.keep(prepared, &revision, &prospect)?;
+        let kept = submission.received.elapsed();
         let committed = self.switch(prepared, &revision, &prospect)?;
         let elapsed = submission.received.elapsed();
         let number = revision.number;
@@ -77,6 +80,9 @@ impl Engine {
             written = committed.written,
             deleted = committed.deleted,
             elapsed_us = elapsed.as_micros(),
+            thought_us = thought.as_micros(),
+            written_us = written.as_micros(),
+            kept_us = kept.as_micros(),
             warnings = warnings.len(),
             "policy in force"
         );

@@ -13,6 +13,8 @@ use imbl::ordmap::DiffItem;
 #[derive(Debug)]
 pub(super) struct Difference {
     pub(super) delta: v1::Delta,
+    /// What was added or changed, by itself: no whole policy, with no index but the numbers that became used.
+    pub(super) changed: Policy,
     pub(super) objects: usize,
     /// True when it says something about workloads, so that the node has to be looked at again.
     pub(super) workloads: bool,
@@ -33,7 +35,10 @@ pub(super) fn between(old: &Policy, new: &Policy) -> Difference {
         + delete_rules.len()
         + delete_bindings.len();
     let about_workloads = !workloads.is_empty() || !delete_workloads.is_empty();
-    let changed = Policy { tenants, workloads, rules, bindings, ..Policy::default() };
+    let mut changed = Policy { tenants, workloads, rules, bindings, ..Policy::default() };
+    changed.index.retired_ids = retired(old, new);
+    // A number that was only said to be used is a change too: it has to be kept.
+    let objects = objects + changed.index.retired_ids.len();
     let delta = v1::Delta {
         upsert: Some(wire::snapshot(&changed)),
         delete_tenants,
@@ -41,7 +46,22 @@ pub(super) fn between(old: &Policy, new: &Policy) -> Difference {
         delete_rules,
         delete_bindings,
     };
-    Difference { delta, objects, workloads: about_workloads }
+    Difference { delta, changed, objects, workloads: about_workloads }
+}
+
+/// Tenant numbers that became used.
+fn retired(old: &Policy, new: &Policy) -> OrdMap<u32, Name> {
+    let mut retired = OrdMap::new();
+    for item in old.index.retired_ids.diff(&new.index.retired_ids) {
+        match item {
+            DiffItem::Add(id, name) | DiffItem::Update { new: (id, name), .. } => {
+                retired.insert(*id, Arc::clone(name));
+            }
+            // Its tenant is back, and holds it again.
+            DiffItem::Remove(..) => {}
+        }
+    }
+    retired
 }
 
 fn by_name<T: PartialEq>(

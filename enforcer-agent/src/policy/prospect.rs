@@ -53,7 +53,7 @@ impl Engine {
         if !overflow.is_empty() {
             return Err(overflow);
         }
-        let warnings = told(warnings, &node_warnings, &policy, &facts, now);
+        let warnings = told(warnings, &node_warnings, &touched(&policy, &difference), &facts, now);
         Ok(Prospect { policy: Arc::new(policy), facts, node_warnings, warnings, difference, plan })
     }
 
@@ -108,6 +108,13 @@ impl Engine {
     }
 }
 
+/// The policy with only those workloads, rules and bindings that the change is about: a sender hears of those,
+/// and pays for those. Status tells about all of them.
+fn touched(policy: &Policy, difference: &Difference) -> Policy {
+    let Policy { tenants: _, workloads, rules, bindings, index: _ } = difference.changed.clone();
+    Policy { workloads, rules, bindings, ..policy.clone() }
+}
+
 /// Warnings of the change, of the node and of what it compiles to, without repeating any.
 fn told(
     change: Vec<String>,
@@ -117,9 +124,12 @@ fn told(
     now: UnixNanos,
 ) -> Vec<String> {
     let mut all = change;
-    for warning in node.iter().cloned().chain(compile::warnings(policy, facts, now, WARNINGS_MAX)) {
-        if !all.contains(&warning) {
-            all.push(warning);
+    for warning in compile::warnings(policy, facts, now, WARNINGS_MAX).iter().chain(node) {
+        if all.len() >= WARNINGS_MAX {
+            break;
+        }
+        if !all.contains(warning) {
+            all.push(warning.clone());
         }
     }
     all.truncate(WARNINGS_MAX);

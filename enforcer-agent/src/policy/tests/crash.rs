@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use super::{Bench, codes, snapshot, tenant};
+use enforcer_proto::v1;
+
+use super::{Bench, codes, delta, snapshot, tenant};
 use crate::door::policy::Rollback;
 use crate::policy::engine::{Engine, Footing};
 
@@ -109,7 +111,7 @@ fn an_adopted_policy_without_a_journal_stays_until_a_whole_one_comes() {
     assert!(!engine.in_force().ready);
     assert!(!engine.report().unwrap().drift.is_empty());
 
-    let part = super::delta(enforcer_proto::v1::Snapshot::default());
+    let part = delta(v1::Snapshot::default());
     assert_eq!(codes(engine.apply(part)), ["base_unknown"]);
     assert_eq!(engine.apply(snapshot(&[tenant("blue", 17)])).unwrap().revision, 2);
     assert_eq!(bench.kernel.inside().image.tenants.keys().copied().collect::<Vec<_>>(), [17]);
@@ -140,4 +142,17 @@ fn a_number_that_was_used_stays_used_after_restart_and_compaction() {
     let mut engine = bench.start();
     assert!(!codes(engine.apply(snapshot(&[tenant("green", 16)]))).is_empty());
     assert!(engine.history.find(1).is_some());
+}
+
+#[test]
+fn a_number_that_a_push_says_was_used_stays_used_after_a_restart() {
+    let bench = Bench::new();
+    let mut engine = with_red(&bench);
+    let used = v1::RetiredId { id: 17, name: "blue".to_owned() };
+    let push = v1::Snapshot { retired_ids: vec![used], ..v1::Snapshot::default() };
+    assert_eq!(engine.apply(delta(push)).unwrap().revision, 2);
+    drop(engine);
+    let mut engine = bench.start();
+    assert!(!codes(engine.apply(snapshot(&[tenant("red", 16), tenant("green", 17)]))).is_empty());
+    assert_eq!(engine.apply(snapshot(&[tenant("red", 16), tenant("blue", 17)])).unwrap().revision, 3);
 }
