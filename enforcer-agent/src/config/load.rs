@@ -36,5 +36,9 @@ fn read(path: &Path) -> Result<RawConfig, ConfigProblem> {
         return Err(ConfigProblem::TooLarge { path: path.to_owned(), bytes, limit: MAX_BYTES });
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    raw::parse(&text).map_err(|error| ConfigProblem::Syntax { path: path.to_owned(), error })
+    raw::parse(&text).map_err(|error| {
+        // The parser gives no place for the very beginning.
+        let line = error.location().map_or(1, |place| place.line());
+        ConfigProblem::Syntax { path: path.to_owned(), line, error }
+    })
 }

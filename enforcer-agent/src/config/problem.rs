@@ -26,12 +26,14 @@ pub enum ConfigProblem {
         /// The bound.
         limit: u64,
     },
-    /// The file is not what it should be; the message names the line.
-    #[error("{path}: {error}")]
+    /// The file is not what it should be; with its line.
+    #[error("{path}:{line}: {error}")]
     Syntax {
         /// Which file.
         path: PathBuf,
-        /// What, and in which line.
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
         error: serde_norway::Error,
     },
     /// A word that is needed is missing.
