@@ -49,6 +49,16 @@ impl Judgement {
     }
 }
 
+/// How a packet came to the hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// The tag in its mark; 0 for none.
+    pub tag: u32,
+    /// Not 0 when it came in from another interface (loopback aside): such a packet is not the host's, whatever
+    /// its address says, since it may have been masqueraded.
+    pub forwarded: u32,
+}
+
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Party {
@@ -187,16 +197,13 @@ fn known_tenant<T: Tables>(tables: &T, tenant: u32, destination: u32) -> Judgeme
 }
 
 /// A packet that the workload behind `interface` is sent. The headers are written as far as they can be read.
-/// `forwarded` is not 0 for a packet that came in from another interface: such a one is not the host's, whatever
-/// its address says (it may have been masqueraded).
 #[must_use]
 #[inline(always)]
 pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     tables: &T,
     interface: &InterfaceValue,
     packet: &P,
-    tag: u32,
-    forwarded: u32,
+    arrival: &Arrival,
     now_ns: u64,
     headers: &mut Headers,
 ) -> Judgement {
@@ -209,10 +216,10 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
         return Judgement::settled(identity::UNKNOWN, tenant, Verdict::allow(RULE_NEIGHBOUR));
     }
     if is_neighbour_discovery(headers) {
-        let verdict = arriving_neighbour_verdict(headers, tag, tenant);
+        let verdict = arriving_neighbour_verdict(headers, arrival.tag, tenant);
         return Judgement::settled(identity::UNKNOWN, tenant, verdict);
     }
-    let source = match sender(tables, &headers.source, tag, forwarded, now_ns) {
+    let source = match sender(tables, &headers.source, arrival, now_ns) {
         Ok(source) => source,
         Err(reason) => return Judgement::refused(identity::UNKNOWN, tenant, reason),
     };
@@ -221,7 +228,7 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     }
     let meeting = Meeting::of(source, Party::of(interface, now_ns), HOOK_TO_WORKLOAD, now_ns);
     let mut judgement = judge(tables, packet, headers, &meeting);
-    judgement.tag = tag;
+    judgement.tag = arrival.tag;
     judgement
 }
 
@@ -229,21 +236,15 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
 /// workload on this node did not come through that workload's interface, and one with the node's own address
 /// that came from elsewhere is not the node's.
 #[inline(always)]
-fn sender<T: Tables>(
-    tables: &T,
-    source: &Address,
-    tag: u32,
-    forwarded: u32,
-    now_ns: u64,
-) -> Result<Party, u16> {
-    if identity::is_tenant(tag) {
-        return Ok(Party::known(tag));
+fn sender<T: Tables>(tables: &T, source: &Address, arrival: &Arrival, now_ns: u64) -> Result<Party, u16> {
+    if identity::is_tenant(arrival.tag) {
+        return Ok(Party::known(arrival.tag));
     }
     let party = holder(tables, source, now_ns);
     if party.workload != 0 {
         return Err(reason::SOURCE_NOT_OWN);
     }
-    if party.identity == identity::HOST && forwarded != 0 {
+    if party.identity == identity::HOST && arrival.forwarded != 0 {
         return Ok(Party::known(identity::WORLD));
     }
     Ok(party)
@@ -288,8 +289,7 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
 
 /// A packet that a socket in the node's own network namespace is sent. `receiver` is the socket's identity:
 /// a tenant, or the host. A socket of no workload whose address is not the node's lives in some other network
-/// namespace, and is none of our business; nor is what passes between the host and the world. `forwarded` is
-/// not 0 for a packet that came in from an interface other than loopback.
+/// namespace, and is none of our business; nor is what passes between the host and the world.
 #[must_use]
 #[inline(always)]
 pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
@@ -297,8 +297,7 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     receiver: u32,
     ethertype: u16,
     packet: &P,
-    tag: u32,
-    forwarded: u32,
+    arrival: &Arrival,
     now_ns: u64,
     headers: &mut Headers,
 ) -> Judgement {
@@ -311,7 +310,7 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
         let verdict = Verdict::allow(RULE_NOT_MANAGED);
         return Judgement::settled(identity::UNKNOWN, identity::UNKNOWN, verdict);
     }
-    let source = match sender(tables, &headers.source, tag, forwarded, now_ns) {
+    let source = match sender(tables, &headers.source, arrival, now_ns) {
         Ok(source) => source,
         Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason),
     };
@@ -320,7 +319,7 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     }
     let meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
     let mut judgement = judge(tables, packet, headers, &meeting);
-    judgement.tag = tag;
+    judgement.tag = arrival.tag;
     judgement
 }
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod attach;
+mod bench;
 mod device;
 mod packet;
 mod sockaddr;

@@ -10,7 +10,7 @@ use enforcer_common::event::{HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS};
 use enforcer_common::identity;
 use enforcer_common::maps::{CGROUP_HOST_NETWORK, SocketTag};
 use enforcer_common::packet::Headers;
-use enforcer_common::wall::{self, Judgement};
+use enforcer_common::wall::{self, Arrival, Judgement};
 
 use crate::account::{Place, account};
 use crate::packet::Skb;
@@ -73,19 +73,17 @@ pub fn socket_ingress(context: SkBuffContext) -> i32 {
     }
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-    let tag = wall::tag_of(&settings(), skb.mark());
+    let arrival = Arrival { tag: wall::tag_of(&settings(), skb.mark()), forwarded: from_outside(&skb) };
     let mut headers = Headers::default();
-    let judgement =
-        wall::to_socket(
-            &Kernel::now(),
-            owner.identity,
-            skb.ethertype(),
-            &skb,
-            tag,
-            from_outside(&skb),
-            now_ns,
-            &mut headers,
-        );
+    let judgement = wall::to_socket(
+        &Kernel::now(),
+        owner.identity,
+        skb.ethertype(),
+        &skb,
+        &arrival,
+        now_ns,
+        &mut headers,
+    );
     finish(&skb, &judgement, &headers, &owner, HOOK_SOCKET_INGRESS, now_ns)
 }
 

@@ -10,7 +10,7 @@ use enforcer_common::maps::{GRANT_VLAN, InterfaceValue, RULE_NO_MATCH};
 use enforcer_common::packet::Headers;
 use enforcer_common::reason;
 use enforcer_common::verdict::Verdict;
-use enforcer_common::wall::{self, Judgement};
+use enforcer_common::wall::{self, Arrival, Judgement};
 
 use crate::account::{Place, account};
 use crate::packet::Skb;
@@ -40,21 +40,13 @@ pub fn from_workload(context: TcContext) -> i32 {
 #[classifier]
 pub fn to_workload(context: TcContext) -> i32 {
     let skb = Skb(context.skb.skb);
-    let tag = wall::tag_of(&settings(), skb.mark());
+    let arrival = Arrival { tag: wall::tag_of(&settings(), skb.mark()), forwarded: skb.came_from() };
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
     let mut headers = Headers::default();
     let judgement = match interface(&skb) {
         Err(refused) => refused,
-        Ok(interface) => wall::to_workload(
-            &Kernel::now(),
-            interface,
-            &skb,
-            tag,
-            skb.came_from(),
-            now_ns,
-            &mut headers,
-        ),
+        Ok(interface) => wall::to_workload(&Kernel::now(), interface, &skb, &arrival, now_ns, &mut headers),
     };
     finish(&skb, &judgement, &headers, HOOK_TO_WORKLOAD, now_ns)
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use enforcer_common::maps::{SETTING_DEFER_TO_SOCKETS, Settings};
 use enforcer_common::packet::Headers;
 use enforcer_common::verdict::Verdict;
-use enforcer_common::wall::{self, Judgement};
+use enforcer_common::wall::{self, Arrival, Judgement};
 use enforcer_core::policy::tables::ImageTables;
 use enforcer_tests::runner::Case;
 
@@ -145,8 +145,8 @@ fn on_host(
     let mut headers = Headers::default();
     let now_ns = 1;
     if inward {
-        let tag = wall::tag_of(&TAG, mark);
-        wall::to_workload(tables, interface, bytes, tag, 0, now_ns, &mut headers)
+        let arrival = Arrival { tag: wall::tag_of(&TAG, mark), forwarded: 0 };
+        wall::to_workload(tables, interface, bytes, &arrival, now_ns, &mut headers)
     } else {
         wall::from_workload(tables, &settings, interface, bytes, now_ns, &mut headers)
     }

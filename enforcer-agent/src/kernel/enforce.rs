@@ -329,17 +329,17 @@ impl Wall {
     fn undo(&mut self, step: Step) -> Result<(), EnforceError> {
         let tables = &mut self.tables;
         match step {
-            Step::Address(key, before) => drop(place!(tables.addresses, "ADDRESSES", &key, before)),
-            Step::Cgroup(key, before) => drop(place!(tables.cgroups, "CGROUPS", &key, before)),
-            Step::Gate(key, before) => drop(place!(tables.gates, "GATES", &key, before)),
-            Step::Grant(key, before) => drop(place!(tables.grants, "GRANTS", &key, before)),
-            Step::Tenant(key, before) => drop(place!(tables.tenants, "TENANTS", &key, before)),
+            Step::Address(key, before) => _ = place!(tables.addresses, "ADDRESSES", &key, before),
+            Step::Cgroup(key, before) => _ = place!(tables.cgroups, "CGROUPS", &key, before),
+            Step::Gate(key, before) => _ = place!(tables.gates, "GATES", &key, before),
+            Step::Grant(key, before) => _ = place!(tables.grants, "GRANTS", &key, before),
+            Step::Tenant(key, before) => _ = place!(tables.tenants, "TENANTS", &key, before),
             Step::Cell(STATE_CGROUPS, before) => {
                 tables.set_state(STATE_CGROUPS, before.wrapping_add(2) & u64::from(u32::MAX))?;
             }
             Step::Cell(cell, before) => tables.set_state(cell, before)?,
             Step::Interface(key, before) => {
-                drop(place!(tables.interfaces, "INTERFACES", &key, before));
+                _ = place!(tables.interfaces, "INTERFACES", &key, before);
                 if before.is_none() {
                     hooks::take_off_interface(&self.pins, key)
                         .map_err(kernel("detach from interface", key.to_string()))?;
@@ -424,11 +424,11 @@ impl Wall {
             let value = self.tables.tenants.get(&id, 0).unwrap_or_default();
             let slot = active(&value, epoch);
             if slot == TenantSlot::default() {
-                drop(place!(self.tables.tenants, "TENANTS", &id, None::<TenantValue>));
+                _ = place!(self.tables.tenants, "TENANTS", &id, None::<TenantValue>);
                 self.held.entries.tenants = self.held.entries.tenants.saturating_sub(1);
             } else {
                 let value = Some(TenantValue { slots: [slot, slot] });
-                drop(place!(self.tables.tenants, "TENANTS", &id, value));
+                _ = place!(self.tables.tenants, "TENANTS", &id, value);
             }
             self.held.unsettled.pop();
         }

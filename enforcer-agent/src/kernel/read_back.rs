@@ -33,10 +33,6 @@ impl TenantKeys {
             grants: image.grants.keys().copied().collect(),
         }
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.peers.len() + self.ports.len() + self.cidrs.len() + self.grants.len()
-    }
 }
 
 /// The tenant's slot in the epoch in force.

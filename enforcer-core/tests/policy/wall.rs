@@ -3,7 +3,7 @@
 
 use enforcer_common::maps::{InterfaceValue, Settings};
 use enforcer_common::packet::{Headers, TCP_ACK};
-use enforcer_common::wall::{Judgement, from_workload, to_workload};
+use enforcer_common::wall::{Arrival, Judgement, from_workload, to_workload};
 use enforcer_core::enforce::ProofRequest;
 use enforcer_core::policy::compile::compile;
 use enforcer_core::policy::explain::frame::{Packet, frame};
@@ -40,7 +40,7 @@ fn sent(tables: &ImageTables<'_>, interface: &InterfaceValue, frame: &[u8]) -> J
 }
 
 fn received(tables: &ImageTables<'_>, interface: &InterfaceValue, frame: &[u8], tag: u32) -> Judgement {
-    to_workload(tables, interface, frame, tag, 0, KERNEL_NOW, &mut Headers::default())
+    to_workload(tables, interface, frame, &Arrival { tag, forwarded: 0 }, KERNEL_NOW, &mut Headers::default())
 }
 
 proptest! {
