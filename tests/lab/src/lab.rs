@@ -274,7 +274,25 @@ pub fn down(topology: &Topology, agent: &Path) -> Result<()> {
         // The record stays, so that `lab down` can be tried again.
         bail!("{}", problems.join("; "));
     }
-    remove_dir(&topology.dir())
+    remove_dir(&topology.dir())?;
+    remove_shared(topology)
+}
+
+/// What labs have in common goes with the last of them.
+fn remove_shared(topology: &Topology) -> Result<()> {
+    let group = cgroup::dir(&topology.cgroup())?;
+    let (dir, pins) = (topology.dir(), topology.pins());
+    for path in [dir.as_path(), pins.as_path(), group.as_path()].into_iter().filter_map(Path::parent) {
+        match fs::remove_dir(path) {
+            Err(error)
+                if !matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EBUSY | libc::ENOENT)) =>
+            {
+                return Err(error).with_context(|| format!("remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What of a lab is still on this machine.

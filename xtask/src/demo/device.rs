@@ -9,9 +9,7 @@ use super::stage::{Stage, told};
 const PASSED: &str = "passes the gate";
 
 pub(crate) fn play(stage: &Stage, script: &mut Script) {
-    let node = stage.gpu().display().to_string();
-    let step = format!("t1 opens {node} (c 195 0), which it was granted");
-    script.step(&step, PASSED, || open(stage, "n1-t1-p1"));
+    script.step("t1 opens a GPU's node (c 195 0), which it was granted", PASSED, || open(stage, "n1-t1-p1"));
     let opens = [
         ("t2 opens it", "n1-t2-p1", "refused: device_not_granted"),
         ("a process of the node that is no listed service opens it", "n1", "refused: device_no_tenant"),
