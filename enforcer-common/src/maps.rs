@@ -232,6 +232,10 @@ pub struct InterfaceValue {
 /// The cgroup's sockets share the node's address: the socket hooks decide for them.
 pub const CGROUP_HOST_NETWORK: u32 = 1 << 0;
 
+/// Levels of control groups, from the root of the hierarchy down, that are looked at to recognise a process or a
+/// socket: a workload's group must lie within them; what lies deeper takes its identity from those above.
+pub const CGROUP_LEVELS: u32 = 16;
+
 /// Who a cgroup (and all below it) belongs to, keyed by cgroup id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,12 +5,11 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::identity;
-use enforcer_common::maps::{STATE_CGROUPS, SocketTag};
+use enforcer_common::maps::{CGROUP_LEVELS, STATE_CGROUPS, SocketTag};
 
 use crate::tables::{CGROUPS, state};
 
-/// Levels of control groups that are looked at; what lies deeper takes its identity from those above.
-const LEVELS: i32 = 16;
+const LEVELS: i32 = CGROUP_LEVELS as i32;
 const STORAGE_CREATE: u64 = 1;
 
 #[btf_map]

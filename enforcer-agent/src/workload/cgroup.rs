@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use enforcer_common::maps::CGROUP_LEVELS;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
@@ -19,6 +20,11 @@ pub enum CgroupError {
     /// A path that leaves the hierarchy, or does not begin with a slash.
     #[error("control group path \"{0}\" must be absolute, without \".\" and \"..\"")]
     Path(String),
+    /// A group below the levels at which the kernel programs look for identities.
+    #[error(
+        "control group {0} lies deeper than {CGROUP_LEVELS} levels, where no process would be recognised"
+    )]
+    TooDeep(PathBuf),
     /// A system call failed.
     #[error("control group {path}: {error}")]
     System {
@@ -55,7 +61,12 @@ impl CgroupTree {
     /// # Errors
     /// The path is none, or the kernel would not say.
     pub fn id_of(&self, path: &str) -> Result<Option<u64>, CgroupError> {
-        id_at(&self.join(path)?)
+        let group = self.join(path)?;
+        let id = id_at(&group)?;
+        if id.is_some() && level(&group) >= usize::try_from(CGROUP_LEVELS).unwrap_or(usize::MAX) {
+            return Err(CgroupError::TooDeep(group));
+        }
+        Ok(id)
     }
 
     /// The path of a group, counted from the root: `None` when it is gone or lies elsewhere.
@@ -75,6 +86,11 @@ impl CgroupTree {
         let is_plain = Path::new(below).components().all(|part| matches!(part, Component::Normal(_)));
         if is_plain && !path.contains('\0') { Ok(self.root.join(below)) } else { Err(wrong()) }
     }
+}
+
+/// How far below the root of the hierarchy a group lies: the root itself is level 0.
+fn level(group: &Path) -> usize {
+    group.ancestors().skip(1).take_while(|above| matches!(id_at(above), Ok(Some(_)))).count()
 }
 
 /// The inode number of a cgroup2 directory is the group's id on 64-bit machines (kernfs, since Linux 5.5).

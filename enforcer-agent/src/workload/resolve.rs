@@ -161,9 +161,12 @@ impl Resolver {
         match self.cgroups.id_of(path) {
             Ok(Some(id)) => return Some(id),
             Ok(None) => missing.tell(format!("control group {path} does not exist")),
-            Err(error @ (CgroupError::NotCgroup2(_) | CgroupError::Path(_) | CgroupError::System { .. })) => {
-                missing.tell(error.to_string());
-            }
+            Err(
+                error @ (CgroupError::NotCgroup2(_)
+                | CgroupError::Path(_)
+                | CgroupError::TooDeep(_)
+                | CgroupError::System { .. }),
+            ) => missing.tell(error.to_string()),
         }
         None
     }

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use enforcer_common::maps::CGROUP_LEVELS;
+
 use super::*;
 
 /// A directory of cgroup2, wherever this machine has it.
@@ -214,4 +216,25 @@ fn a_control_group_is_found_when_it_comes_and_missed_when_it_goes() {
     drop(group);
     assert!(resolver.resolve(&one).unwrap().attachments.is_empty());
     assert_eq!(tree.path_of(id), None);
+}
+
+#[test]
+#[ignore = "makes control groups: needs root"]
+fn a_control_group_below_the_levels_that_are_looked_at_is_refused() {
+    let tree = CgroupTree::new(&cgroup2()).unwrap();
+    let top = format!("/enforcer-depth-{}", std::process::id());
+    let mut groups = Vec::new();
+    let mut path = top;
+    for _ in 1..CGROUP_LEVELS {
+        let group = Group(cgroup2().join(path.trim_start_matches('/')));
+        std::fs::create_dir(&group.0).unwrap();
+        groups.push(group);
+        assert!(tree.id_of(&path).unwrap().is_some(), "{path}");
+        path.push_str("/d");
+    }
+    let below = Group(cgroup2().join(path.trim_start_matches('/')));
+    std::fs::create_dir(&below.0).unwrap();
+    assert!(matches!(tree.id_of(&path), Err(CgroupError::TooDeep(_))));
+    drop(below);
+    while groups.pop().is_some() {}
 }

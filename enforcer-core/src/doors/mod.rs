@@ -7,5 +7,9 @@ pub mod policy;
 pub type Door = fn(&[u8]);
 
 /// Every door of this crate, by the name of its fuzz target and corpus folder.
-pub const DOORS: &[(&str, Door)] =
-    &[("policy_yaml", policy::policy_yaml), ("policy_wire", policy::policy_wire)];
+pub const DOORS: &[(&str, Door)] = &[
+    ("policy_yaml", policy::policy_yaml),
+    ("policy_wire", policy::policy_wire),
+    ("kernel_event", crate::event::decode::door),
+    ("node_facts", crate::device::drivers::door),
+];
