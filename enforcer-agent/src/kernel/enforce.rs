@@ -10,7 +10,7 @@ use enforcer_common::maps::{
     STATE_CGROUPS, STATE_EPOCH, STATE_REVISION, TenantSlot, TenantValue,
 };
 use enforcer_core::enforce::{Committed, EnforceError, Enforcement, Prepared};
-use enforcer_core::policy::image::{Digest, Entries, Image, Plan, TenantImage, node_digest};
+use enforcer_core::policy::image::{Digest, Entries, Image, Plan, TenantImage};
 
 use super::error::kernel;
 use super::hooks;
@@ -108,7 +108,7 @@ impl Enforcement for Wall {
 
     fn digest(&self) -> (Digest, u64) {
         let revision = self.tables.state(STATE_REVISION).unwrap_or(0);
-        (node_digest(self.held.tenants.iter(), &self.held.addresses), revision)
+        (self.held.sum.digest(), revision)
     }
 
     fn capacity(&self) -> Entries {
@@ -360,7 +360,11 @@ impl Wall {
         let held = &mut self.held;
         held.stale.retain(|(_, keys)| keys.generation != prepared.generation);
         for image in &plan.tenants_write {
-            held.tenants.insert(image.id, image.digest());
+            let digest = image.digest();
+            held.sum.add_tenant(&digest);
+            if let Some(old) = held.tenants.insert(image.id, digest) {
+                held.sum.subtract_tenant(&old);
+            }
             let keys = TenantKeys::of(image, prepared.generation);
             match held.keys.insert(image.id, keys) {
                 Some(old) => held.stale.push((image.id, old)),
@@ -369,13 +373,15 @@ impl Wall {
             held.unsettled.push(image.id);
         }
         for id in &plan.tenants_remove {
-            held.tenants.remove(id);
+            if let Some(old) = held.tenants.remove(id) {
+                held.sum.subtract_tenant(&old);
+            }
             if let Some(old) = held.keys.remove(id) {
                 held.stale.push((*id, old));
             }
             held.unsettled.push(*id);
         }
-        Ok(node_digest(held.tenants.iter(), &held.addresses))
+        Ok(held.sum.digest())
     }
 
     /// Counts addresses, interfaces and cgroups by what the steps found before and what is there now.
@@ -395,10 +401,10 @@ impl Wall {
         for (address, before) in addresses {
             let now = self.tables.addresses.get(&address, 0).ok();
             if let Some(value) = before {
-                held.addresses.subtract(&address, &value);
+                held.sum.subtract_address(&address, &value);
             }
             if let Some(value) = now {
-                held.addresses.add(&address, &value);
+                held.sum.add_address(&address, &value);
             }
             recount(&mut held.entries.addresses, before.is_some(), now.is_some());
         }

@@ -6,7 +6,7 @@ use enforcer_common::identity;
 use enforcer_common::maps::{CIDR_FIXED_BITS, SLOT_PRESENT, STATE_EPOCH, TenantSlot, TenantValue};
 use enforcer_core::enforce::EnforceError;
 use enforcer_core::policy::image::{
-    AddressSum, CidrRegion, DeviceRegion, Entries, Image, PortRegion, TenantImage,
+    CidrRegion, DeviceRegion, Entries, Image, NodeSum, PortRegion, TenantImage,
 };
 
 use super::error::kernel;
@@ -220,11 +220,7 @@ impl Wall {
             held.add_entries(&image.entries());
             held.keys.insert(*id, TenantKeys::of(image, generation));
         }
-        let mut sum = AddressSum::default();
-        for (address, value) in &stock.image.addresses {
-            sum.add(address, value);
-        }
-        held.addresses = sum;
+        held.sum = NodeSum::of(&stock.image);
         held.entries.addresses = count(stock.image.addresses.len());
         held.entries.interfaces = count(stock.image.interfaces.len());
         held.entries.cgroups = count(stock.image.cgroups.len());

@@ -10,7 +10,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use enforcer_core::enforce::{EnforceError, HookState};
 use enforcer_core::node::{Capabilities, Capability};
-use enforcer_core::policy::image::{AddressSum, Digest, Entries};
+use enforcer_core::policy::image::{Digest, Entries, NodeSum};
 
 use super::KernelConfig;
 use super::adopt;
@@ -48,8 +48,8 @@ pub(super) struct Held {
     pub(super) tenants: BTreeMap<u32, Digest>,
     /// Keys of each tenant's entries, and their generation.
     pub(super) keys: BTreeMap<u32, TenantKeys>,
-    /// Sum over the addresses.
-    pub(super) addresses: AddressSum,
+    /// Sum over tenants and addresses, as read back.
+    pub(super) sum: NodeSum,
     /// Entries by table, to compare with the capacity.
     pub(super) entries: Entries,
     /// Largest generation in use.

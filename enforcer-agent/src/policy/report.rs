@@ -1,10 +1,8 @@
 //! The state of the walls, read from the kernel for each answer.
 
-use std::collections::BTreeMap;
-
 use enforcer_core::policy::capability::check_capabilities;
 use enforcer_core::policy::compile::{self, compile};
-use enforcer_core::policy::image::{AddressSum, Digest, Image, node_digest};
+use enforcer_core::policy::image::{Digest, Image, NodeSum};
 use enforcer_core::policy::model::Policy;
 use enforcer_core::policy::plan::difference;
 
@@ -59,11 +57,5 @@ impl Engine {
 
 /// The digest of what the tables hold, in the form that every node computes it.
 pub(super) fn digest(image: &Image) -> Digest {
-    let tenants: BTreeMap<u32, Digest> =
-        image.tenants.iter().map(|(id, tenant)| (*id, tenant.digest())).collect();
-    let mut addresses = AddressSum::default();
-    for (address, value) in &image.addresses {
-        addresses.add(address, value);
-    }
-    node_digest(tenants.iter(), &addresses)
+    NodeSum::of(image).digest()
 }

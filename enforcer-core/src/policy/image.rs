@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
-    AddressValue, CgroupValue, CidrValue, GateKey, GateValue, GrantValue, InterfaceValue, PairValue, RuleValue,
+    AddressValue, CgroupValue, CidrValue, GateKey, GateValue, GrantValue, InterfaceValue, PairValue,
+    RuleValue,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -176,41 +177,75 @@ impl TenantImage {
     }
 }
 
-/// Digest of a whole node from the digests of its parts: tenants in order, then the commutative sum over
-/// the addresses (see [`address_digest`]), then interfaces, cgroups and services do not count, since they
-/// differ between nodes that hold the same policy.
-#[must_use]
-pub fn node_digest<'a>(tenants: impl Iterator<Item = (&'a u32, &'a Digest)>, addresses: &AddressSum) -> Digest {
-    let mut hash = Sha256::new();
-    for (id, digest) in tenants {
-        hash.update(id.to_le_bytes());
-        hash.update(digest);
-    }
-    hash.update(addresses.0);
-    hash.finalize().into()
+/// Digest of a whole node: over the sums of its tenants and of its addresses. Interfaces, cgroups and services
+/// do not count, since they differ between nodes that hold the same policy. Each sum can be kept up to date entry
+/// by entry, so that a push costs what it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeSum {
+    tenants: Sum,
+    addresses: Sum,
 }
 
-/// A sum over addresses that can be kept up to date entry by entry: 256-bit addition of SHA-256 values. It
-/// notices any difference that is not made on purpose against SHA-256 sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AddressSum(pub [u8; 32]);
+impl NodeSum {
+    /// Of everything an image holds.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let mut sum = Self::default();
+        for tenant in image.tenants.values() {
+            sum.add_tenant(&tenant.digest());
+        }
+        for (address, value) in &image.addresses {
+            sum.add_address(address, value);
+        }
+        sum
+    }
 
-impl AddressSum {
-    /// With one more entry.
-    pub fn add(&mut self, address: &Address, value: &AddressValue) {
+    /// With one more tenant.
+    pub fn add_tenant(&mut self, digest: &Digest) {
+        self.tenants.add(digest);
+    }
+
+    /// Without a tenant that was added before.
+    pub fn subtract_tenant(&mut self, digest: &Digest) {
+        self.tenants.subtract(digest);
+    }
+
+    /// With one more address.
+    pub fn add_address(&mut self, address: &Address, value: &AddressValue) {
+        self.addresses.add(&address_digest(address, value));
+    }
+
+    /// Without an address that was added before.
+    pub fn subtract_address(&mut self, address: &Address, value: &AddressValue) {
+        self.addresses.subtract(&address_digest(address, value));
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Sha256::new().chain_update(self.tenants.0).chain_update(self.addresses.0).finalize().into()
+    }
+}
+
+/// A sum of digests: 256-bit addition. It notices any difference that is not made on purpose against SHA-256
+/// sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum([u8; 32]);
+
+impl Sum {
+    fn add(&mut self, digest: &Digest) {
         let mut carry = 0_u16;
-        for (sum, term) in self.0.iter_mut().zip(address_digest(address, value)) {
-            let total = u16::from(*sum) + u16::from(term) + carry;
+        for (sum, term) in self.0.iter_mut().zip(digest) {
+            let total = u16::from(*sum) + u16::from(*term) + carry;
             [*sum, _] = total.to_le_bytes();
             carry = total >> 8;
         }
     }
 
-    /// Without an entry that was added before.
-    pub fn subtract(&mut self, address: &Address, value: &AddressValue) {
+    fn subtract(&mut self, digest: &Digest) {
         let mut borrow = 0_u16;
-        for (sum, term) in self.0.iter_mut().zip(address_digest(address, value)) {
-            let total = 0x100 + u16::from(*sum) - u16::from(term) - borrow;
+        for (sum, term) in self.0.iter_mut().zip(digest) {
+            let total = 0x100 + u16::from(*sum) - u16::from(*term) - borrow;
             [*sum, _] = total.to_le_bytes();
             borrow = u16::from(total < 0x100);
         }
@@ -218,8 +253,7 @@ impl AddressSum {
 }
 
 /// Over one address entry. The lease is left out: it is a time on this node's clock.
-#[must_use]
-pub fn address_digest(address: &Address, value: &AddressValue) -> Digest {
+fn address_digest(address: &Address, value: &AddressValue) -> Digest {
     let mut hash = Sha256::new();
     hash.update(address);
     hash.update(value.generation.to_le_bytes());
@@ -253,4 +287,33 @@ fn hash_grants(hash: &mut Sha256, grants: &BTreeMap<DeviceRegion, GrantValue>) {
 
 fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8, identity: u32) -> (Address, AddressValue) {
+        ([last; 16], AddressValue { identity, ..AddressValue::default() })
+    }
+
+    #[test]
+    fn a_sum_forgets_order_and_what_was_taken_away_but_nothing_else() {
+        let (one, two) = (address(1, 100), address(255, 200));
+        let mut forth = NodeSum::default();
+        forth.add_address(&one.0, &one.1);
+        forth.add_address(&two.0, &two.1);
+        forth.add_tenant(&[0xff; 32]);
+        let mut back = NodeSum::default();
+        back.add_tenant(&[0xff; 32]);
+        back.add_tenant(&[0x80; 32]);
+        back.add_address(&two.0, &two.1);
+        assert_ne!(forth.digest(), back.digest());
+        back.add_address(&one.0, &one.1);
+        back.subtract_tenant(&[0x80; 32]);
+        assert_eq!(forth.digest(), back.digest());
+        back.subtract_address(&one.0, &one.1);
+        back.add_address(&one.0, &address(1, 101).1);
+        assert_ne!(forth.digest(), back.digest());
+    }
 }
