@@ -92,6 +92,8 @@ pub struct Net {
     lab: Lab,
     config: Config,
     starting: BTreeMap<String, Counters>,
+    /// Refusals were counted: connections may have been cut off, and their ends would send into the next case.
+    cut: bool,
     logged: BTreeMap<String, usize>,
 }
 
@@ -102,13 +104,21 @@ impl Net {
     /// The lab does not come up.
     pub fn new(spec: &Spec, config: Config) -> Result<Self> {
         let lab = Lab::up(spec, Binaries::find()?)?;
-        let mut net =
-            Self { servers: Vec::new(), lab, config, starting: BTreeMap::new(), logged: BTreeMap::new() };
+        let mut net = Self {
+            servers: Vec::new(),
+            lab,
+            config,
+            starting: BTreeMap::new(),
+            cut: false,
+            logged: BTreeMap::new(),
+        };
         net.serve()?;
         Ok(net)
     }
 
+    /// Servers everywhere, in place of those there were.
     fn serve(&mut self) -> Result<()> {
+        self.servers.clear();
         let topology = self.lab.topology().clone();
         for workload in &topology.workloads {
             let ports: Vec<String> = if workload.host_network {
@@ -122,13 +132,14 @@ impl Net {
         for node in &topology.nodes {
             self.serve_at(&node.name, &[HOST_PORT.to_string()])?;
         }
-        self.serve_at("world", &[POD_PORTS[0].to_string()])
+        self.serve_at("world", &[POD_PORTS[0].to_string()])?;
+        self.servers.iter().try_for_each(Running::ready)
     }
 
     fn serve_at(&mut self, place: &str, ports: &[String]) -> Result<()> {
         let mut arguments = vec!["serve"];
         arguments.extend(ports.iter().map(String::as_str));
-        self.servers.push(self.lab.probe(place)?.start(&arguments)?);
+        self.servers.push(self.lab.probe(place)?.spawn(&arguments)?);
         Ok(())
     }
 
@@ -290,6 +301,10 @@ impl Net {
 
 impl Fixture for Net {
     fn before(&mut self) -> Result<()> {
+        // Until a case has ended well, the next one assumes that it left something behind.
+        if std::mem::replace(&mut self.cut, true) {
+            self.serve()?;
+        }
         let policy = self.policy();
         for name in self.node_names() {
             if !self.lab.runs_agent(&name) {
@@ -306,6 +321,7 @@ impl Fixture for Net {
     }
 
     fn after(&mut self, reasons: &[&str]) -> Result<()> {
+        let mut refused = 0;
         for name in self.node_names() {
             let errors = evidence::errors_logged(self.lab.node(&name)?)?;
             let known = self.logged.get(&name).copied().unwrap_or_default();
@@ -317,12 +333,18 @@ impl Fixture for Net {
             }
             let before = self.starting.get(&name).cloned().unwrap_or_default();
             let grown = Counters::read(&self.ctl(&name)?)?.since(&before);
+            refused += grown.sum(|key| key.reason != NONE);
             let foreign =
                 grown.0.keys().find(|key| key.reason != NONE && !reasons.contains(&key.reason.as_str()));
             if let Some(key) = foreign {
-                bail!("{name} counted a drop for a reason that this case does not expect: {key:?}");
+                let records =
+                    self.ctl(&name)?.run(&["observe", "--last", "3", "--reason", &key.reason], "")?;
+                bail!(
+                    "{name} counted a drop for a reason that this case does not expect: {key:?}\n{records}"
+                );
             }
         }
+        self.cut = refused > 0;
         Ok(())
     }
 }

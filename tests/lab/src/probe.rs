@@ -91,6 +91,15 @@ impl Probe {
     /// # Errors
     /// It is not, in time.
     pub fn start(&self, arguments: &[&str]) -> Result<Running> {
+        let running = self.spawn(arguments)?;
+        running.ready().map(|()| running)
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn spawn(&self, arguments: &[&str]) -> Result<Running> {
         let what = arguments.join(" ");
         let mut command = self.place.command(&self.program)?;
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -100,15 +109,21 @@ impl Probe {
             let heard = Arc::clone(&heard);
             std::thread::spawn(move || listen(BufReader::new(out), &heard));
         }
-        let running = Running { child, heard, what };
-        let waited = wait::until_true(&format!("probe {}", running.what), READY_LIMIT, || {
-            running.with(|heard| if heard.ended { bail!("it ended") } else { Ok(heard.ready) })
-        });
-        waited.map(|()| running)
+        Ok(Running { child, heard, what })
     }
 }
 
 impl Running {
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// It does not, in time.
+    pub fn ready(&self) -> Result<()> {
+        wait::until_true(&format!("probe {}", self.what), READY_LIMIT, || {
+            self.with(|heard| if heard.ended { bail!("it ended") } else { Ok(heard.ready) })
+        })
+    }
+
     /// How far it has come.
     #[must_use]
     pub fn progress(&self) -> Progress {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use enforcer_lab::outcome::Outcome;
 
+use crate::close;
 use crate::size::socklen;
 
 /// Connects, sends `bytes` and closes its side; fine when exactly those come back.
@@ -16,6 +17,7 @@ pub(crate) fn tcp(to: SocketAddr, timeout_ms: u64, bytes: usize) -> Outcome {
 
 fn tcp_round(to: SocketAddr, timeout: Duration, bytes: usize) -> io::Result<()> {
     let stream = TcpStream::connect_timeout(&to, timeout)?;
+    close::abruptly(&stream)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let sent = pattern(bytes);

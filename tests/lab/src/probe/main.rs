@@ -1,6 +1,7 @@
 //! `enforcer-probe`: one small traffic and device tool for the lab, so that no test depends on whose `nc` or
 //! `ping` is installed. Every verb prints one JSON line per result, in the words of [`enforcer_lab::outcome`].
 
+mod close;
 mod device;
 mod dial;
 mod echo;

@@ -6,6 +6,8 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
+use crate::close;
+
 /// Serves until killed; says `ready` once every port is open.
 pub(crate) fn serve(ports: &[u16]) -> Result<()> {
     let mut threads = Vec::new();
@@ -33,9 +35,16 @@ fn accept(listener: &TcpListener) {
 
 /// Until the other side closes or breaks.
 fn echo(mut stream: TcpStream) {
+    if close::abruptly(&stream).is_err() {
+        return;
+    }
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length) = stream.read(&mut buffer) {
-        let Some(data) = buffer.get(..length).filter(|data| !data.is_empty()) else { return };
+        let Some(data) = buffer.get(..length).filter(|data| !data.is_empty()) else {
+            // If this fails, the other side sees a reset and says so.
+            let _abrupt = close::in_order(&stream);
+            return;
+        };
         if stream.write_all(data).is_err() {
             return;
         }

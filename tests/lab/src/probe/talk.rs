@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use enforcer_lab::probe::Progress;
 
+use crate::close;
 use crate::size::socklen;
 
 const TICK: Duration = Duration::from_millis(5);
@@ -35,7 +36,7 @@ pub(crate) fn talk(to: SocketAddr) -> Result<()> {
 
 fn converse(stream: &TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
-    reset_on_close(stream)?;
+    close::abruptly(stream)?;
     let received = AtomicU64::new(0);
     let (sent, broken) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_ticks(stream, &received));
@@ -91,12 +92,6 @@ fn report(stream: &TcpStream, sent: u64, received: u64, broken: Option<String>) 
     let progress = Progress { sent, received, retransmits: retransmits(stream), broken };
     println!("{}", serde_json::to_string(&progress)?);
     Ok(())
-}
-
-/// So that a connection that was cut off ends with its process, and does not go on sending into a later test.
-fn reset_on_close(stream: &TcpStream) -> Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &linger).context("SO_LINGER")
 }
 
 /// Segments that had to be sent again: each one stands for a packet that was lost.
