@@ -1,0 +1,48 @@
+//! One end of a measurement: this very program, started again inside a workload. It prints one line of JSON.
+
+mod device;
+mod end;
+mod socket;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+pub(crate) use device::Opens;
+pub(crate) use end::{Serving, ask};
+pub(crate) use socket::{Connections, Stream};
+
+/// What a peer does.
+#[derive(Subcommand)]
+pub(crate) enum Peer {
+    /// Read streams to their end, and answer with how much that was.
+    Sink { at: SocketAddr },
+    /// Accept connections and close them.
+    Hangup { at: SocketAddr },
+    /// Send for a while.
+    Stream { to: SocketAddr, millis: u64 },
+    /// Connect, wait for the other end to close, close, again and again.
+    Connect { to: SocketAddr, millis: u64 },
+    /// Open a device and close it, again and again.
+    Open { path: PathBuf, batches: usize, batch: u32 },
+}
+
+impl Peer {
+    pub(crate) fn run(&self) -> Result<()> {
+        match self {
+            Self::Sink { at } => socket::sink(*at),
+            Self::Hangup { at } => socket::hang_up(*at),
+            Self::Stream { to, millis } => print(&socket::stream(*to, Duration::from_millis(*millis))?),
+            Self::Connect { to, millis } => print(&socket::connect(*to, Duration::from_millis(*millis))?),
+            Self::Open { path, batches, batch } => print(&device::open(path, *batches, *batch)?),
+        }
+    }
+}
+
+fn print(said: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(said)?);
+    Ok(())
+}
