@@ -250,6 +250,27 @@ fn sender<T: Tables>(tables: &T, source: &Address, arrival: &Arrival, now_ns: u6
     Ok(party)
 }
 
+/// A packet that a socket of the node itself sends: towards a tenant's address its flow is tracked, so that the
+/// answer finds its way back. A socket whose address is not the node's lives in some other network namespace.
+#[must_use]
+#[inline(always)]
+pub fn from_host<T: Tables + Flows, P: Packet + ?Sized>(
+    tables: &T,
+    ethertype: u16,
+    packet: &P,
+    now_ns: u64,
+    headers: &mut Headers,
+) -> Judgement {
+    let ours = packet::parse_ip(packet, ethertype, headers).refusal().is_none()
+        && holder(tables, &headers.source, now_ns).identity == identity::HOST;
+    let destination = holder(tables, &headers.destination, now_ns);
+    if !ours || !identity::is_tenant(destination.identity) || destination.workload != 0 {
+        return Judgement::settled(identity::HOST, identity::UNKNOWN, Verdict::allow(RULE_NOT_MANAGED));
+    }
+    let meeting = Meeting::of(Party::known(identity::HOST), destination, HOOK_SOCKET_EGRESS, now_ns);
+    judge(tables, packet, headers, &meeting)
+}
+
 /// Who holds an address, loopback being the host's.
 #[inline(always)]
 fn holder<T: Tables>(tables: &T, address: &Address, now_ns: u64) -> Party {
@@ -324,7 +345,7 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
 }
 
 /// A socket of `tenant` that is about to connect or send, before there is a packet. `headers` names the
-/// destination, protocol, destination port and service. The node's own addresses are left to the hook at the
+/// destination, protocol, destination port and service, and the socket's own port. The node's own addresses are left to the hook at the
 /// receiving socket, if it runs.
 #[must_use]
 #[inline(always)]
@@ -348,7 +369,27 @@ pub fn toward<T: Tables>(
         protocol: headers.protocol,
         service: headers.service,
     };
-    Judgement::settled(tenant, party.identity, decide(tables, &question))
+    let verdict = decide(tables, &question);
+    if !verdict.passes() && may_answer(tables, &question, headers) {
+        return known_tenant(tables, tenant, party.identity);
+    }
+    Judgement::settled(tenant, party.identity, verdict)
+}
+
+/// True when a datagram may answer a flow that the other side was allowed to open towards the socket's own port:
+/// whether there is such a flow is for the packet hooks to say, which know the address it comes from.
+#[inline(always)]
+fn may_answer<T: Tables>(tables: &T, question: &Question, headers: &Headers) -> bool {
+    if headers.protocol != PROTOCOL_UDP || headers.source_port == 0 {
+        return false;
+    }
+    let asked = Question {
+        source: question.destination,
+        destination: question.source,
+        service: headers.source_port,
+        ..*question
+    };
+    decide(tables, &asked).passes()
 }
 
 /// A socket that names no service yet (a ping socket, a probe for the source address with port 0) is left to the
@@ -434,8 +475,10 @@ fn consult<T: Tables + Flows>(tables: &T, headers: &mut Headers, meeting: &Meeti
 fn answer<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting, case: &mut Case) -> u32 {
     let key = reverse_key(headers);
     let Some(mut flow) = tables.flow(&key) else { return AS_FORWARD };
-    let same_ends = flow.source == meeting.destination && flow.destination == meeting.source;
-    if !same_ends || is_idle(&flow, headers.protocol, meeting.now_ns) {
+    // A workload on the node's network opened the flow under its own name; by its address it is the node.
+    let to_opener = flow.source == meeting.destination
+        || meeting.destination == identity::HOST && identity::is_tenant(flow.source);
+    if !to_opener || flow.destination != meeting.source || is_idle(&flow, headers.protocol, meeting.now_ns) {
         return AS_FORWARD;
     }
     if meeting.expired != 0 || !is_current(tables, &flow) {

@@ -64,6 +64,18 @@ fn v6(context: &SockAddrContext) -> Address {
     address
 }
 
+/// The port the socket has, host byte order; 0 before it has one.
+#[inline(always)]
+fn own_port(context: &SockAddrContext) -> u16 {
+    // SAFETY: the verifier allows this field of the context; the pointer is checked before use.
+    let socket = unsafe { (*context.sock_addr).__bindgen_anon_1.sk };
+    if socket.is_null() {
+        return 0;
+    }
+    // SAFETY: the verifier allows this field of a socket.
+    unsafe { (*socket).src_port as u16 }
+}
+
 #[inline(always)]
 fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
     let asker = tag::of_current();
@@ -77,6 +89,7 @@ fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
     let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
     let headers = Headers {
         destination,
+        source_port: own_port(context),
         destination_port: port,
         service: port,
         protocol: protocol as u8,

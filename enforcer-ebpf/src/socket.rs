@@ -47,16 +47,17 @@ pub fn socket_egress(context: SkBuffContext) -> i32 {
     let skb = Skb(context.skb.skb);
     let settings = settings();
     let Some(owner) = owner(&skb) else { return PASS };
+    // SAFETY: the helper takes no argument.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    let mut headers = Headers::default();
     if owner.identity == identity::HOST {
         clear_tag(&skb, settings.tag_mask);
-        return PASS;
+        let judgement = wall::from_host(&Kernel::now(), skb.ethertype(), &skb, now_ns, &mut headers);
+        return finish(&skb, &judgement, &headers, &owner, HOOK_SOCKET_EGRESS, now_ns);
     }
     if owner.flags & CGROUP_HOST_NETWORK == 0 {
         return PASS;
     }
-    // SAFETY: the helper takes no argument.
-    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-    let mut headers = Headers::default();
     let judgement =
         wall::from_socket(&Kernel::now(), owner.identity, skb.ethertype(), &skb, now_ns, &mut headers);
     skb.set_mark(wall::tagged(&settings, skb.mark(), judgement.tag));

@@ -38,6 +38,7 @@ pub const TAG: Settings = Settings { abi: 0, flags: 0, tag_mask: 0xffff_0000, ta
 
 const CONTEXT_BYTES: usize = 192;
 const MARK: usize = 8;
+const FROM: usize = 36;
 const INTERFACE: usize = 40;
 
 /// `TC_ACT_UNSPEC`, which a tcx program returns to say "next".
@@ -162,13 +163,31 @@ impl Node {
         self.run("to_workload", interface, mark, frame)
     }
 
+    /// A workload is sent a frame that came in from an interface (0: that was made on the node).
+    pub fn forward(&mut self, workload: &str, from: u32, frame: &[u8]) -> Result<Outcome> {
+        let interface = self.interface(workload);
+        self.run_from("to_workload", interface, 0, from, frame)
+    }
+
     pub fn run(&mut self, program: &str, interface: u32, mark: u32, frame: &[u8]) -> Result<Outcome> {
+        self.run_from(program, interface, mark, 0, frame)
+    }
+
+    fn run_from(
+        &mut self,
+        program: &str,
+        interface: u32,
+        mark: u32,
+        from: u32,
+        frame: &[u8],
+    ) -> Result<Outcome> {
         let before: BTreeMap<_, _> = self.wall.counters()?.into_iter().collect();
         self.drain();
         let program: &mut SchedClassifier =
             self.programs.program_mut(program).context("no such program")?.try_into()?;
         let mut context = [0_u8; CONTEXT_BYTES];
         context[MARK..MARK + 4].copy_from_slice(&mark.to_ne_bytes());
+        context[FROM..FROM + 4].copy_from_slice(&from.to_ne_bytes());
         context[INTERFACE..INTERFACE + 4].copy_from_slice(&interface.to_ne_bytes());
         let mut after = context;
         let result = program.test_run(TestRunOptions {

@@ -98,10 +98,14 @@ pub fn arp(sender: Ipv4Addr) -> Vec<u8> {
     ethernet(0x0806, &message)
 }
 
-/// A neighbour discovery message about a target.
+/// A neighbour discovery message about a target, to everybody on the link.
 pub fn neighbour(kind: u8, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    neighbour_to(kind, source, "ff02::1".parse().expect("an address"), target)
+}
+
+/// A neighbour discovery message about a target.
+pub fn neighbour_to(kind: u8, source: Ipv6Addr, destination: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
     let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
     message.extend(target.octets());
-    let everyone = "ff02::1".parse().expect("an address");
-    ethernet(0x86dd, &v6(source, everyone, ICMPV6, &message))
+    ethernet(0x86dd, &v6(source, destination, ICMPV6, &message))
 }

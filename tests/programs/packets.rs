@@ -7,7 +7,8 @@ use enforcer_tests::runner::Case;
 
 use crate::fixture::{DROPPED, Node, Outcome, PASSED, TAG, address};
 use crate::frame::{
-    ACK, ICMP, ICMPV6, SYN, TCP, UDP, arp, ethernet, icmp, icmp_error, ip, neighbour, tcp, udp, v4, v6,
+    ACK, ICMP, ICMPV6, SYN, TCP, UDP, arp, ethernet, icmp, icmp_error, ip, neighbour, neighbour_to, tcp, udp,
+    v4, v6,
 };
 
 pub const CASES: &[Case<Node>] = &[
@@ -92,7 +93,25 @@ fn neighbours(node: &mut Node) -> Result<()> {
         reason::ND_FOREIGN,
     )?;
     expect(&node.send("red-a", &neighbour(134, link, own))?, "playing the router", reason::ND_FOREIGN)?;
-    expect(&node.send("red-a", &neighbour(135, foreign, own))?, "asking as another", reason::ND_FOREIGN)
+    expect(&node.send("red-a", &neighbour(135, foreign, own))?, "asking as another", reason::ND_FOREIGN)?;
+    let (peer, hop_limit) = ("fd00::2".parse()?, 14 + 7);
+    expect(&node.send("red-a", &neighbour_to(135, own, peer, peer))?, "asking its own tenant", reason::NONE)?;
+    expect(
+        &node.send("red-a", &neighbour_to(135, own, foreign, foreign))?,
+        "asking another",
+        reason::ND_FOREIGN,
+    )?;
+    let mut routed = neighbour_to(135, own, peer, peer);
+    routed[hop_limit] = 254;
+    expect(&node.send("red-a", &routed)?, "past a router", reason::ND_FOREIGN)?;
+    expect(&node.deliver("red-b", 0, &routed)?, "from past a router", reason::ND_FOREIGN)?;
+    expect(&node.deliver("red-b", 0, &neighbour(134, link, own))?, "the link's router", reason::NONE)?;
+    let blue = tagged(&TAG, 0, 200);
+    expect(
+        &node.deliver("red-b", blue, &neighbour(134, link, own))?,
+        "a tenant as router",
+        reason::ND_FOREIGN,
+    )
 }
 
 fn malformed(node: &mut Node) -> Result<()> {
@@ -164,6 +183,18 @@ fn errors(node: &mut Node) -> Result<()> {
     expect(&node.deliver("red-a", mark, &error)?, "an error about nothing", reason::ICMP_ERROR_UNRELATED)?;
     let error = ip(address("10.0.0.4"), address("10.0.0.2"), ICMP, &icmp_error(3, &opening));
     expect(&node.deliver("red-b", mark, &error)?, "an error for another", reason::ICMP_ERROR_UNRELATED)?;
+    let error = ip(
+        address("10.0.0.3"),
+        address("10.0.0.1"),
+        ICMP,
+        &icmp_error(3, &v4("10.0.0.1".parse()?, "10.0.0.4".parse()?, UDP, 0, &udp(700, 53, b""))),
+    );
+    let blue = tagged(&TAG, 0, 200);
+    expect(
+        &node.deliver("red-a", blue, &error)?,
+        "an error by a third tenant",
+        reason::ICMP_ERROR_UNRELATED,
+    )?;
     let opening = v6("fd00::1".parse()?, "fd00::4".parse()?, UDP, &udp(702, 53, b""));
     expect(&node.send("red-a", &ethernet(0x86dd, &opening))?, "an IPv6 flow", reason::NONE)?;
     let error = ip(address("fd00::4"), address("fd00::1"), ICMPV6, &icmp_error(1, &opening));

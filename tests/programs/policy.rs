@@ -96,6 +96,13 @@ fn world(node: &mut Node) -> Result<()> {
 
 fn hosts(node: &mut Node) -> Result<()> {
     expect(&node.deliver("red-a", 0, &syn("10.0.0.254", "10.0.0.1", 80))?, "the host", reason::NONE)?;
+    let masqueraded = syn("10.0.0.254", "10.0.0.1", 81);
+    let wire = node.interface("blue-a");
+    expect(
+        &node.forward("red-a", wire, &masqueraded)?,
+        "the host's address from elsewhere",
+        reason::SOURCE_UNBOUND,
+    )?;
     let reply = ip(address("10.0.0.1"), address("10.0.0.254"), ICMP, &icmp(8, 0, 3));
     expect(&node.send("red-a", &reply)?, "to the host", reason::HOST_NO_RULE)?;
     let remote = reason::REMOTE_NODE_NO_RULE;
