@@ -333,8 +333,8 @@ pub struct Settings {
 
 /// The device gate records what it would refuse and lets it pass.
 pub const SETTING_DEVICE_AUDIT: u32 = 1 << 0;
-/// The cgroup socket hooks were proven to run, so TCP and UDP from a workload to the node's own addresses
-/// may be left to them: they know which socket, and so which tenant, it is for.
+/// The cgroup socket hooks were proven to run, so TCP from a workload to the node's own addresses may be
+/// left to them: they know which socket, and so which tenant, it is for.
 pub const SETTING_DEFER_TO_SOCKETS: u32 = 1 << 1;
 
 /// Index of the epoch in the state array: its parity selects [`TenantValue::slots`].

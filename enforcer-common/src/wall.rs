@@ -134,11 +134,14 @@ pub const fn tag_of(settings: &Settings, mark: u32) -> u32 {
     (mark & settings.tag_mask) >> (settings.tag_shift & 31)
 }
 
-/// The mark with its tag replaced; the other bits belong to others and stay.
+/// The mark with its tag replaced; the other bits belong to others and stay. A tag that does not fit is left out:
+/// half of it would be another tenant's.
 #[must_use]
 #[inline(always)]
 pub const fn tagged(settings: &Settings, mark: u32, tag: u32) -> u32 {
-    (mark & !settings.tag_mask) | ((tag << (settings.tag_shift & 31)) & settings.tag_mask)
+    let bits = (tag << (settings.tag_shift & 31)) & settings.tag_mask;
+    let fits = bits >> (settings.tag_shift & 31) == tag;
+    (mark & !settings.tag_mask) | if fits { bits } else { 0 }
 }
 
 /// A packet that the workload behind `interface` sends. The headers are written as far as they can be read.
@@ -172,13 +175,15 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
         return Judgement::refused(tenant, identity::UNKNOWN, reason::TUNNEL_NOT_GRANTED);
     }
     let destination = holder(tables, &headers.destination, now_ns);
+    let source = Party::of(interface, now_ns);
     let left_to_sockets = settings.flags & SETTING_DEFER_TO_SOCKETS != 0
+        && source.expired == 0
         && destination.identity == identity::HOST
         && headers.protocol == PROTOCOL_TCP;
     let mut judgement = if left_to_sockets {
         known_tenant(tables, tenant, destination.identity)
     } else {
-        let meeting = Meeting::of(Party::of(interface, now_ns), destination, HOOK_FROM_WORKLOAD, now_ns);
+        let meeting = Meeting::of(source, destination, HOOK_FROM_WORKLOAD, now_ns);
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -297,6 +302,9 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
     if holder(tables, &headers.source, now_ns).identity != identity::HOST {
         return Judgement::refused(tenant, identity::UNKNOWN, reason::SOURCE_NOT_OWN);
     }
+    if !tunnel_granted(0, headers.protocol) {
+        return Judgement::refused(tenant, identity::UNKNOWN, reason::TUNNEL_NOT_GRANTED);
+    }
     let destination = holder(tables, &headers.destination, now_ns);
     let mut judgement = if destination.identity == identity::HOST {
         known_tenant(tables, tenant, identity::HOST)
@@ -310,7 +318,7 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
 
 /// A packet that a socket in the node's own network namespace is sent. `receiver` is the socket's identity:
 /// a tenant, or the host. A socket of no workload whose address is not the node's lives in some other network
-/// namespace, and is none of our business; nor is what passes between the host and the world.
+/// namespace (where no tag arrives: the kernel clears marks between namespaces), and is none of our business; nor is what passes between the host and the world.
 #[must_use]
 #[inline(always)]
 pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
@@ -475,9 +483,12 @@ fn consult<T: Tables + Flows>(tables: &T, headers: &mut Headers, meeting: &Meeti
 fn answer<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting, case: &mut Case) -> u32 {
     let key = reverse_key(headers);
     let Some(mut flow) = tables.flow(&key) else { return AS_FORWARD };
-    // A workload on the node's network opened the flow under its own name; by its address it is the node.
+    // A workload on the node's network opened the flow under its own name; by its address it is the node. Which
+    // socket it is for is asked again at the socket.
     let to_opener = flow.source == meeting.destination
-        || meeting.destination == identity::HOST && identity::is_tenant(flow.source);
+        || meeting.destination == identity::HOST
+            && meeting.hook == HOOK_FROM_WORKLOAD
+            && identity::is_tenant(flow.source);
     if !to_opener || flow.destination != meeting.source || is_idle(&flow, headers.protocol, meeting.now_ns) {
         return AS_FORWARD;
     }

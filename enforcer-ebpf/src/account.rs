@@ -49,7 +49,7 @@ pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: 
     let first_audit = verdict.action == AUDIT && (judgement.opened != 0 || place.in_process != 0);
     let shadowed = judgement.opened != 0 && verdict.shadow_action != ALLOW;
     if verdict.action == DENY || first_audit || shadowed {
-        if admit(judgement.source, now_ns) {
+        if admit(bucket_of(judgement.source), now_ns) {
             emit(true, judgement, headers, place);
         } else {
             lose(LOST_EVENT_RATE);
@@ -76,10 +76,15 @@ pub fn count(key: &CounterKey, bytes: u32) {
     }
 }
 
-/// Takes a token from the bucket of the source. Identities that are no tenant share one bucket.
+/// The bucket of a source. Identities that are no tenant share one.
 #[inline(always)]
-pub fn admit(source: u32, now_ns: u64) -> bool {
-    let owner = if identity::is_tenant(source) { source } else { identity::UNKNOWN };
+pub fn bucket_of(source: u32) -> u32 {
+    if identity::is_tenant(source) { source } else { identity::UNKNOWN }
+}
+
+/// Takes a token from a bucket.
+#[inline(always)]
+pub fn admit(owner: u32, now_ns: u64) -> bool {
     let Some(bucket) = BUCKETS.get_ptr_mut(owner) else {
         let full = BucketValue { filled_ns: now_ns, tokens: BURST - 1 };
         return BUCKETS.insert(owner, full, 0).is_ok();

@@ -12,6 +12,8 @@ use crate::account::{Place, count, describe};
 use crate::tables::{CGROUPS, EVENTS, lose};
 use crate::tag;
 
+/// Offset of `dst_root`, the hierarchy: 0 for cgroup2. Ids of other hierarchies mean other groups.
+const HIERARCHY: usize = 8;
 /// Offset of `dst_id` in the record of `cgroup:cgroup_attach_task`, behind the common header and two ints.
 const DESTINATION_ID: usize = 16;
 /// Offset of `pid`.
@@ -21,7 +23,9 @@ const PID: usize = 24;
 pub fn cgroup_attach(context: TracePointContext) -> i32 {
     // SAFETY: the tracepoint's record is longer than these offsets, and its format is stable.
     let (id, pid) = unsafe { (context.read_at::<u64>(DESTINATION_ID), context.read_at::<u32>(PID)) };
-    let (Ok(id), Ok(pid)) = (id, pid) else { return 0 };
+    // SAFETY: as above.
+    let hierarchy = unsafe { context.read_at::<u32>(HIERARCHY) };
+    let (Ok(id), Ok(pid), Ok(0)) = (id, pid, hierarchy) else { return 0 };
     // SAFETY: values of a map without preallocation are freed only after a grace period.
     let Some(value) = (unsafe { CGROUPS.get(id) }) else { return 0 };
     if !identity::is_service(value.identity) {

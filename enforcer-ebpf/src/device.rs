@@ -11,10 +11,12 @@ use enforcer_common::identity;
 use enforcer_common::maps::{CounterKey, GateValue, LOST_EVENT_FULL, LOST_EVENT_RATE, SETTING_DEVICE_AUDIT};
 use enforcer_common::verdict::{ALLOW, AUDIT, Verdict};
 
-use crate::account::{Place, admit, count, describe};
+use crate::account::{Place, admit, bucket_of, count, describe};
 use crate::tables::{EVENTS, Kernel, lose, settings};
 use crate::tag;
 
+/// Set in the number of a bucket for device events: packets, however many, take none of these.
+const DEVICE_BUCKET: u32 = 1 << 31;
 const PASS: i32 = 1;
 const REFUSE: i32 = 0;
 
@@ -55,7 +57,7 @@ fn tell(verdict: &Verdict, gate: &GateValue, request: &DeviceRequest, who: u32) 
     count(&key, 0);
     // SAFETY: the helpers take no argument.
     let (now_ns, cgroup) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_cgroup_id()) };
-    if !admit(who, now_ns) {
+    if !admit(bucket_of(who) | DEVICE_BUCKET, now_ns) {
         lose(LOST_EVENT_RATE);
         return;
     }

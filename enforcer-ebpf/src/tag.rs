@@ -50,18 +50,30 @@ pub fn of_current() -> SocketTag {
     recognise(|level| unsafe { bpf_get_current_ancestor_cgroup_id(level) })
 }
 
-/// The tag kept with a socket, if it is of the present cgroup table.
+/// The tag kept with a socket. One made under an earlier version of the cgroup table is looked up again by its
+/// group; `None` when that is no one's any more, or when there is no tag.
 #[inline(always)]
 pub fn kept(socket: *mut bpf_sock) -> Option<SocketTag> {
     // SAFETY: the verifier checks that `socket` is a socket.
-    let tag = unsafe { bpf_sk_storage_get(storage(), socket.cast(), core::ptr::null_mut(), 0) };
-    let tag = tag.cast::<SocketTag>();
-    if tag.is_null() {
+    let kept = unsafe { bpf_sk_storage_get(storage(), socket.cast(), core::ptr::null_mut(), 0) };
+    let kept = kept.cast::<SocketTag>();
+    if kept.is_null() {
         return None;
     }
     // SAFETY: the kernel's storage holds one tag.
-    let tag = unsafe { *tag };
-    if tag.version == state(STATE_CGROUPS) as u32 { Some(tag) } else { None }
+    let mut tag = unsafe { *kept };
+    let version = state(STATE_CGROUPS) as u32;
+    if tag.version == version {
+        return Some(tag);
+    }
+    // SAFETY: values of a map without preallocation are freed only after a grace period.
+    let value = unsafe { CGROUPS.get(tag.cgroup) }?;
+    tag.identity = value.identity;
+    tag.flags = value.flags;
+    tag.version = version;
+    // SAFETY: as above.
+    unsafe { *kept = tag };
+    Some(tag)
 }
 
 /// Keeps a tag with a socket.

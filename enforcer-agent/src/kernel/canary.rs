@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::UdpSocket;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::adopt::program_fd;
 use super::error::{KernelError, kernel};
-use super::hooks::{ATTACH_HOOK, INTERFACE_HOOKS};
+use super::hooks::{ATTACH_HOOK, CGROUP_HOOKS, INTERFACE_HOOKS};
 use super::probe::{Attempts, Job, Probe};
 use super::sys::{self, Target};
 use super::tap::Tap;
@@ -82,6 +82,7 @@ impl Drop for Stage {
 fn try_sockets(wall: &mut Wall) -> Result<(), KernelError> {
     let root = wall.config.cgroup_root.clone();
     let stage = Stage::set(&root).map_err(KernelError::file("set up the canary below", &root))?;
+    let _temporary = hang_for_now(wall, &stage)?;
     let storage = wall.storage()?;
     let job = Job {
         procs: c_path(&stage.group.join("cgroup.procs"))?,
@@ -110,6 +111,27 @@ fn try_sockets(wall: &mut Wall) -> Result<(), KernelError> {
     settle(wall, ATTACH_HOOK, HOOK_CGROUP_ATTACH, CANARY_SERVICE)?;
     drop(probe);
     Ok(())
+}
+
+/// Where the node's hooks are not hung yet, since an older wall stands, the programs hang on the canary's group for
+/// as long as it lives: what is proven is that they would run.
+fn hang_for_now(wall: &mut Wall, stage: &Stage) -> Result<Vec<OwnedFd>, KernelError> {
+    let mut links = Vec::new();
+    if !wall.links.is_empty() {
+        return Ok(links);
+    }
+    for group in [&stage.group, &stage.service] {
+        let directory = File::open(group).map_err(KernelError::file("open control group", group))?;
+        for hook in &CGROUP_HOOKS {
+            let program = program_fd(&wall.object, hook.program)?;
+            let target = Target::Cgroup(directory.as_fd());
+            match sys::link_create(program, &target, hook.attach_type) {
+                Ok(link) => links.push(link),
+                Err(error) => drop(wall.absent.insert(hook.name, format!("cannot attach: {error}"))),
+            }
+        }
+    }
+    Ok(links)
 }
 
 /// Makes the canary's group a tenant's, its second group a service's, and its device a gated one.

@@ -2,7 +2,7 @@
 //! later. Every step is remembered until the end, so that a failure leaves what was in force before.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
@@ -15,12 +15,13 @@ use enforcer_core::policy::image::{Digest, Entries, Image, Plan, TenantImage};
 use super::error::kernel;
 use super::hooks;
 use super::read_back::{TenantKeys, active, count, with_next};
+use super::sys;
 use super::tables::{Tables, cidr_key, grant_key, port_key};
 use super::wall::Wall;
 
-/// How long a program that read the old epoch may still look at the old generation: programs run for
-/// microseconds.
-const GRACE: Duration = Duration::from_millis(1);
+/// How long a program that read the old epoch may still look at the old generation, where the kernel cannot say:
+/// programs run for microseconds.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// A step that was taken, and what was there before.
 enum Step {
@@ -77,11 +78,8 @@ impl Enforcement for Wall {
         let mut steps = Vec::new();
         match self.step_through(&prepared, plan, revision, &mut steps) {
             Ok(deleted) => {
-                let digest = self.settle_accounts(&prepared, plan, &steps)?;
-                if !self.predecessors.is_empty() {
-                    self.hang().map_err(kernel("attach", "the node's hooks"))?;
-                    self.drop_predecessors()?;
-                }
+                let digest = self.settle_accounts(&prepared, plan, &steps);
+                self.succeed();
                 Ok(Committed { digest, written: prepared.written + written_by(plan), deleted })
             }
             Err(error) => {
@@ -122,8 +120,15 @@ impl Wall {
         let capacity = &self.config.capacity;
         let mut more = Entries {
             addresses: count(plan.addresses_write.len()),
-            interfaces: count(plan.interfaces_write.len()),
-            cgroups: count(plan.cgroups_write.len()),
+            interfaces: count(
+                plan.interfaces_write
+                    .iter()
+                    .filter(|(index, _)| self.tables.interfaces.get(index, 0).is_err())
+                    .count(),
+            ),
+            cgroups: count(
+                plan.cgroups_write.iter().filter(|(id, _)| self.tables.cgroups.get(id, 0).is_err()).count(),
+            ),
             ..Entries::default()
         };
         for image in &plan.tenants_write {
@@ -181,9 +186,10 @@ impl Wall {
         self.step_devices(plan, steps)?;
         self.step_cell(STATE_REVISION, revision, steps)?;
         self.step_cell(STATE_EPOCH, epoch.wrapping_add(1), steps)?;
-        self.held.switched = Some(Instant::now());
+        self.held.switched = true;
         self.step_in(plan, steps)?;
         self.check_node(plan)?;
+        self.check_switch(prepared, plan, revision, epoch.wrapping_add(1))?;
         Ok(deleted)
     }
 
@@ -317,6 +323,41 @@ impl Wall {
         Ok(())
     }
 
+    /// Reads back the switch itself: each tenant's slot, the two cells, and that what goes is gone.
+    fn check_switch(
+        &self,
+        prepared: &Prepared,
+        plan: &Plan,
+        revision: u64,
+        epoch: u64,
+    ) -> Result<(), EnforceError> {
+        let differs = |what: String| Err(EnforceError::Mismatch { difference: what });
+        if self.tables.state(STATE_EPOCH)? != epoch || self.tables.state(STATE_REVISION)? != revision {
+            return differs("the epoch or the revision".to_owned());
+        }
+        let slot = |id: &u32| active(&self.tables.tenants.get(id, 0).unwrap_or_default(), epoch);
+        for image in &plan.tenants_write {
+            let held = slot(&image.id);
+            let wanted = (prepared.generation, image.tier, image.flags);
+            if (held.generation, held.tier, held.flags) != wanted {
+                return differs(format!("the slot of tenant {}", image.id));
+            }
+        }
+        if let Some(id) = plan.tenants_remove.iter().find(|id| slot(id) != TenantSlot::default()) {
+            return differs(format!("tenant {id}, which should be gone"));
+        }
+        let still_there = |address: &&Address| {
+            let written = plan.addresses_write.iter().any(|(written, _)| written == *address);
+            !written && self.tables.addresses.get(address, 0).is_ok()
+        };
+        match plan.addresses_remove.iter().find(still_there) {
+            Some(address) => {
+                differs(format!("address {}, which should be gone", std::net::Ipv6Addr::from(*address)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Undoes the steps, last first. What cannot be undone is said loudly: status will show the drift.
     fn step_back(&mut self, steps: Vec<Step>) {
         for step in steps.into_iter().rev() {
@@ -340,23 +381,19 @@ impl Wall {
             Step::Cell(cell, before) => tables.set_state(cell, before)?,
             Step::Interface(key, before) => {
                 _ = place!(tables.interfaces, "INTERFACES", &key, before);
-                if before.is_none() {
-                    hooks::take_off_interface(&self.pins, key)
-                        .map_err(kernel("detach from interface", key.to_string()))?;
+                match before {
+                    None => hooks::take_off_interface(&self.pins, key),
+                    Some(_) => self.hang_interface(key),
                 }
+                .map_err(kernel("restore the links of interface", key.to_string()))?;
             }
         }
         Ok(())
     }
 
     /// Notes what the tables hold after a commit, and what is to be swept.
-    fn settle_accounts(
-        &mut self,
-        prepared: &Prepared,
-        plan: &Plan,
-        steps: &[Step],
-    ) -> Result<Digest, EnforceError> {
-        self.count_node(steps)?;
+    fn settle_accounts(&mut self, prepared: &Prepared, plan: &Plan, steps: &[Step]) -> Digest {
+        self.count_node(steps);
         let held = &mut self.held;
         held.stale.retain(|(_, keys)| keys.generation != prepared.generation);
         for image in &plan.tenants_write {
@@ -381,11 +418,11 @@ impl Wall {
             }
             held.unsettled.push(*id);
         }
-        Ok(held.sum.digest())
+        held.sum.digest()
     }
 
     /// Counts addresses, interfaces and cgroups by what the steps found before and what is there now.
-    fn count_node(&mut self, steps: &[Step]) -> Result<(), EnforceError> {
+    fn count_node(&mut self, steps: &[Step]) {
         let mut addresses = BTreeMap::new();
         let (mut interfaces, mut cgroups, mut grants) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for step in steps {
@@ -417,13 +454,12 @@ impl Wall {
         for (key, before) in grants {
             recount(&mut held.entries.grants, before, self.tables.grants.get(&key, 0).is_ok());
         }
-        Ok(())
     }
 
     /// Deletes entries of generations that are not in force, and makes both slots of each tenant alike.
     pub(super) fn sweep_now(&mut self) -> Result<(), EnforceError> {
-        if let Some(switched) = self.held.switched.take() {
-            std::thread::sleep(GRACE.saturating_sub(switched.elapsed()));
+        if std::mem::take(&mut self.held.switched) && !sys::grace_period() {
+            std::thread::sleep(GRACE);
         }
         let epoch = self.tables.state(STATE_EPOCH)?;
         while let Some(id) = self.held.unsettled.last().copied() {

@@ -84,6 +84,11 @@ pub(super) fn interface_pin(hook: &CgroupHook, interface: u32) -> String {
     format!("{}-{interface}", hook.program)
 }
 
+/// The interface that a file name of [`interface_pin`] stands for.
+pub(super) fn pinned_interface(name: &str) -> Option<u32> {
+    INTERFACE_HOOKS.iter().find_map(|hook| name.strip_prefix(hook.program)?.strip_prefix('-')?.parse().ok())
+}
+
 /// Takes the links off an interface that is no workload's any more. Its being gone is no error.
 pub(super) fn take_off_interface(pins: &Pins, interface: u32) -> Result<(), KernelError> {
     for hook in &INTERFACE_HOOKS {
@@ -109,8 +114,7 @@ fn hang(
     match sys::open_pin(&path) {
         Ok(link) => {
             let info = sys::link_info(link.as_fd()).map_err(KernelError::file("read link", &path))?;
-            let interface = matches!(target, Target::Interface(_));
-            if !info.is_orphan(interface) {
+            if info.hangs_on(target).map_err(KernelError::file("read the target of link", &path))? {
                 sys::link_update(link.as_fd(), program)
                     .map_err(KernelError::file("swap the program of link", &path))?;
                 return Ok(link);

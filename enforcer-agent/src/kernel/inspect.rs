@@ -1,7 +1,7 @@
 //! What the kernel side says of itself: hooks, room, counters, losses.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::MapData;
@@ -11,8 +11,9 @@ use enforcer_core::enforce::{
 };
 
 use super::error::kernel;
-use super::hooks::{ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, INTERFACE_HOOKS};
+use super::hooks::{ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, CgroupHook, INTERFACE_HOOKS, interface_pin};
 use super::read_back::count;
+use super::sys::{self, Target};
 use super::tables::PINNED;
 use super::wall::Wall;
 use super::{adopt, prove};
@@ -20,16 +21,21 @@ use super::{adopt, prove};
 impl Inspection for Wall {
     fn hooks(&self) -> Vec<HookReport> {
         let cgroup = self.config.cgroup_root.display().to_string();
-        let interfaces: Vec<String> =
-            self.tables.interfaces.keys().filter_map(Result::ok).map(|index| index.to_string()).collect();
         let mut reports = Vec::new();
         for hook in &CGROUP_HOOKS {
-            reports.push(self.report(hook.name, hook.program, vec![cgroup.clone()]));
+            reports.push(self.report(hook.name, hook.program, vec![cgroup.clone()], self.cgroup_link(hook)));
         }
         for hook in &INTERFACE_HOOKS {
-            reports.push(self.report(hook.name, hook.program, interfaces.clone()));
+            let interfaces: Vec<u32> = self.tables.interfaces.keys().filter_map(Result::ok).collect();
+            let lost = interfaces.iter().find(|index| !self.hangs_on_interface(hook, **index));
+            let lost = lost.map(|index| format!("interface {index} of a workload has no link"));
+            let names = interfaces.iter().map(ToString::to_string).collect();
+            reports.push(self.report(hook.name, hook.program, names, lost));
         }
-        reports.push(self.report(ATTACH_HOOK, ATTACH_PROGRAM, vec!["cgroup:cgroup_attach_task".to_owned()]));
+        let link = sys::open_pin(&self.pins.link(ATTACH_PROGRAM));
+        let lost = link.err().map(|error| format!("its link: {error}"));
+        let tracepoint = vec!["cgroup:cgroup_attach_task".to_owned()];
+        reports.push(self.report(ATTACH_HOOK, ATTACH_PROGRAM, tracepoint, lost));
         reports
     }
 
@@ -93,8 +99,36 @@ impl Inspection for Wall {
 }
 
 impl Wall {
-    fn report(&self, name: &'static str, program: &'static str, attached_to: Vec<String>) -> HookReport {
-        let state = self.state(name);
+    /// Why the link of a hook on the control group does not do what it says, asked of the kernel now.
+    fn cgroup_link(&self, hook: &CgroupHook) -> Option<String> {
+        let found = File::open(&self.config.cgroup_root).and_then(|directory| {
+            let link = sys::open_pin(&self.pins.link(hook.program))?;
+            sys::link_info(link.as_fd())?.hangs_on(&Target::Cgroup(directory.as_fd()))
+        });
+        match found {
+            Ok(true) => None,
+            Ok(false) => Some("its link does not hang on the control group any more".to_owned()),
+            Err(error) => Some(format!("its link: {error}")),
+        }
+    }
+
+    fn hangs_on_interface(&self, hook: &CgroupHook, interface: u32) -> bool {
+        sys::open_pin(&self.pins.link(&interface_pin(hook, interface)))
+            .and_then(|link| sys::link_info(link.as_fd())?.hangs_on(&Target::Interface(interface)))
+            .unwrap_or(false)
+    }
+
+    fn report(
+        &self,
+        name: &'static str,
+        program: &'static str,
+        attached_to: Vec<String>,
+        lost: Option<String>,
+    ) -> HookReport {
+        let state = match (self.state(name), lost) {
+            (HookState::Absent(reason), _) | (_, Some(reason)) => HookState::Absent(reason),
+            (state, None) => state,
+        };
         let absent = matches!(state, HookState::Absent(_));
         let info = adopt::program_info(&self.object, program).filter(|_| !absent);
         HookReport {

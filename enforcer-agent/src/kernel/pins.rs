@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use enforcer_common::abi;
@@ -31,7 +32,8 @@ impl Pins {
         }
         let pins = Self::of(root);
         for directory in [pins.maps(), pins.links()] {
-            fs::create_dir_all(&directory).map_err(KernelError::file("create", &directory))?;
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+            made.map_err(KernelError::file("create", &directory))?;
         }
         if !is_on(&pins.root, BPF_FS_MAGIC) {
             return Err(KernelError::File {
@@ -69,12 +71,19 @@ impl Pins {
         let mut others = Vec::new();
         for entry in fs::read_dir(&self.root).map_err(KernelError::file("read", &self.root))? {
             let path = entry.map_err(KernelError::file("read", &self.root))?.path();
-            if path != self.version {
+            if path != self.version && is_version(&path) {
                 others.push(path);
             }
         }
         Ok(others)
     }
+}
+
+/// True for a directory that an agent made: `v` and a number. Anything else below the root is somebody else's.
+pub(super) fn is_version(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let number = name.strip_prefix('v').unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && path.is_dir()
 }
 
 /// Removes a directory of pins, links before maps so that no program is left without its tables; names what

@@ -6,6 +6,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
@@ -73,9 +74,15 @@ pub(super) struct LinkInfo {
 }
 
 impl LinkInfo {
-    /// True when what the link hung on is gone.
-    pub(super) fn is_orphan(&self, interface: bool) -> bool {
-        if interface { self.target & u64::from(u32::MAX) == 0 } else { self.target == 0 }
+    /// True when the link hangs on this very target; false when that is gone, or is another.
+    pub(super) fn hangs_on(&self, target: &Target<'_>) -> io::Result<bool> {
+        Ok(match target {
+            Target::Interface(index) => self.target & u64::from(u32::MAX) == u64::from(*index),
+            Target::Cgroup(fd) => {
+                let directory = std::fs::File::from(fd.try_clone_to_owned()?);
+                self.target == directory.metadata()?.ino()
+            }
+        })
     }
 }
 
@@ -172,4 +179,12 @@ fn address<T>(pointer: *const T) -> u64 {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+/// Waits until every program that runs now has ended (`MEMBARRIER_CMD_GLOBAL`: an RCU grace period). False where
+/// the kernel does not offer it.
+pub(super) fn grace_period() -> bool {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
+    // SAFETY: the call takes no pointer.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
 }

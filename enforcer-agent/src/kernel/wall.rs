@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use aya::Ebpf;
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{MapData, MapInfo, RingBuf};
 use enforcer_core::enforce::{EnforceError, HookState};
 use enforcer_core::node::{Capabilities, Capability};
 use enforcer_core::policy::image::{Digest, Entries, NodeSum};
@@ -58,8 +57,8 @@ pub(super) struct Held {
     pub(super) stale: Vec<(u32, TenantKeys)>,
     /// Tenants whose inactive slot differs from their active one.
     pub(super) unsettled: Vec<u32>,
-    /// When the last commit switched.
-    pub(super) switched: Option<Instant>,
+    /// A commit switched since the last sweep.
+    pub(super) switched: bool,
 }
 
 impl Wall {
@@ -88,9 +87,13 @@ impl Wall {
             predecessors,
             events: Some(events),
         };
+        wall.adopt_sizes()?;
         wall.take_stock()?;
+        wall.prune_links()?;
         if wall.predecessors.is_empty() {
             wall.hang()?;
+        } else {
+            canary::prove(&mut wall)?;
         }
         Ok(wall)
     }
@@ -189,8 +192,55 @@ impl Wall {
         self.events.take()
     }
 
+    /// After a commit: where an older ABI's wall stood alone until now, ours is hung beside it, and then the
+    /// older one is taken down. Not before there is a policy in ours; and not at the price of the commit, which
+    /// stands: it is tried again after the next.
+    pub(super) fn succeed(&mut self) {
+        if self.predecessors.is_empty() || self.held.tenants.is_empty() {
+            return;
+        }
+        if let Err(error) = self.hang() {
+            tracing::error!(%error, "the new wall cannot be hung; the older one stays");
+        } else if let Err(error) = self.drop_predecessors() {
+            tracing::error!(%error, "the older wall cannot be taken down; both stand");
+        }
+    }
+
+    /// What the tables can hold: one that was adopted keeps the size it was made with.
+    fn adopt_sizes(&mut self) -> Result<(), KernelError> {
+        let size = |table: &'static str| {
+            let info = MapInfo::from_pin(self.pins.map(table));
+            info.map(|info| u64::from(info.max_entries()))
+                .map_err(|error| KernelError::Table { table, error })
+        };
+        self.config.capacity = Entries {
+            tenants: size("TENANTS")?,
+            pairs: size("PAIRS")?,
+            ports: size("PORTS")?,
+            cidrs: size("CIDRS")?,
+            grants: size("GRANTS")?,
+            addresses: size("ADDRESSES")?,
+            interfaces: size("INTERFACES")?,
+            cgroups: size("CGROUPS")?,
+        };
+        Ok(())
+    }
+
+    /// Takes off the links of interfaces that the table does not name: a crash between two steps left them.
+    fn prune_links(&self) -> Result<(), KernelError> {
+        let links = self.pins.links();
+        for entry in std::fs::read_dir(&links).map_err(KernelError::file("read", &links))? {
+            let name = entry.map_err(KernelError::file("read", &links))?.file_name();
+            let Some(index) = name.to_str().and_then(hooks::pinned_interface) else { continue };
+            if self.tables.interfaces.get(&index, 0).is_err() {
+                hooks::take_off_interface(&self.pins, index)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes an older ABI's wall, once ours stands.
-    pub(super) fn drop_predecessors(&mut self) -> Result<(), EnforceError> {
+    fn drop_predecessors(&mut self) -> Result<(), EnforceError> {
         for directory in std::mem::take(&mut self.predecessors) {
             let mut removed = Vec::new();
             pins::remove_tree(&directory, &mut removed)

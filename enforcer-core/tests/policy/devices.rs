@@ -6,11 +6,11 @@ use enforcer_common::device::{
 use enforcer_common::identity;
 use enforcer_common::{reason, verdict};
 use enforcer_core::device::class::Kind;
-use enforcer_core::node::NodeFacts;
+use enforcer_core::node::{Attachment, NodeFacts};
 use enforcer_core::policy::compile::{compile, node::numbered_services, warnings};
 use enforcer_core::policy::explain::{DeviceRequest as Request, ExplainError, explain_device, rule_name};
 use enforcer_core::policy::image::Image;
-use enforcer_core::policy::model::{DeviceGrant, Mode, Name, Policy, Tier};
+use enforcer_core::policy::model::{DeviceGrant, Mode, Name, Policy, Tier, Workload};
 use enforcer_core::policy::oracle::{self, Answer, DeviceAsker, DeviceQuestion};
 use enforcer_core::policy::tables::ImageTables;
 use proptest::prelude::*;
@@ -161,4 +161,16 @@ fn creating_nodes_is_never_granted_to_a_tenant() {
     let grants = image.tenants.values().flat_map(|tenant| tenant.grants.values());
     assert!(grants.clone().count() > 0);
     assert!(grants.clone().all(|grant| grant.access & ACCESS_MKNOD == 0));
+}
+
+#[test]
+fn a_workload_without_an_interface_is_told_to_be_judged_by_its_sockets_only() {
+    let (policy, mut facts) = granted();
+    facts.attachments.insert("w1".into(), Attachment { interface: None, cgroup: Some(77) });
+    let mut workload = Workload::clone(&policy.workloads["w1"]);
+    (workload.interface, workload.network_namespace, workload.host_network) = (None, None, false);
+    let mut without = policy.clone();
+    without.workloads.insert("w1".into(), std::sync::Arc::new(workload));
+    let found = warnings(&without, &facts, NOW, 100);
+    assert!(found.iter().any(|line| line.contains("its packets are not")), "{found:?}");
 }

@@ -60,6 +60,13 @@ fn workload_warning(workload: &Workload, facts: &NodeFacts) -> Option<String> {
         {
             "its interface was not found"
         }
+        Some(Attachment { interface: None, .. }) if !workload.host_network => {
+            return Some(format!(
+                "workload {}: it names a control group but no interface: its devices are gated and its connect and \
+                 sendmsg calls are judged, its packets are not",
+                workload.name
+            ));
+        }
         Some(_) => return None,
     };
     Some(format!("workload {}: {missing} on this node", workload.name))

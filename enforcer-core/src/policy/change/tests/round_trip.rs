@@ -109,7 +109,7 @@ fn message() -> impl Strategy<Value = v1::Snapshot> {
                         vec![format!("10.0.0.{number}"), format!("fd00::{number:x}")]
                     },
                     namespace: "ns".to_owned(),
-                    lease_until: lease.map(|nanos| prost_types::Timestamp {
+                    lease_until: lease.filter(|_| !host).map(|nanos| prost_types::Timestamp {
                         seconds: i64::try_from(nanos / 1_000_000_000).unwrap(),
                         nanos: i32::try_from(nanos % 1_000_000_000).unwrap(),
                     }),

@@ -112,6 +112,10 @@ fn can_be_found(scope: &mut Scope, at: &At, workload: &Workload) -> bool {
             let message = "contradicts interface, networkNamespace and addresses: the sockets use the node's; leave those out";
             scope.refuse("host_network_has_no_own", &at.field("hostNetwork"), message);
         }
+        if workload.lease_until.is_some() {
+            let message = "means nothing with hostNetwork: the workload is told by its control group, not by addresses; leave it out";
+            scope.refuse("host_network_has_no_lease", &at.field("lease"), message);
+        }
     } else if workload.addresses.is_empty() {
         let message = "is missing; state the workload's addresses, or hostNetwork if it uses the node's";
         scope.refuse("addresses_missing", &at.field("addresses"), message);

@@ -197,10 +197,12 @@ fn a_workload_can_be_found_on_its_node() {
     assert_one(workloads(silent.clone()), "addresses_missing", "workloads[web].addresses");
     let host = v1::Workload { host_network: true, ..silent };
     assert_eq!(codes(workloads(host.clone())), []);
-    let lost = v1::Workload { cgroup: None, node: Some("n2".to_owned()), ..host };
+    let lost = v1::Workload { cgroup: None, node: Some("n2".to_owned()), ..host.clone() };
     assert_one(workloads(lost), "host_network_needs_cgroup", "workloads[web].cgroup");
     let both = v1::Workload { host_network: true, ..workload() };
     assert_one(workloads(both), "host_network_has_no_own", "workloads[web].hostNetwork");
+    let leased = v1::Workload { lease: Some(prost_types::Duration { seconds: 60, nanos: 0 }), ..host };
+    assert_one(workloads(leased), "host_network_has_no_lease", "workloads[web].lease");
 }
 
 #[test]
