@@ -132,7 +132,9 @@ fn relation<T: Tables>(
         (true, identity::REMOTE_NODE) => {
             Relation::Ask { peer: other, silent: refuse(reason::REMOTE_NODE_NO_RULE) }
         }
-        (true, _) => Relation::AskWorld { direction: CIDR_INGRESS, silent: refuse(reason::SOURCE_UNBOUND) },
+        (true, identity::WORLD) => {
+            Relation::AskWorld { direction: CIDR_INGRESS, silent: refuse(reason::SOURCE_UNBOUND) }
+        }
         (false, identity::HOST) => {
             Relation::Ask { peer: other | PEER_EGRESS, silent: refuse(reason::HOST_NO_RULE) }
         }

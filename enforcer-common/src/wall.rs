@@ -333,8 +333,9 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     if let Some(reason) = packet::parse_ip(packet, ethertype, headers).refusal() {
         return Judgement::refused(identity::UNKNOWN, receiver, reason);
     }
-    let elsewhere =
-        receiver == identity::HOST && holder(tables, &headers.destination, now_ns).identity != identity::HOST;
+    let elsewhere = receiver == identity::HOST
+        && !identity::is_tenant(arrival.tag)
+        && holder(tables, &headers.destination, now_ns).identity != identity::HOST;
     if elsewhere {
         let verdict = Verdict::allow(RULE_NOT_MANAGED);
         return Judgement::settled(identity::UNKNOWN, identity::UNKNOWN, verdict);

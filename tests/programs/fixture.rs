@@ -58,12 +58,44 @@ pub struct Node {
 }
 
 /// What must go in the end, whatever happens.
-struct Ground {
+pub struct Ground {
     pins: PathBuf,
     cgroup: PathBuf,
 }
 
 impl Ground {
+    fn new(name: &str) -> Result<Self> {
+        let name = format!("enforcer-{name}-{}", std::process::id());
+        let ground = Self { pins: Path::new("/sys/fs/bpf").join(&name), cgroup: cgroup2()?.join(&name) };
+        std::fs::create_dir(&ground.cgroup)?;
+        Ok(ground)
+    }
+
+    pub fn pins(&self) -> &Path {
+        &self.pins
+    }
+
+    pub fn config(&self) -> KernelConfig {
+        KernelConfig {
+            pin_root: self.pins.clone(),
+            cgroup_root: self.cgroup.clone(),
+            device_audit: false,
+            tag_mask: TAG.tag_mask,
+            tag_shift: TAG.tag_shift,
+            capacity: Entries {
+                tenants: 64,
+                pairs: 64,
+                ports: 512,
+                cidrs: 64,
+                grants: 64,
+                addresses: 64,
+                interfaces: 16,
+                cgroups: 16,
+            },
+            flows: 4096,
+        }
+    }
+
     /// Where the tables are pinned.
     fn maps(&self) -> Result<PathBuf> {
         Ok(std::fs::read_dir(&self.pins)?.next().context("no ABI directory")??.path().join("maps"))
@@ -99,12 +131,8 @@ impl Node {
             let attachment = Attachment { interface: Some(interface), cgroup: None };
             attachments.insert((*name).into(), attachment);
         }
-        let ground = Ground {
-            pins: format!("/sys/fs/bpf/enforcer-programs-{}", std::process::id()).into(),
-            cgroup: cgroup2()?.join(format!("enforcer-programs-{}", std::process::id())),
-        };
-        std::fs::create_dir(&ground.cgroup)?;
-        let config = config(&ground);
+        let ground = Ground::new("programs")?;
+        let config = ground.config();
         let mut wall = Wall::open(&config)?;
         let events = wall.take_events().context("the event reader is taken")?;
         let programs = second_load(&ground)?;
@@ -119,6 +147,11 @@ impl Node {
         };
         let (policy, image) = (Policy::default(), Image::default());
         Ok(Self { wall, policy, facts, image, events, programs, revision: 0, ground })
+    }
+
+    /// Room for another wall, beside this one.
+    pub fn another_ground(&self) -> Result<Ground> {
+        Ground::new("programs-other")
     }
 
     /// Puts YAML documents in force, and nothing else.
@@ -232,27 +265,6 @@ impl Fixture for Node {
 
     fn after(&mut self, _reasons: &[&str]) -> Result<()> {
         Ok(())
-    }
-}
-
-fn config(ground: &Ground) -> KernelConfig {
-    KernelConfig {
-        pin_root: ground.pins.clone(),
-        cgroup_root: ground.cgroup.clone(),
-        device_audit: false,
-        tag_mask: TAG.tag_mask,
-        tag_shift: TAG.tag_shift,
-        capacity: Entries {
-            tenants: 64,
-            pairs: 64,
-            ports: 512,
-            cidrs: 64,
-            grants: 64,
-            addresses: 64,
-            interfaces: 16,
-            cgroups: 16,
-        },
-        flows: 4096,
     }
 }
 

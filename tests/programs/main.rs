@@ -4,6 +4,7 @@
 mod differential;
 mod fixture;
 mod frame;
+mod life;
 mod packets;
 mod policy;
 mod tables;
@@ -15,5 +16,5 @@ use enforcer_tests::runner::run;
 use crate::fixture::Node;
 
 fn main() -> ExitCode {
-    run(Node::new, &[packets::CASES, policy::CASES, tables::CASES, differential::CASES].concat())
+    run(Node::new, &[packets::CASES, policy::CASES, tables::CASES, life::CASES, differential::CASES].concat())
 }

@@ -1,20 +1,23 @@
 //! The whole wall on the host: the packets that `explain` offers as proof, through the code of the interface
 //! hooks, and established flows across a change of policy.
 
+use enforcer_common::identity::{FIRST_SERVICE, HOST, UNKNOWN, WORLD};
 use enforcer_common::maps::{InterfaceValue, Settings};
 use enforcer_common::packet::{Headers, TCP_ACK};
-use enforcer_common::wall::{Arrival, Judgement, from_workload, to_workload};
+use enforcer_common::policy::{Question, decide};
+use enforcer_common::reason;
+use enforcer_common::wall::{Arrival, Judgement, from_workload, tag_of, tagged, to_socket, to_workload};
 use enforcer_core::enforce::ProofRequest;
 use enforcer_core::policy::compile::compile;
 use enforcer_core::policy::explain::frame::{Packet, frame};
 use enforcer_core::policy::explain::{FlowRequest, explain_flow};
 use enforcer_core::policy::image::Image;
-use enforcer_core::policy::model::{Action, Protocol, Tier};
+use enforcer_core::policy::model::{Action, EgressRule, Peer, Protocol, Tenant, Tier};
 use enforcer_core::policy::tables::{FlowTable, ImageTables};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::support::build::{Objects, of, rule, tenant, workload};
+use crate::support::build::{Objects, block, of, rule, tenant, workload};
 use crate::support::generate::{NOW, address, facts, objects};
 
 const KERNEL_NOW: u64 = 1_000_000_000_000;
@@ -140,4 +143,60 @@ fn a_forged_source_is_refused_before_any_rule() {
     let tables = ImageTables::new(&open);
     let forged = sent(&tables, &open.interfaces[&101], &syn());
     assert_eq!(forged.verdict.reason, enforcer_common::reason::SOURCE_NOT_OWN);
+}
+
+/// Two tenants with a way out to all the world.
+fn worldly() -> (Image, [u8; 4]) {
+    let everywhere = |name: &str, number: u32| Tenant {
+        egress: vec![EgressRule { block: block("0.0.0.0/0", &[]), ports: None }],
+        ..tenant(name, number, Tier::Shared)
+    };
+    let objects = Objects {
+        tenants: vec![everywhere("red", 16), everywhere("blue", 17)],
+        workloads: vec![workload("w1", "red", &["172.16.0.1"])],
+        rules: vec![rule("world-in", Peer::World, of("red"), Action::Allow)],
+        ..Objects::default()
+    };
+    let policy = objects.policy();
+    (compile(&policy, &facts(&policy)), [172, 16, 0, 1])
+}
+
+#[test]
+fn a_way_out_to_the_world_is_no_way_round_to_the_node() {
+    let (image, source) = worldly();
+    let tables = ImageTables::new(&image);
+    for group in [[224, 0, 0, 1], [255, 255, 255, 255], [169, 254, 7, 7]] {
+        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend([source, group].concat());
+        packet.extend([0, 9, 0, 9, 0, 8, 0, 0]);
+        let at_socket = |tag: u32| {
+            let arrival = Arrival { tag, forwarded: 0 };
+            let mut headers = Headers::default();
+            to_socket(&tables, HOST, 0x0800, packet.as_slice(), &arrival, KERNEL_NOW, &mut headers).verdict
+        };
+        assert_eq!(at_socket(16).reason, reason::HOST_NO_RULE, "{group:?}");
+        assert!(at_socket(0).passes(), "a socket in some other namespace is none of our business: {group:?}");
+    }
+}
+
+#[test]
+fn an_identity_that_means_nothing_is_not_the_world() {
+    let (image, _) = worldly();
+    let tables = ImageTables::new(&image);
+    let asked = |source: u32, destination: u32| {
+        let remote = enforcer_common::address::from_v4([198, 51, 100, 1]);
+        decide(&tables, &Question { source, destination, expired: 0, remote, protocol: 6, service: 80 })
+    };
+    assert!(asked(WORLD, 16).passes() && asked(16, WORLD).passes());
+    for nobody in [UNKNOWN, 7, FIRST_SERVICE] {
+        assert_eq!(asked(nobody, 16).reason, reason::TENANT_UNKNOWN, "{nobody}");
+        assert_eq!(asked(16, nobody).reason, reason::TENANT_UNKNOWN, "{nobody}");
+    }
+}
+
+#[test]
+fn a_tag_that_does_not_fit_the_mark_is_no_tag() {
+    let settings = Settings { tag_mask: 0xffff_0000, tag_shift: 16, ..Settings::default() };
+    assert_eq!(tag_of(&settings, tagged(&settings, 0xabcd_4000, 100)), 100);
+    assert_eq!(tagged(&settings, 0xabcd_4000, 70_000), 0x4000);
 }
