@@ -86,11 +86,22 @@ impl Level {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
-                command.arg(name).args(["--", "--test-threads=1"]).args(filter);
-                vec![command]
+                command.arg(name).args(["--", "--test-threads=1"]).args(&filter);
+                let mut all = vec![command];
+                if self == Self::Programs {
+                    all.push(rooted(&filter));
+                }
+                all
             }
         }
     }
+}
+
+/// The agent's own tests that need root, which the level `unit` leaves out.
+fn rooted(filter: &[&str]) -> Command {
+    let mut command = shell::cargo(&["test", "--package", "enforcer-agent", "--lib", "--"]);
+    command.args(["--ignored", "--test-threads=1"]).args(filter);
+    command
 }
 
 /// With nextest when it is there, which runs each test in a process of its own; else with cargo alone.
