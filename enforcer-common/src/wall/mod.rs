@@ -1,0 +1,71 @@
+//! The network wall: from a packet and the tables to a [`Judgement`], for each place where a packet is seen.
+//! The kernel programs call these functions with maps behind the traits; the tests call the very same
+//! functions with tables on the host.
+
+mod judge;
+mod neighbour;
+mod party;
+mod socket;
+mod workload;
+
+pub use socket::{from_host, from_socket, to_socket, toward};
+pub use workload::{from_workload, to_workload};
+
+use crate::maps::{RULE_NO_MATCH, Settings};
+use crate::verdict::Verdict;
+
+/// What was found about a packet, beside its headers: enough to act, to count and to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Identity of the sender.
+    pub source: u32,
+    /// Identity of the receiver.
+    pub destination: u32,
+    /// The tag that the packet should carry from here on: 0 for none.
+    pub tag: u32,
+    /// 1 for the packet that opened a flow.
+    pub opened: u32,
+}
+
+impl Judgement {
+    /// A verdict that opens no flow.
+    #[must_use]
+    #[inline(always)]
+    pub const fn settled(source: u32, destination: u32, verdict: Verdict) -> Self {
+        Self { verdict, source, destination, tag: 0, opened: 0 }
+    }
+
+    #[inline(always)]
+    const fn refused(source: u32, destination: u32, reason: u16) -> Self {
+        Self::settled(source, destination, Verdict::deny(RULE_NO_MATCH, reason))
+    }
+}
+
+/// How a packet came to the hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// The tag in its mark; 0 for none.
+    pub tag: u32,
+    /// Not 0 when it came in from another interface (loopback aside): such a packet is not the host's, whatever
+    /// its address says, since it may have been masqueraded.
+    pub forwarded: u32,
+}
+
+/// The tag in a packet mark; 0 for none.
+#[must_use]
+#[inline(always)]
+pub const fn tag_of(settings: &Settings, mark: u32) -> u32 {
+    (mark & settings.tag_mask) >> (settings.tag_shift & 31)
+}
+
+/// The mark with its tag replaced; the other bits belong to others and stay. A tag that does not fit is left out:
+/// half of it would be another tenant's.
+#[must_use]
+#[inline(always)]
+pub const fn tagged(settings: &Settings, mark: u32, tag: u32) -> u32 {
+    let bits = (tag << (settings.tag_shift & 31)) & settings.tag_mask;
+    let fits = bits >> (settings.tag_shift & 31) == tag;
+    (mark & !settings.tag_mask) | if fits { bits } else { 0 }
+}
