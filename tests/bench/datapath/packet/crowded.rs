@@ -49,13 +49,13 @@ impl Crowded {
         Ok(Self { size, runner, interface, events, _site: site })
     }
 
-    /// Bound addresses of tenants with rules, spread over the table as evenly as these tenants are.
-    pub(super) fn peers(&self, count: u32) -> Vec<Ipv4Addr> {
+    /// Bound addresses of tenants with rules, spread over the table as evenly as these tenants are; the same again
+    /// where there are too few.
+    pub(super) fn peers(&self, count: usize) -> Vec<Ipv4Addr> {
         let Size { bindings, tenants } = self.size;
-        let fits = |index: &u32| PEERS.contains(&(index % tenants));
-        let from = |number: u32| u32::try_from(u64::from(number) * u64::from(bindings) / u64::from(count));
-        let near = |start: u32| (start..bindings).chain(0..start).find(fits).map(crowd::address);
-        (0..count).filter_map(|number| near(from(number).unwrap_or(0))).collect()
+        let fitting: Vec<u32> = (0..bindings).filter(|index| PEERS.contains(&(index % tenants))).collect();
+        let step = (fitting.len() / count).max(1);
+        fitting.iter().step_by(step).cycle().take(count).copied().map(crowd::address).collect()
     }
 
     /// A frame that the workload sends, or is sent.

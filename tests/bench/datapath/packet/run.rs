@@ -12,7 +12,7 @@ use crate::crowd;
 use crate::sample::Sample;
 
 /// Addresses of a run of repeated packets.
-const ADDRESSES: u32 = 64;
+const ADDRESSES: usize = 64;
 /// Flows of a run of single packets; their records fit the ring.
 const FLOWS: u16 = 4_096;
 /// Where the ports of the repeated packets begin, and those of the single ones.
@@ -89,7 +89,7 @@ fn repeated(crowd: &mut Crowded, case: Case, repeat: u32) -> Result<f64> {
 
 /// Many flows, a packet each: nothing, the first, the second.
 fn single(crowd: &mut Crowded, round: u16) -> Result<(f64, f64, f64)> {
-    let peers = crowd.peers(u32::from(FLOWS));
+    let peers = crowd.peers(FLOWS.into());
     let flow = |index: u16, peer, flags, crowd: &Crowded| {
         // Other flows in every round, also where few addresses have to do for all of them.
         let port = SPREAD_PORT + FLOWS * (round % 12) + index;
