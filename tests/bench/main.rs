@@ -53,7 +53,7 @@ fn measure(datapath: &Datapath) -> Result<ExitCode> {
     let code = guard::guarded(&labs, || match datapath.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: {error:?}");
+            eprintln!("bench: {error:#}");
             ExitCode::FAILURE
         }
     })?;
