@@ -53,17 +53,19 @@ pub struct DeviceRequest {
     pub access: u32,
 }
 
-/// The verdict, and the class of the device: `None` when its number is not gated. A tenant in audit mode is
-/// refused like any other: what it is not granted may be another tenant's. Audit of the gate is the node's.
+/// The verdict, and the class of the device: `None` when its number is not gated. The asker is only looked for
+/// when it is: most opens on a node are of no gated device. A tenant in audit mode is refused like any other: what
+/// it is not granted may be another tenant's. Audit of the gate is the node's.
 #[must_use]
 #[inline(always)]
 pub fn decide_device<T: DeviceTables>(
     tables: &T,
-    asker: &Asker,
+    asker: impl FnOnce() -> Asker,
     request: &DeviceRequest,
-) -> Option<(Verdict, GateValue)> {
+) -> Option<(Verdict, Asker, GateValue)> {
     let gate = gate_of(tables, request)?;
-    Some((decide_gated(tables, asker, request), gate))
+    let asker = asker();
+    Some((decide_gated(tables, &asker, request), asker, gate))
 }
 
 /// The gate entry of a number: the exact minor first, else the whole major.

@@ -1,6 +1,7 @@
 //! Counting and telling: exact counters for every verdict, events for refusals and for the first packet of
 //! each allowed flow. Enforcement never waits for either.
 
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
 use aya_ebpf::maps::RingBuf;
 use enforcer_common::event::{Event, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
@@ -20,6 +21,9 @@ const EVENTS_PER_SECOND: u64 = 2_000;
 /// Events it may cause at once.
 const BURST: u64 = 2_000;
 const NS_PER_TOKEN: u64 = 1_000_000_000 / EVENTS_PER_SECOND;
+
+/// Bytes of samples that may wait for their reader's next look.
+const SAMPLES_WAITING: u64 = 128 * 1024;
 
 /// Where a verdict was made, and on behalf of whom.
 #[derive(Clone, Copy)]
@@ -135,7 +139,18 @@ fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place) 
         (*event).action = verdict.action;
         (*event).shadow_action = verdict.shadow_action;
     }
-    entry.submit(0);
+    entry.submit(if refused { 0 } else { sample_wakeup(ring) });
+}
+
+/// Samples wake their reader when a good part of their ring is full; it looks at them often enough besides, and a
+/// connection should not wait for that.
+#[inline(always)]
+fn sample_wakeup(ring: &RingBuf) -> u64 {
+    if ring.query(u64::from(BPF_RB_AVAIL_DATA)) > SAMPLES_WAITING {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
 }
 
 /// Writes what every event has, and zero into the rest.

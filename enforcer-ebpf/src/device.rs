@@ -26,16 +26,20 @@ pub fn device_gate(context: DeviceContext) -> i32 {
     let (access, major, minor) =
         unsafe { ((*context.device).access_type, (*context.device).major, (*context.device).minor) };
     let request = DeviceRequest { kind: access & 0xffff, major, minor, access: access >> 16 };
-    let asker = tag::of_current();
-    let who = if asker.identity == identity::HOST { identity::UNKNOWN } else { asker.identity };
-    let in_root = u32::from(in_root());
-    let Some((verdict, gate)) = decide_device(&Kernel::now(), &Asker { identity: who, in_root }, &request)
-    else {
+    let Some((verdict, asker, gate)) = decide_device(&Kernel::now(), asker, &request) else {
         return PASS;
     };
     let verdict = if settings().flags & SETTING_DEVICE_AUDIT != 0 { verdict.audited() } else { verdict };
-    tell(&verdict, &gate, &request, who);
+    tell(&verdict, &gate, &request, asker.identity);
     if verdict.passes() { PASS } else { REFUSE }
+}
+
+/// Who opens: the tenant or host service of the current process.
+#[inline(always)]
+fn asker() -> Asker {
+    let tag = tag::of_current();
+    let identity = if tag.identity == identity::HOST { identity::UNKNOWN } else { tag.identity };
+    Asker { identity, in_root: u32::from(in_root()) }
 }
 
 /// True for a task directly in the root of the hierarchy.

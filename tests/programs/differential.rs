@@ -14,7 +14,7 @@ use enforcer_tests::runner::Case;
 use crate::fixture::{Node, PASSED, TAG, WORKLOADS, address};
 use crate::frame::{ICMP, ICMPV6, TCP, UDP, ethernet, icmp, icmp_error, ip, tcp, udp, v4};
 
-pub const CASES: &[Case<Node>] =
+pub(crate) const CASES: &[Case<Node>] =
     &[Case { name: "differential::kernel_and_host_agree_on_generated_packets", reasons: &[], run: agree }];
 
 /// Packets tried: enough for every branch, and a few seconds.

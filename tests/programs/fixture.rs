@@ -29,12 +29,12 @@ use enforcer_tests::runner::Fixture;
 use nix::sched::{CloneFlags, unshare};
 
 /// The policy every case starts with.
-pub const POLICY: &str = include_str!("policy.yaml");
+pub(crate) const POLICY: &str = include_str!("policy.yaml");
 /// Workloads with an interface, in the order of their interfaces.
-pub const WORKLOADS: [&str; 4] = ["red-a", "red-b", "blue-a", "ops-a"];
+pub(crate) const WORKLOADS: [&str; 4] = ["red-a", "red-b", "blue-a", "ops-a"];
 /// The node's own address.
-pub const HOST: &str = "10.0.0.254";
-pub const TAG: Settings = Settings { abi: 0, flags: 0, tag_mask: 0xffff_0000, tag_shift: 16 };
+pub(crate) const HOST: &str = "10.0.0.254";
+pub(crate) const TAG: Settings = Settings { abi: 0, flags: 0, tag_mask: 0xffff_0000, tag_shift: 16 };
 
 const CONTEXT_BYTES: usize = 192;
 const MARK: usize = 8;
@@ -42,23 +42,23 @@ const FROM: usize = 36;
 const INTERFACE: usize = 40;
 
 /// `TC_ACT_UNSPEC`, which a tcx program returns to say "next".
-pub const PASSED: i32 = -1;
+pub(crate) const PASSED: i32 = -1;
 /// `TC_ACT_SHOT`.
-pub const DROPPED: i32 = 2;
+pub(crate) const DROPPED: i32 = 2;
 
-pub struct Node {
-    pub wall: Wall,
-    pub policy: Policy,
-    pub facts: NodeFacts,
-    pub image: Image,
-    pub events: EventReader,
+pub(crate) struct Node {
+    pub(crate) wall: Wall,
+    pub(crate) policy: Policy,
+    pub(crate) facts: NodeFacts,
+    pub(crate) image: Image,
+    pub(crate) events: EventReader,
     programs: Ebpf,
     revision: u64,
     ground: Ground,
 }
 
 /// What must go in the end, whatever happens.
-pub struct Ground {
+pub(crate) struct Ground {
     pins: PathBuf,
     cgroup: PathBuf,
 }
@@ -71,11 +71,11 @@ impl Ground {
         Ok(ground)
     }
 
-    pub fn pins(&self) -> &Path {
+    pub(crate) fn pins(&self) -> &Path {
         &self.pins
     }
 
-    pub fn config(&self) -> KernelConfig {
+    pub(crate) fn config(&self) -> KernelConfig {
         KernelConfig {
             pin_root: self.pins.clone(),
             cgroup_root: self.cgroup.clone(),
@@ -111,16 +111,16 @@ impl Drop for Ground {
 
 /// What a packet did.
 #[derive(Debug)]
-pub struct Outcome {
-    pub action: i32,
-    pub mark: u32,
+pub(crate) struct Outcome {
+    pub(crate) action: i32,
+    pub(crate) mark: u32,
     /// Counters that moved, and by how much.
-    pub counters: Vec<(CounterKey, CounterValue)>,
-    pub events: Vec<Event>,
+    pub(crate) counters: Vec<(CounterKey, CounterValue)>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Node {
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("a network namespace needs root")?;
         ip(&["link", "set", "lo", "up"])?;
         let mut attachments = BTreeMap::new();
@@ -150,12 +150,12 @@ impl Node {
     }
 
     /// Room for another wall, beside this one.
-    pub fn another_ground(&self) -> Result<Ground> {
+    pub(crate) fn another_ground(&self) -> Result<Ground> {
         Ground::new("programs-other")
     }
 
     /// Puts YAML documents in force, and nothing else.
-    pub fn apply(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn apply(&mut self, text: &str) -> Result<()> {
         let documents = yaml::documents(&[("policy.yaml", text)]).map_err(said)?;
         let change = Change::Documents { documents, prune: true };
         let changed = change::apply(&self.policy, &change, 1).map_err(said)?;
@@ -164,7 +164,7 @@ impl Node {
     }
 
     /// Compiles policy and facts, and commits what differs from the kernel.
-    pub fn commit(&mut self) -> Result<()> {
+    pub(crate) fn commit(&mut self) -> Result<()> {
         let wanted = compile(&self.policy, &self.facts);
         let plan = plan_from_image(&self.wall.read_back()?, &wanted);
         let prepared = self.wall.prepare(&plan)?;
@@ -176,7 +176,7 @@ impl Node {
         Ok(())
     }
 
-    pub fn interface(&self, workload: &str) -> u32 {
+    pub(crate) fn interface(&self, workload: &str) -> u32 {
         self.facts
             .attachments
             .get(workload)
@@ -185,24 +185,24 @@ impl Node {
     }
 
     /// A workload sends a frame.
-    pub fn send(&mut self, workload: &str, frame: &[u8]) -> Result<Outcome> {
+    pub(crate) fn send(&mut self, workload: &str, frame: &[u8]) -> Result<Outcome> {
         let interface = self.interface(workload);
         self.run("from_workload", interface, 0, frame)
     }
 
     /// A workload is sent a frame with a mark.
-    pub fn deliver(&mut self, workload: &str, mark: u32, frame: &[u8]) -> Result<Outcome> {
+    pub(crate) fn deliver(&mut self, workload: &str, mark: u32, frame: &[u8]) -> Result<Outcome> {
         let interface = self.interface(workload);
         self.run("to_workload", interface, mark, frame)
     }
 
     /// A workload is sent a frame that came in from an interface (0: that was made on the node).
-    pub fn forward(&mut self, workload: &str, from: u32, frame: &[u8]) -> Result<Outcome> {
+    pub(crate) fn forward(&mut self, workload: &str, from: u32, frame: &[u8]) -> Result<Outcome> {
         let interface = self.interface(workload);
         self.run_from("to_workload", interface, 0, from, frame)
     }
 
-    pub fn run(&mut self, program: &str, interface: u32, mark: u32, frame: &[u8]) -> Result<Outcome> {
+    pub(crate) fn run(&mut self, program: &str, interface: u32, mark: u32, frame: &[u8]) -> Result<Outcome> {
         self.run_from(program, interface, mark, 0, frame)
     }
 
@@ -247,7 +247,7 @@ impl Node {
         clear::<FragmentKey, FragmentValue>(&maps.join("FRAGMENTS"))
     }
 
-    pub fn drain(&mut self) -> Vec<Event> {
+    pub(crate) fn drain(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         let mut sink = |bytes: &[u8]| events.extend(decode::decode(bytes).ok());
         while self.events.drain(1024, &mut sink) == 1024 {}
@@ -308,7 +308,7 @@ fn cgroup2() -> Result<PathBuf> {
     Ok(found.split(' ').nth(4).context("a mountinfo line has five fields")?.into())
 }
 
-pub fn said(problems: Vec<enforcer_core::policy::problem::Problem>) -> anyhow::Error {
+pub(crate) fn said(problems: Vec<enforcer_core::policy::problem::Problem>) -> anyhow::Error {
     let lines: Vec<String> = problems
         .iter()
         .map(|problem| format!("{} {}: {}", problem.code, problem.path, problem.message))
@@ -316,6 +316,6 @@ pub fn said(problems: Vec<enforcer_core::policy::problem::Problem>) -> anyhow::E
     anyhow::anyhow!("{}", lines.join("\n"))
 }
 
-pub fn address(text: &str) -> IpAddr {
+pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }

@@ -2,16 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub const TCP: u8 = 6;
-pub const UDP: u8 = 17;
-pub const ICMP: u8 = 1;
-pub const ICMPV6: u8 = 58;
-pub const SYN: u8 = 2;
-pub const ACK: u8 = 16;
-pub const RST: u8 = 4;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const ACK: u8 = 16;
 
 /// A frame with an EtherType.
-pub fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
     frame.extend(ethertype.to_be_bytes());
     frame.extend(payload);
@@ -19,7 +18,7 @@ pub fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// IP of either family around a transport payload.
-pub fn ip(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ip(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             ethernet(0x0800, &v4(source, destination, protocol, 0, payload))
@@ -32,7 +31,13 @@ pub fn ip(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> 
 }
 
 /// IPv4 without options. `fragment` holds the flags and the offset in units of eight bytes.
-pub fn v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn v4(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    fragment: u16,
+    payload: &[u8],
+) -> Vec<u8> {
     let length = u16::try_from(20 + payload.len()).expect("a short packet");
     let mut packet = vec![0x45, 0];
     packet.extend(length.to_be_bytes());
@@ -46,7 +51,7 @@ pub fn v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, fragment: u16, 
 }
 
 /// IPv6 with hop limit 255, which neighbour discovery asks for and nothing else minds.
-pub fn v6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn v6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(u16::try_from(payload.len()).expect("a short packet").to_be_bytes());
     packet.extend([next, 255]);
@@ -57,7 +62,7 @@ pub fn v6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> 
 }
 
 /// A TCP header.
-pub fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
+pub(crate) fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
     let mut header = source.to_be_bytes().to_vec();
     header.extend(destination.to_be_bytes());
     header.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
@@ -65,7 +70,7 @@ pub fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
 }
 
 /// A UDP header and some payload.
-pub fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
     let mut header = source.to_be_bytes().to_vec();
     header.extend(destination.to_be_bytes());
     header.extend(u16::try_from(8 + payload.len()).expect("a short datagram").to_be_bytes());
@@ -75,7 +80,7 @@ pub fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An ICMP header: type, code, and the identifier of an echo.
-pub fn icmp(kind: u8, code: u8, identifier: u16) -> Vec<u8> {
+pub(crate) fn icmp(kind: u8, code: u8, identifier: u16) -> Vec<u8> {
     let mut header = vec![kind, code, 0, 0];
     header.extend(identifier.to_be_bytes());
     header.extend([0, 1]);
@@ -83,14 +88,14 @@ pub fn icmp(kind: u8, code: u8, identifier: u16) -> Vec<u8> {
 }
 
 /// An ICMP error that quotes an IP packet.
-pub fn icmp_error(kind: u8, quoted: &[u8]) -> Vec<u8> {
+pub(crate) fn icmp_error(kind: u8, quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![kind, 1, 0, 0, 0, 0, 0, 0];
     message.extend(quoted);
     message
 }
 
 /// An ARP announcement of an address.
-pub fn arp(sender: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn arp(sender: Ipv4Addr) -> Vec<u8> {
     let mut message = vec![0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 1];
     message.extend(sender.octets());
     message.extend([0, 0, 0, 0, 0, 0]);
@@ -99,12 +104,12 @@ pub fn arp(sender: Ipv4Addr) -> Vec<u8> {
 }
 
 /// A neighbour discovery message about a target, to everybody on the link.
-pub fn neighbour(kind: u8, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn neighbour(kind: u8, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
     neighbour_to(kind, source, "ff02::1".parse().expect("an address"), target)
 }
 
 /// A neighbour discovery message about a target.
-pub fn neighbour_to(kind: u8, source: Ipv6Addr, destination: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn neighbour_to(kind: u8, source: Ipv6Addr, destination: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
     let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
     message.extend(target.octets());
     ethernet(0x86dd, &v6(source, destination, ICMPV6, &message))

@@ -12,7 +12,7 @@ use enforcer_tests::runner::Case;
 
 use crate::fixture::Node;
 
-pub const CASES: &[Case<Node>] = &[
+pub(crate) const CASES: &[Case<Node>] = &[
     case("life::an_older_abi_stands_until_ours_holds_a_policy_and_then_goes", older_abi),
     case("life::a_lost_link_is_seen", lost_link),
 ];

@@ -11,7 +11,7 @@ use crate::frame::{
     v4, v6,
 };
 
-pub const CASES: &[Case<Node>] = &[
+pub(crate) const CASES: &[Case<Node>] = &[
     case("packets::a_source_that_is_not_its_own_is_dropped", spoofed),
     case("packets::every_address_of_a_workload_is_its_own", own_addresses),
     case("packets::arp_and_neighbour_discovery_claim_own_addresses_only", neighbours),
@@ -29,7 +29,7 @@ const fn case(name: &'static str, run: fn(&mut Node) -> Result<()>) -> Case<Node
 }
 
 /// Exactly this verdict, exactly one counter, and a record of every refusal.
-pub fn expect(outcome: &Outcome, what: &str, reason: u16) -> Result<()> {
+pub(crate) fn expect(outcome: &Outcome, what: &str, reason: u16) -> Result<()> {
     let action = if reason == reason::NONE { PASSED } else { DROPPED };
     ensure!(
         outcome.action == action,

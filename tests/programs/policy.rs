@@ -15,7 +15,7 @@ use crate::fixture::{Node, PASSED, POLICY, TAG, address};
 use crate::frame::{ACK, ICMP, SYN, TCP, UDP, icmp, ip, tcp, udp};
 use crate::packets::expect;
 
-pub const CASES: &[Case<Node>] = &[
+pub(crate) const CASES: &[Case<Node>] = &[
     case("policy::same_tenant_is_allowed_and_cross_tenant_is_not", tenants),
     case("policy::a_rule_opens_its_ports_and_deny_beats_allow", rules),
     case("policy::the_world_needs_an_egress_rule_and_exceptions_hold", world),

@@ -11,7 +11,7 @@ use crate::fixture::{Node, POLICY, address};
 use crate::frame::{SYN, TCP, ip, tcp};
 use crate::packets::expect;
 
-pub const CASES: &[Case<Node>] = &[
+pub(crate) const CASES: &[Case<Node>] = &[
     case("tables::a_prepared_change_alters_no_verdict_and_can_be_taken_back", prepared),
     case("tables::a_full_table_refuses_the_change_and_keeps_the_old", full),
     case("tables::a_read_back_that_differs_is_seen", drift),

@@ -2,6 +2,7 @@
 //! kernel counts what it could not put there: nothing is lost in between.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -13,25 +14,27 @@ use crate::kernel::EventReader;
 /// Events that are taken at once.
 const BATCH_MAX: usize = 1024;
 
+/// Refusals wake the pump at once; samples of allowed flows do not, and are looked for this often.
+const SAMPLES_EVERY: Duration = Duration::from_millis(50);
+
 /// Hands over events until nobody takes them.
 pub(super) async fn pump(reader: EventReader, batches: mpsc::Sender<Batch>) -> io::Result<()> {
     // SAFETY: the reader owns its descriptor, which stays open, and the same, until the reader is dropped.
     let mut reader = unsafe { AsyncFd::register_with_interest(reader, Interest::READABLE) }?;
     loop {
-        let mut guard = tokio::select! {
+        tokio::select! {
             () = batches.closed() => return Ok(()),
-            guard = reader.readable_mut() => guard?,
-        };
-        loop {
-            let mut batch = Batch::new();
-            let taken = guard.get_inner_mut().drain(BATCH_MAX, &mut |bytes| batch.push(bytes.into()));
-            if !batch.is_empty() && batches.send(batch).await.is_err() {
-                return Ok(());
-            }
-            if taken < BATCH_MAX {
-                break;
-            }
+            guard = reader.readable_mut() => guard?.clear_ready(),
+            () = tokio::time::sleep(SAMPLES_EVERY) => {}
         }
-        guard.clear_ready();
+        while hand_over(reader.get_mut(), &batches).await {}
     }
+}
+
+/// Hands over one batch; true when there may be another.
+async fn hand_over(reader: &mut EventReader, batches: &mpsc::Sender<Batch>) -> bool {
+    let mut batch = Batch::new();
+    let taken = reader.drain(BATCH_MAX, &mut |bytes| batch.push(bytes.into()));
+    let is_taken = batch.is_empty() || batches.send(batch).await.is_ok();
+    is_taken && taken == BATCH_MAX
 }

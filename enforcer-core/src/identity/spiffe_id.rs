@@ -153,10 +153,7 @@ mod tests {
         assert_eq!(error("spiffe://u@a/b"), SpiffeIdError::TrustDomainCharacter('@'));
         assert_eq!(error("spiffe://a/b?c"), SpiffeIdError::PathCharacter('?'));
         assert_eq!(error("spiffe://a/%62"), SpiffeIdError::PathCharacter('%'));
-        assert_eq!(
-            error(&format!("spiffe://{}/b", "a".repeat(256))),
-            SpiffeIdError::TrustDomainTooLong(256)
-        );
+        assert_eq!(error(&format!("spiffe://{}/b", "a".repeat(256))), SpiffeIdError::TrustDomainTooLong(256));
         assert!(matches!(error(&format!("spiffe://a/{}", "b".repeat(2048))), SpiffeIdError::TooLong(_)));
     }
 }

@@ -54,7 +54,7 @@ fn decided(policy: &Policy, facts: &NodeFacts, image: &Image, question: &DeviceQ
     let asker = Asker { identity, in_root: u32::from(question.asker == DeviceAsker::Kernel) };
     let access = if question.mknod { ACCESS_MKNOD } else { ACCESS_READ | ACCESS_WRITE };
     let request = DeviceRequest { kind: KIND_CHAR, major: question.major, minor: question.minor, access };
-    let (found, _) = decide_device(&ImageTables::new(image), &asker, &request)?;
+    let (found, _, _) = decide_device(&ImageTables::new(image), || asker, &request)?;
     let answer = match found.action {
         verdict::ALLOW => Answer::Allow,
         verdict::DENY => Answer::Deny,

@@ -48,7 +48,9 @@ pub fn interfaces(policy: &Policy, facts: &NodeFacts) -> BTreeMap<u32, Interface
     let mut interfaces = BTreeMap::new();
     for (name, attachment) in &facts.attachments {
         let Some(workload) = local(policy, facts, name) else { continue };
-        let Some((interface, value)) = attachment.interface.zip(interface(policy, workload, facts.clock_offset_ns)) else {
+        let Some((interface, value)) =
+            attachment.interface.zip(interface(policy, workload, facts.clock_offset_ns))
+        else {
             continue;
         };
         interfaces.entry(interface).or_insert(value);

@@ -42,7 +42,7 @@ pub fn explain_device(
         access: ACCESS_READ | ACCESS_WRITE,
     };
     let asker = Asker { identity: subject.identity, in_root: 0 };
-    let (verdict, gate) = decide_device(&ImageTables::new(&image), &asker, &open)
+    let (verdict, _, gate) = decide_device(&ImageTables::new(&image), || asker, &open)
         .ok_or_else(|| ExplainError::NotGated(request.device.clone()))?;
     let mut explanation = explained(policy, &verdict, subject.name.clone(), String::new());
     let class = facts.devices.class_name(gate.class).unwrap_or("unassigned");
