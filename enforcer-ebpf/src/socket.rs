@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_ktime_get_coarse_ns, bpf_sk_fullsock, bpf_skb_ancestor_cgroup_id,
+    bpf_skb_cgroup_id,
 };
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock};
 use aya_ebpf::programs::{SkBuffContext, SockContext};
@@ -137,7 +138,9 @@ fn owner_into(skb: &Skb, owner: &mut SocketTag) -> u32 {
         Some(kept) => kept,
         None => {
             // SAFETY: the context is this program's.
-            let tag = tag::recognise(|level| unsafe { bpf_skb_ancestor_cgroup_id(skb.0, level) });
+            let tag = unsafe {
+                tag::recognise(bpf_skb_cgroup_id(skb.0), |level| bpf_skb_ancestor_cgroup_id(skb.0, level))
+            };
             tag::keep(socket, &tag);
             tag
         }

@@ -2,7 +2,9 @@
 
 use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::btf_maps::SkStorage;
-use aya_ebpf::helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_sk_storage_get};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_sk_storage_get,
+};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::identity;
 use enforcer_common::maps::{CGROUP_LEVELS, STATE_CGROUPS, SocketTag};
@@ -15,10 +17,10 @@ const STORAGE_CREATE: u64 = 1;
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketTag> = SkStorage::new();
 
-/// The tag of the nearest known ancestor, `HOST` when none is known. `id_at` gives the cgroup id at a level
-/// below the root, zero beyond the deepest.
+/// The tag of the nearest known group: `leaf` itself, or else an ancestor; `HOST` when none is known. `id_at` gives
+/// the cgroup id at a level below the root, zero beyond the deepest.
 #[inline(always)]
-pub fn recognise(id_at: impl Fn(i32) -> u64) -> SocketTag {
+pub fn recognise(leaf: u64, id_at: impl Fn(i32) -> u64) -> SocketTag {
     let mut tag = SocketTag {
         cgroup: 0,
         identity: identity::HOST,
@@ -26,6 +28,13 @@ pub fn recognise(id_at: impl Fn(i32) -> u64) -> SocketTag {
         version: state(STATE_CGROUPS) as u32,
         reserved: 0,
     };
+    // SAFETY: values of a map without preallocation are freed only after a grace period.
+    if let Some(value) = unsafe { CGROUPS.get(leaf) } {
+        tag.cgroup = leaf;
+        tag.identity = value.identity;
+        tag.flags = value.flags;
+        return tag;
+    }
     let mut level = 0;
     while level < LEVELS {
         let id = id_at(level);
@@ -46,8 +55,8 @@ pub fn recognise(id_at: impl Fn(i32) -> u64) -> SocketTag {
 /// The tag of the current process.
 #[inline(always)]
 pub fn of_current() -> SocketTag {
-    // SAFETY: the helper takes any level.
-    recognise(|level| unsafe { bpf_get_current_ancestor_cgroup_id(level) })
+    // SAFETY: the helpers take no pointer, and any level.
+    unsafe { recognise(bpf_get_current_cgroup_id(), |level| bpf_get_current_ancestor_cgroup_id(level)) }
 }
 
 /// The tag kept with a socket. One made under an earlier version of the cgroup table is looked up again by its
