@@ -3,15 +3,19 @@
 
 mod adopt;
 mod canary;
+mod check;
 mod enforce;
 mod error;
 mod events;
 mod hooks;
 mod inspect;
+mod ledger;
 mod pins;
 mod probe;
 mod prove;
 mod read_back;
+mod rules;
+mod step;
 mod sys;
 mod tables;
 mod tap;
