@@ -25,6 +25,9 @@ const NS_PER_TOKEN: u64 = 1_000_000_000 / EVENTS_PER_SECOND;
 /// Bytes of samples that may wait for their reader's next look.
 const SAMPLES_WAITING: u64 = 128 * 1024;
 
+/// What a sample takes in the ring, with the ring's own header of eight bytes.
+const SAMPLE_BYTES: u64 = size_of::<Event>() as u64 + 8;
+
 /// Where a verdict was made, and on behalf of whom.
 #[derive(Clone, Copy)]
 pub struct Place {
@@ -142,11 +145,12 @@ fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place) 
     entry.submit(if refused { 0 } else { sample_wakeup(ring) });
 }
 
-/// Samples wake their reader when a good part of their ring is full; it looks at them often enough besides, and a
-/// connection should not wait for that.
+/// Samples wake their reader once, when a good part of their ring is full; it looks at them often enough besides,
+/// and a connection should not wait for that.
 #[inline(always)]
 fn sample_wakeup(ring: &RingBuf) -> u64 {
-    if ring.query(u64::from(BPF_RB_AVAIL_DATA)) > SAMPLES_WAITING {
+    let waiting = ring.query(u64::from(BPF_RB_AVAIL_DATA));
+    if waiting > SAMPLES_WAITING && waiting <= SAMPLES_WAITING + SAMPLE_BYTES {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)
