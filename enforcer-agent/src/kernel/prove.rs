@@ -6,25 +6,15 @@ use aya::{Ebpf, EbpfLoader};
 use enforcer_core::enforce::{EnforceError, Proof, ProofRequest};
 
 use super::error::kernel;
+use super::tables::PINNED;
 use super::wall::Wall;
 use super::{OBJECT, adopt};
 
-/// Tables that the copy shares with the live programs: all that decides, none that records.
-const SHARED: [&str; 11] = [
-    "SETTINGS",
-    "STATE",
-    "TENANTS",
-    "ADDRESSES",
-    "PAIRS",
-    "PORTS",
-    "CIDRS",
-    "INTERFACES",
-    "CGROUPS",
-    "GATES",
-    "GRANTS",
-];
-/// Tables of the copy's own, small.
-const OWN: [&str; 4] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS"];
+/// Tables that record: the copy has its own, and shares every other, all that decides.
+const RECORDING: [&str; 8] =
+    ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS", "LOST", "EVENTS", "SAMPLES", "SOCKETS"];
+/// Those of them that are made small.
+const SMALL: [&str; 4] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS"];
 const OWN_ENTRIES: u32 = 64;
 const OWN_RING_BYTES: u32 = 4096;
 
@@ -56,10 +46,10 @@ pub(super) fn prove(wall: &Wall, request: &ProofRequest) -> Result<Proof, Enforc
 
 fn load_copy(wall: &Wall) -> Result<Ebpf, EnforceError> {
     let mut loader = EbpfLoader::new();
-    for table in SHARED {
+    for table in PINNED.into_iter().filter(|table| !RECORDING.contains(table)) {
         loader.map_pin_path(table, wall.pins.map(table));
     }
-    for table in OWN {
+    for table in SMALL {
         loader.map_max_entries(table, OWN_ENTRIES);
     }
     for ring in ["EVENTS", "SAMPLES"] {
