@@ -6,9 +6,15 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=enforcer");
-    let files = protox::compile(["enforcer/v1/policy.proto", "enforcer/v1/node.proto"], ["."])?;
-    let descriptor = Path::new(&env::var("OUT_DIR")?).join("descriptor.bin");
-    fs::write(descriptor, files.encode_to_vec())?;
+    println!("cargo:rerun-if-changed=third-party");
+    let own = ["enforcer/v1/policy.proto", "enforcer/v1/node.proto", "enforcer/v1/identity.proto"];
+    compile(&own, ".", "descriptor.bin")?;
+    compile(&["workload.proto"], "third-party/spiffe", "spiffe.bin")
+}
+
+fn compile(files: &[&str], folder: &str, descriptor: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let files = protox::compile(files, [folder])?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join(descriptor), files.encode_to_vec())?;
     let grpc = env::var_os("CARGO_FEATURE_GRPC").is_some();
     tonic_prost_build::configure().build_client(grpc).build_server(grpc).compile_fds(files)?;
     Ok(())

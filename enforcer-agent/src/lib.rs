@@ -9,6 +9,7 @@ pub mod door;
 #[doc(hidden)]
 pub mod doors;
 pub mod forensics;
+pub mod identity;
 pub mod kernel;
 pub mod policy;
 pub mod workload;

@@ -14,6 +14,8 @@ pub enum Caller {
     },
     /// A control plane, by its certificate.
     Remote(SpiffeId),
+    /// A node of the fleet, by its certificate: it may ask its authority, and nothing else.
+    Node(String),
     /// Somebody who may not call; every call is refused.
     Refused,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Caller {
         match self {
             Self::Local { uid } => write!(f, "uid:{uid}"),
             Self::Remote(id) => id.fmt(f),
+            Self::Node(name) => write!(f, "node:{name}"),
             Self::Refused => f.write_str("refused"),
         }
     }

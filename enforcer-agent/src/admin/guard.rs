@@ -11,7 +11,7 @@ const REFUSAL: &str = "permission denied";
 pub(super) fn guard(request: Request<()>) -> Result<Request<()>, Status> {
     match request.extensions().get::<Caller>() {
         Some(Caller::Local { .. } | Caller::Remote(_)) => Ok(request),
-        Some(Caller::Refused) | None => Err(Status::permission_denied(REFUSAL)),
+        Some(Caller::Node(_) | Caller::Refused) | None => Err(Status::permission_denied(REFUSAL)),
     }
 }
 

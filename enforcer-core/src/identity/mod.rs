@@ -1,3 +1,7 @@
-//! Names of workloads and services, as the SPIFFE standards spell them.
+//! Names and certificates of workloads, as the SPIFFE standards spell them. It must not know a clock, a key or
+//! a socket: the time is an argument, and so is whoever checks a signature.
 
+pub mod bundle;
+pub mod entitle;
 pub mod spiffe_id;
+pub mod trust_domain;

@@ -87,13 +87,14 @@ impl FromStr for SpiffeId {
             _ => return Err(SpiffeIdError::Scheme),
         };
         let (domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let domain = trust_domain(domain)?;
+        let domain = parse_trust_domain(domain)?;
         check_path(path)?;
         Ok(Self { trust_domain_end: SCHEME.len() + domain.len(), text: format!("{SCHEME}{domain}{path}") })
     }
 }
 
-fn trust_domain(domain: &str) -> Result<String, SpiffeIdError> {
+/// A trust domain's name in lower case.
+pub(super) fn parse_trust_domain(domain: &str) -> Result<String, SpiffeIdError> {
     if domain.is_empty() {
         return Err(SpiffeIdError::TrustDomainEmpty);
     }

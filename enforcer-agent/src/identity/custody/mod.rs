@@ -1,0 +1,1 @@
+//! Keeping keys: the key-encryption key, and the vault whose contents it seals.

@@ -1,0 +1,1 @@
+//! Keeps every workload of the node supplied: asks for certificates in time, withdraws them at once.

@@ -1,0 +1,12 @@
+//! The identity wall: who this node's workloads are, in certificates. The only room with private keys. It
+//! reaches policy and callers only through [`crate::door`].
+
+pub mod attest;
+pub mod authority;
+pub mod custody;
+pub mod keeper;
+pub mod secret;
+pub mod serve;
+pub mod svid;
+pub mod upstream;
+pub mod wallet;
