@@ -3,5 +3,7 @@
 
 pub mod bundle;
 pub mod entitle;
+pub mod lifecycle;
+pub mod schedule;
 pub mod spiffe_id;
 pub mod trust_domain;
