@@ -3,6 +3,7 @@
 
 mod clock;
 mod follow;
+mod listener;
 mod logging;
 mod notify;
 mod pump;
@@ -22,7 +23,6 @@ use tracing::{error, info, warn};
 
 use crate::admin::listen::local::LocalDoor;
 use crate::admin::listen::network::NetworkDoor;
-use crate::admin::listen::tls::TlsFiles;
 use crate::config::Settings;
 use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
@@ -57,16 +57,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> anyhow::Result<()> {
     let stopper = Stopper::default();
     let local = LocalDoor::open(&settings.socket.path, &settings.socket.allowed_uids)?;
+    let admin_identity = outfit.admin.identity.as_ref();
     let network = match &settings.listener {
         None => None,
         Some(listener) => {
-            let files = TlsFiles {
-                certificate: listener.certificate.clone(),
-                key: listener.key.clone(),
-                client_ca: listener.client_ca.clone(),
-                allowed: listener.allowed.clone(),
-            };
-            Some(NetworkDoor::open(listener.address, files).await?)
+            let source = listener::source(listener, admin_identity)?;
+            Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
     let mut tasks = JoinSet::new();

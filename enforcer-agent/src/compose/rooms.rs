@@ -71,6 +71,7 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Rooms> {
     let admin = Admin {
         policy: door.clone(),
         observe: observe(&forensics),
+        identity: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };

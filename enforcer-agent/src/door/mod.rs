@@ -1,6 +1,7 @@
 //! Where rooms meet: the channels between them and what travels through. It knows no room, so that every
 //! room may know it.
 
+pub mod identity;
 pub mod policy;
 pub mod records;
 pub mod stop;

@@ -6,4 +6,5 @@ pub mod entitle;
 pub mod lifecycle;
 pub mod schedule;
 pub mod spiffe_id;
+pub mod target;
 pub mod trust_domain;

@@ -1,6 +1,7 @@
 //! The doors: a Unix socket whose callers the kernel names, and, only if asked for, a network socket whose
 //! callers a certificate names.
 
+pub mod guests;
 pub mod local;
 pub mod network;
 pub mod peer;
