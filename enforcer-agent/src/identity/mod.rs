@@ -3,6 +3,7 @@
 
 pub mod attest;
 pub mod authority;
+pub mod clock;
 pub mod custody;
 pub mod keeper;
 pub mod secret;
