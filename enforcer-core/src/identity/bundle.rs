@@ -40,6 +40,8 @@ pub enum JwtPublicKey {
     P256(Vec<u8>),
     /// P-384, uncompressed point (97 bytes). ES384.
     P384(Vec<u8>),
+    /// P-521, uncompressed point (133 bytes). ES512.
+    P521(Vec<u8>),
     /// RSA, big-endian without leading zeros. RS256 to PS512.
     Rsa {
         /// Modulus.

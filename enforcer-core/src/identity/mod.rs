@@ -3,5 +3,6 @@
 
 pub mod bundle;
 pub mod entitle;
+pub mod signature;
 pub mod spiffe_id;
 pub mod trust_domain;
