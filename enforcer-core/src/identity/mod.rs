@@ -6,3 +6,4 @@ pub mod entitle;
 pub mod signature;
 pub mod spiffe_id;
 pub mod trust_domain;
+pub mod x509;
