@@ -5,6 +5,8 @@ pub mod bundle;
 pub mod entitle;
 pub mod lifecycle;
 pub mod schedule;
+pub mod signature;
 pub mod spiffe_id;
 pub mod target;
 pub mod trust_domain;
+pub mod x509;
