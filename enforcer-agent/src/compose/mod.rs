@@ -3,6 +3,8 @@
 
 mod clock;
 mod follow;
+mod identity;
+pub mod keys;
 mod listener;
 mod logging;
 mod notify;
