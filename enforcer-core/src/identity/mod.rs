@@ -3,6 +3,8 @@
 
 pub mod bundle;
 pub mod entitle;
+mod json;
+pub mod jwks;
 pub mod signature;
 pub mod spiffe_id;
 pub mod trust_domain;
