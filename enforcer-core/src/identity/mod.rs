@@ -3,6 +3,9 @@
 
 pub mod bundle;
 pub mod entitle;
+mod json;
+pub mod jwks;
+pub mod jwt;
 pub mod lifecycle;
 pub mod schedule;
 pub mod signature;

@@ -12,3 +12,4 @@ mod public_key;
 mod tests;
 
 pub use constraints::{ConstraintError, UriConstraints};
+pub(in crate::identity) use public_key::SubjectKey;
