@@ -118,7 +118,7 @@ impl Keeper {
         async move {
             let (key, csr) = request().map_err(|error| UpstreamError::Away(error.to_string()))?;
             let chain = in_time(upstream.node_ca(&node, &name, &csr)).await?;
-            let ca = NodeCa::new(chain, key).map_err(|error| UpstreamError::Refused(error.to_string()))?;
+            let ca = NodeCa::new(chain, &key).map_err(|error| UpstreamError::Refused(error.to_string()))?;
             let ca = Arc::new(ca);
             let kept = Arc::clone(&ca);
             let _panicked = tokio::task::spawn_blocking(move || shelf.put_node_ca(&name, &kept)).await;

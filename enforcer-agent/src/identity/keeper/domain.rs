@@ -126,7 +126,7 @@ impl Domain {
         }
         self.revoked.number += 1;
         let signed = self.cas.iter().filter_map(|(ca, _)| {
-            let of_this = |entry: &&RevokedSerial| entry.issuer == **ca.certificate();
+            let of_this = |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
             let serials: Vec<Vec<u8>> =
                 self.revoked.entries.iter().filter(of_this).map(|entry| entry.serial.clone()).collect();
             let list = ca.crl(&serials, self.revoked.number, now, now + CRL_LIFE);

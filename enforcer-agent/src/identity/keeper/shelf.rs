@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::domain::RevokedSerials;
-use crate::identity::authority::NodeCa;
+use crate::identity::authority::{NodeCa, open_svid, seal_svid};
 use crate::identity::custody::{CustodyError, Durability, Vault};
 use crate::identity::svid::Svid;
 
@@ -23,12 +23,12 @@ pub(super) struct Shelf(pub(super) Arc<Vault>);
 impl Shelf {
     pub(super) fn svid(&self, domain: &TrustDomain, workload: &Name) -> Option<Svid> {
         let sealed = self.read(domain, &item(workload))?;
-        Svid::from_sealed(&sealed).inspect_err(|error| warn!(%domain, %workload, %error, "issued anew")).ok()
+        open_svid(&sealed).inspect_err(|error| warn!(%domain, %workload, %error, "issued anew")).ok()
     }
 
     /// Lost in a crash it is issued anew, so nobody waits for the disk.
     pub(super) fn put_svid(&self, domain: &TrustDomain, workload: &Name, svid: &Svid) {
-        self.write(domain, &item(workload), &svid.to_sealed(), Durability::Lazy);
+        self.write(domain, &item(workload), &seal_svid(svid), Durability::Lazy);
     }
 
     pub(super) fn remove_svid(&self, domain: &TrustDomain, workload: &Name) {
@@ -43,7 +43,10 @@ impl Shelf {
     }
 
     pub(super) fn put_node_ca(&self, domain: &TrustDomain, ca: &NodeCa) {
-        self.write(domain, NODE_CA, &ca.to_sealed(), Durability::Synced);
+        match ca.to_sealed() {
+            Ok(sealed) => self.write(domain, NODE_CA, &sealed, Durability::Synced),
+            Err(error) => warn!(%domain, %error, "a node CA is not kept"),
+        }
     }
 
     pub(super) fn revoked(&self, domain: &TrustDomain) -> RevokedSerials {
