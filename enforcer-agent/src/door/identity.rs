@@ -34,8 +34,19 @@ pub enum Command {
     Rotate(Option<Target>, oneshot::Sender<Answer>),
     /// Renew the authorities of trust domains, of some tenant or of all.
     RotateAuthority(Option<Target>, oneshot::Sender<Answer>),
+    /// A first certificate for another node, for the key of a PKCS#10 request.
+    Enroll(String, Vec<u8>, oneshot::Sender<Result<Enrolled, Refused>>),
     /// OpenMetrics text.
     Metrics(oneshot::Sender<String>),
+}
+
+/// What another node begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// PEM of the authorities that vouch for this node.
+    pub authorities_pem: String,
 }
 
 /// What was done to whom: names of workloads, or of trust domains; or why nothing was.

@@ -3,7 +3,7 @@
 use enforcer_core::identity::target::{Target, TargetError};
 use enforcer_proto::v1::identity_service_server::IdentityService;
 use enforcer_proto::v1::{
-    self, IdentityMetricsRequest, IdentityMetricsResponse, ListIdentitiesRequest, ListIdentitiesResponse,
+    self, EnrollNodeRequest, EnrollNodeResponse, IdentityMetricsRequest, IdentityMetricsResponse, ListIdentitiesRequest, ListIdentitiesResponse,
     RestoreIdentityRequest, RestoreIdentityResponse, RevokeIdentityRequest, RevokeIdentityResponse,
     RotateIdentityRequest, RotateIdentityResponse, ShowIdentityRequest, ShowIdentityResponse,
 };
@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::admin::guard;
-use crate::door::identity::{Answer, Command, IdentityDoor, Order, Refused};
+use crate::door::identity::{Answer, Command, Enrolled, IdentityDoor, Order, Refused};
 
 /// Bytes of a reason that is kept for the record.
 const REASON_MAX_BYTES: usize = 512;
@@ -99,6 +99,17 @@ impl IdentityService for IdentityCalls {
         Ok(Response::new(RotateIdentityResponse { workloads, trust_domains: Vec::new() }))
     }
 
+    async fn enroll_node(
+        &self,
+        request: Request<EnrollNodeRequest>,
+    ) -> Result<Response<EnrollNodeResponse>, Status> {
+        let EnrollNodeRequest { node, csr } = request.into_inner();
+        let answer = self.ask(|reply| Command::Enroll(node, csr, reply)).await?;
+        let Enrolled { chain, authorities_pem } = answer.map_err(refused)?;
+        let certificates = chain.into_iter().map(|one| one.to_vec()).collect();
+        Ok(Response::new(EnrollNodeResponse { certificates, authorities_pem }))
+    }
+
     async fn metrics(
         &self,
         _: Request<IdentityMetricsRequest>,
@@ -114,9 +125,14 @@ fn no_target(error: TargetError) -> Status {
 }
 
 fn done(answer: Answer) -> Result<Vec<String>, Status> {
-    answer.map_err(|refused| match refused {
+    answer.map_err(refused)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
+fn refused(refused: Refused) -> Status {
+    match refused {
         Refused::Unknown(_) => Status::not_found(refused.to_string()),
         Refused::Upstream(_) => Status::unavailable(refused.to_string()),
         Refused::Senseless(_) => Status::invalid_argument(refused.to_string()),
-    })
+    }
 }

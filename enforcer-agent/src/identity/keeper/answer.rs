@@ -16,7 +16,7 @@ use tracing::info;
 use super::member::Member;
 use super::run::{Keeper, hex};
 use super::task::Outcome;
-use crate::door::identity::{Answer, Command, Order, Refused};
+use crate::door::identity::{Answer, Command, Enrolled, Order, Refused};
 use crate::identity::pem;
 use crate::identity::upstream::Target;
 
@@ -30,6 +30,7 @@ impl Keeper {
             Command::Restore(order, reply) => self.restore(order, reply),
             Command::Rotate(target, reply) => drop(reply.send(self.rotate(target.as_ref()))),
             Command::RotateAuthority(target, reply) => self.rotate_authority(target, reply),
+            Command::Enroll(node, csr, reply) => self.enroll(node, csr, reply),
             Command::Metrics(reply) => drop(reply.send(self.metrics())),
         }
     }
@@ -200,6 +201,23 @@ impl Keeper {
                 upstream.rotate(domain).await?;
             }
             Ok(domains.iter().map(ToString::to_string).collect())
+        });
+    }
+
+    fn enroll(&self, node: String, csr: Vec<u8>, reply: oneshot::Sender<Result<Enrolled, Refused>>) {
+        if self.entitlements.fleet.member(&format!("/node/{node}")).is_err() || node.contains('/') {
+            let message = "a node's name is one of letters, digits, '-' and '.'";
+            drop(reply.send(Err(Refused::Senseless(message))));
+            return;
+        }
+        info!(node, "enrolling a node");
+        let bundle = self.trust.bundles.get(&self.entitlements.fleet);
+        let authorities_pem = bundle.map(|bundle| pem::certificates(&bundle.x509)).unwrap_or_default();
+        let upstream = Arc::clone(&self.upstream);
+        tokio::spawn(async move {
+            let chain = upstream.node_svid(&node, &csr).await;
+            let enrolled = chain.map(|chain| Enrolled { chain, authorities_pem });
+            drop(reply.send(enrolled.map_err(|error| Refused::Upstream(error.to_string()))));
         });
     }
 
