@@ -3,8 +3,10 @@
 
 pub mod attest;
 pub mod authority;
+pub mod crypto;
 pub mod custody;
 pub mod keeper;
+pub mod remote;
 pub mod secret;
 pub mod serve;
 pub mod svid;
