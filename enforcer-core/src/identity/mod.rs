@@ -9,4 +9,5 @@ pub mod jwt;
 pub mod signature;
 pub mod spiffe_id;
 pub mod trust_domain;
+pub mod wire;
 pub mod x509;
