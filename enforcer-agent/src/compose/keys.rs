@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::Settings;
 use crate::config::settings::{IdentitySettings, KeySettings, TokenSettings};
-use crate::identity::custody::{self, KekSource, TokenConfig};
+use crate::identity::custody::commands::{self, Pruned};
+use crate::identity::custody::KekSource;
+use crate::identity::custody::token::TokenConfig;
 
 /// Makes the key file; says what was done.
 ///
@@ -14,7 +16,7 @@ use crate::identity::custody::{self, KekSource, TokenConfig};
 /// The configuration wants no file, it is there already, or it cannot be written.
 pub fn init(settings: &Settings) -> Result<String> {
     let file = key_file(settings)?;
-    let id = custody::init(file, &vault(settings))?;
+    let id = commands::init(file, &vault(settings))?;
     Ok(format!("{} holds the new key-encryption key {id}; keep a copy where this node's disk is not", file.display()))
 }
 
@@ -24,7 +26,7 @@ pub fn init(settings: &Settings) -> Result<String> {
 /// There is no such file, or it cannot be written.
 pub fn rotate(settings: &Settings) -> Result<String> {
     let file = key_file(settings)?;
-    let id = custody::kek_rotate(file)?;
+    let id = commands::kek_rotate(file)?;
     Ok(format!("{} has the new key-encryption key {id}, which seals from now on", file.display()))
 }
 
@@ -34,9 +36,9 @@ pub fn rotate(settings: &Settings) -> Result<String> {
 /// There is no such file, or the vault cannot be read.
 pub fn prune(settings: &Settings) -> Result<Vec<String>> {
     let file = key_file(settings)?;
-    let custody::Pruned { dropped, needed } = custody::kek_prune(file, &vault(settings))?;
+    let Pruned { dropped, kept } = commands::kek_prune(file, &vault(settings))?;
     let mut said: Vec<String> = dropped.iter().map(|id| format!("dropped {id}")).collect();
-    said.extend(needed.iter().map(|id| format!("kept {id}: something is still sealed with it")));
+    said.extend(kept.iter().map(|(id, drawer)| format!("kept {id}: {drawer} is still sealed with it")));
     if said.is_empty() {
         said.push("nothing to drop: the current key is the only one".to_owned());
     }

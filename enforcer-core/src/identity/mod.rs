@@ -12,4 +12,5 @@ pub mod signature;
 pub mod spiffe_id;
 pub mod target;
 pub mod trust_domain;
+pub mod wire;
 pub mod x509;

@@ -59,6 +59,11 @@ pub(super) struct RevokedSerial {
 }
 
 impl Domain {
+    /// Without a node CA, which is being looked for.
+    pub(super) fn new(revoked: RevokedSerials) -> Self {
+        Self { is_asked: true, revoked, ..Self::default() }
+    }
+
     /// The node CA that signs now, if it holds.
     pub(super) fn signer(&self, now: Duration) -> Option<&Arc<NodeCa>> {
         self.cas.first().filter(|(_, term)| term.holds(now)).map(|(ca, _)| ca)

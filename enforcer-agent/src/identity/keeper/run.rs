@@ -247,8 +247,7 @@ impl Keeper {
     }
 
     fn open_domain(&mut self, name: TrustDomain) {
-        let domain = Domain { revoked: self.shelf.revoked(&name), is_asked: true, ..Domain::default() };
-        self.domains.insert(name.clone(), domain);
+        self.domains.insert(name.clone(), Domain::new(self.shelf.revoked(&name)));
         self.look_for_ca(name);
     }
 

@@ -1,0 +1,3 @@
+//! The identity room, opened and joined to policy, workloads and callers.
+
+mod scene;
