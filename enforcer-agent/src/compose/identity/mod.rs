@@ -1,7 +1,6 @@
 //! The identity room, opened and joined to policy, workloads and callers.
 
 mod scene;
-mod serve;
 mod upstream;
 
 use std::sync::Arc;
@@ -98,8 +97,6 @@ pub(super) async fn open(
     });
     tasks.spawn(keeper.run(stopper.listener()));
     tasks.spawn(watch_key(vault));
-    let serving = serve::Serving { settings, identity, upstream: &upstream, wallet, places, cgroups, clock };
-    serving.start(tasks, stopper).await?;
     Ok(Opened { door, upstream, entitlements })
 }
 
