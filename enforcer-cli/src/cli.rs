@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Counters(verb::counters::Counters),
     Observe(verb::observe::Observe),
     Wait(verb::wait::Wait),
+    Identity(verb::identity::Identity),
+    Svid(verb::svid::SvidVerbs),
     Completion(verb::completion::Completion),
     Version(verb::version::Version),
 }
@@ -104,12 +106,17 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    #[test]
-    fn every_verb_teaches_with_an_example() {
-        for verb in Cli::command().get_subcommands() {
+    fn teaches_with_an_example(command: &clap::Command) {
+        for verb in command.get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("enforcerctl "), "{} has no example", verb.get_name());
+            teaches_with_an_example(verb);
         }
+    }
+
+    #[test]
+    fn every_verb_teaches_with_an_example() {
+        teaches_with_an_example(&Cli::command());
     }
 
     #[test]

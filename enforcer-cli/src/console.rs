@@ -92,6 +92,11 @@ impl<'a> Console<'a> {
         let _ = writeln!(self.err, "{word} {}", plain(text));
     }
 
+    /// Asks something, on the line of the answer.
+    pub(crate) fn ask(&mut self, text: &str) {
+        let _ = write!(self.err, "{}", plain(text)).and_then(|()| self.err.flush());
+    }
+
     /// Says why the run did not end well. A refusal is data as well, for those who asked for JSON or YAML.
     pub(crate) fn report(&mut self, failure: &Failure) {
         if matches!(failure, Failure::OutputClosed) {

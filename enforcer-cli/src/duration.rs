@@ -44,9 +44,30 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(total_ms))
 }
 
+/// Whole seconds as [`parse`] reads them, in the two largest units that there are: `58m12s`.
+pub(crate) fn words(seconds: u64) -> String {
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes, rest) {
+        (0, 0, rest) => format!("{rest}s"),
+        (0, minutes, 0) => format!("{minutes}m"),
+        (0, minutes, rest) => format!("{minutes}m{rest}s"),
+        (hours, 0, _) => format!("{hours}h"),
+        (hours, minutes, _) => format!("{hours}h{minutes}m"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_written_in_two_units_and_read_back() {
+        let cases = [(0, "0s"), (59, "59s"), (60, "1m"), (3_492, "58m12s"), (3_600, "1h"), (90_061, "25h1m")];
+        for (seconds, text) in cases {
+            assert_eq!(words(seconds), text);
+            assert!(parse(text).unwrap() <= Duration::from_secs(seconds), "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

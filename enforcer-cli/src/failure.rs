@@ -6,9 +6,12 @@ use std::{error, fmt, io};
 use tonic::{Code, Status};
 
 use crate::cause::{self, Cause};
+use crate::door::Door;
 use crate::exit::Exit;
 use crate::files::FileError;
 use crate::problem::{self, Problem};
+use crate::svid::directory::DirectoryError;
+use crate::svid::update::Unusable;
 
 /// Why a run did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,21 @@ pub(crate) enum Failure {
     /// The agent knows words that this program does not.
     #[error("the agent sent {field} {value}, which this enforcerctl does not know: update enforcerctl")]
     UnknownWord { field: &'static str, value: String },
+    /// A workload without a certificate.
+    #[error("no certificate is served to workload {0:?}; `enforcerctl identity show` tells why")]
+    NoCertificate(String),
+    /// Not among those of the node.
+    #[error("there is no trust domain {0:?} here; list them with `enforcerctl identity bundle`")]
+    NoTrustDomain(String),
+    /// The Workload API sent what must not be used.
+    #[error("{target} sent what cannot be used, and it was thrown away: {unusable}")]
+    Unusable { target: String, unusable: Unusable },
+    /// Material cannot be kept in that directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A person, or the lack of one, said no.
+    #[error("nothing was changed: {0}")]
+    Unconfirmed(&'static str),
     /// Whoever read our output has gone.
     #[error("nobody reads the output any more")]
     OutputClosed,
@@ -87,8 +105,12 @@ impl Failure {
             | Self::File(_)
             | Self::Agent { .. }
             | Self::UnknownWord { .. }
+            | Self::NoCertificate(_)
+            | Self::NoTrustDomain(_)
+            | Self::Unusable { .. }
+            | Self::Directory(_)
             | Self::Output(_) => Exit::Refused,
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::Unconfirmed(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Untrusted { .. } | Self::StreamEnded { .. } => Exit::Unreachable,
             Self::NotPermitted { .. } => Exit::NotPermitted,
             Self::Timeout { .. } => Exit::Timeout,
@@ -96,8 +118,13 @@ impl Failure {
         }
     }
 
+    /// Words of the agent's that this program cannot read.
+    pub(crate) fn unknown(field: &'static str, why: &str) -> Self {
+        Self::UnknownWord { field, value: format!("({why})") }
+    }
+
     /// What a status means here.
-    pub(crate) fn from_status(target: &str, status: &Status) -> Self {
+    pub(crate) fn from_status(door: Door, target: &str, status: &Status) -> Self {
         let message = status.message().to_owned();
         let target = target.to_owned();
         match status.code() {
@@ -109,9 +136,9 @@ impl Failure {
             | Code::Aborted
             | Code::OutOfRange => Self::Refused { message, problems: problem::of_status(status) },
             Code::PermissionDenied | Code::Unauthenticated => {
-                Self::NotPermitted { target, cause: message, hint: CALLER_HINT }
+                Self::NotPermitted { target, cause: message, hint: door.caller_hint() }
             }
-            Code::Unavailable => Self::unreachable(target, status),
+            Code::Unavailable => Self::unreachable(door, target, status),
             Code::DeadlineExceeded => Self::Timeout { what: message, after: Duration::ZERO },
             Code::Unimplemented => Self::Agent {
                 target,
@@ -120,7 +147,7 @@ impl Failure {
             },
             Code::Ok | Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => {
                 match error::Error::source(status) {
-                    Some(lost) => Self::unreachable(target, lost),
+                    Some(lost) => Self::unreachable(door, target, lost),
                     None => Self::Agent { target, code: code_name(status.code()), message },
                 }
             }
@@ -128,16 +155,13 @@ impl Failure {
     }
 
     /// A connection that could not be made, or was lost.
-    pub(crate) fn unreachable(target: String, error: &(dyn error::Error + 'static)) -> Self {
+    pub(crate) fn unreachable(door: Door, target: String, error: &(dyn error::Error + 'static)) -> Self {
         let cause = cause::deepest(error);
         match cause::of(error) {
-            Cause::NotAllowed => {
-                let hint = "run as root, or as a user that the agent's configuration allows";
-                Self::NotPermitted { target, cause, hint }
-            }
-            Cause::WeAreRefused => Self::NotPermitted { target, cause, hint: CALLER_HINT },
+            Cause::NotAllowed => Self::NotPermitted { target, cause, hint: door.file_hint() },
+            Cause::WeAreRefused => Self::NotPermitted { target, cause, hint: door.caller_hint() },
             Cause::AgentUntrusted => Self::Untrusted { target, cause },
-            Cause::Other => Self::Unreachable { target, cause, hint: START_HINT },
+            Cause::Other => Self::Unreachable { target, cause, hint: door.start_hint() },
         }
     }
 
@@ -152,10 +176,6 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
     }
 }
-
-/// Where the agent is started and found.
-const START_HINT: &str = "Start it, or name its socket with --socket or its address with --address.";
-const CALLER_HINT: &str = "the agent's configuration names the users and SPIFFE IDs that it listens to";
 
 const fn code_name(code: Code) -> &'static str {
     match code {
@@ -199,7 +219,11 @@ mod tests {
             (Code::DeadlineExceeded, Exit::Timeout),
         ];
         for (code, exit) in cases {
-            assert_eq!(Failure::from_status("here", &Status::new(code, "why")).exit(), exit, "{code:?}");
+            assert_eq!(
+                Failure::from_status(Door::Operator, "here", &Status::new(code, "why")).exit(),
+                exit,
+                "{code:?}"
+            );
         }
     }
 
@@ -208,7 +232,7 @@ mod tests {
         let failure = Failure::Unreachable {
             target: "/run/x.sock".to_owned(),
             cause: "No such file or directory".to_owned(),
-            hint: START_HINT,
+            hint: Door::Operator.start_hint(),
         };
         assert_eq!(
             failure.to_string(),

@@ -1,20 +1,29 @@
 //! `enforcerctl`: policy, status, explanations and records of a node, from a shell.
 
+mod backoff;
 mod cause;
+mod certificate;
 mod cli;
 mod clock;
 mod console;
 mod document;
+mod door;
 mod duration;
 mod exit;
 mod failure;
+mod fields;
 mod files;
 mod hex;
 mod instant;
+mod notice;
+mod pem;
+mod pidfd;
 mod problem;
 mod run;
 mod session;
+mod stdin;
 mod style;
+mod svid;
 mod table;
 mod target;
 #[cfg(test)]
@@ -30,6 +39,7 @@ use clap::Parser as _;
 use crate::cli::Cli;
 use crate::console::Console;
 use crate::exit::Exit;
+use crate::stdin::Stdin;
 use crate::style::Style;
 
 fn main() -> ExitCode {
@@ -40,7 +50,12 @@ fn main() -> ExitCode {
     let err_style = Style::of(cli.global.color, err.is_terminal(), no_color.as_deref());
     let mut console = Console::new(&mut out, &mut err, cli.global.output, out_style, err_style);
     let exit = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run::run(&cli, &mut io::stdin(), &mut console)),
+        Ok(runtime) => {
+            let mut read = io::stdin();
+            let is_terminal = read.is_terminal();
+            let mut stdin = Stdin::new(&mut read, is_terminal);
+            runtime.block_on(run::run(&cli, &mut stdin, &mut console))
+        }
         Err(error) => {
             console.note(&format!("error: cannot start: {error}"));
             Exit::Refused

@@ -1,14 +1,13 @@
 //! One run: the verb is done, and its end becomes an exit code.
 
-use std::io::Read;
-
 use crate::cli::{Cli, Command};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::stdin::Stdin;
 
 /// Does what the command line asks.
-pub(crate) async fn run(cli: &Cli, stdin: &mut dyn Read, console: &mut Console<'_>) -> Exit {
+pub(crate) async fn run(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) -> Exit {
     match perform(cli, stdin, console).await {
         Ok(()) => Exit::Ok,
         Err(failure) => {
@@ -18,12 +17,12 @@ pub(crate) async fn run(cli: &Cli, stdin: &mut dyn Read, console: &mut Console<'
     }
 }
 
-async fn perform(cli: &Cli, stdin: &mut dyn Read, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn perform(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) -> Result<(), Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Apply(verb) => verb.run(global, stdin, console).await,
-        Command::Validate(verb) => verb.run(global, stdin, console).await,
-        Command::Diff(verb) => verb.run(global, stdin, console).await,
+        Command::Apply(verb) => verb.run(global, stdin.reader(), console).await,
+        Command::Validate(verb) => verb.run(global, stdin.reader(), console).await,
+        Command::Diff(verb) => verb.run(global, stdin.reader(), console).await,
         Command::Get(verb) => verb.run(global, console).await,
         Command::Rollback(verb) => verb.run(global, console).await,
         Command::Explain(verb) => verb.run(global, console).await,
@@ -31,6 +30,8 @@ async fn perform(cli: &Cli, stdin: &mut dyn Read, console: &mut Console<'_>) -> 
         Command::Counters(verb) => verb.run(global, console).await,
         Command::Observe(verb) => verb.run(global, console).await,
         Command::Wait(verb) => verb.run(global, console).await,
+        Command::Identity(verb) => verb.run(global, stdin, console).await,
+        Command::Svid(verb) => verb.run(global, stdin, console).await,
         Command::Completion(verb) => verb.run(console),
         Command::Version(verb) => verb.run(console),
     }

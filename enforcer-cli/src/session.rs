@@ -4,26 +4,40 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use enforcer_proto::spiffe::spiffe_workload_api_client::SpiffeWorkloadApiClient;
+use enforcer_proto::v1::identity_service_client::IdentityServiceClient;
 use enforcer_proto::v1::node_service_client::NodeServiceClient;
 use enforcer_proto::v1::policy_service_client::PolicyServiceClient;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{self, Channel, Endpoint, Uri};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 use tower::service_fn;
 
+use crate::door::Door;
 use crate::failure::Failure;
+use crate::svid::update::Unusable;
 use crate::target::Target;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer: a policy with a million bindings is well below it.
 const MAX_ANSWER_BYTES: usize = 512 << 20;
 
+/// The largest message of the Workload API: a thousand bundles fit.
+const MAX_MATERIAL_BYTES: usize = 4 << 20;
+
+/// A client of the Workload API.
+pub(crate) type WorkloadClient = SpiffeWorkloadApiClient<InterceptedService<Channel, Header>>;
+type Header = fn(Request<()>) -> Result<Request<()>, Status>;
+
 /// A connection to an agent.
 pub(crate) struct Session {
     channel: Channel,
     target: String,
+    door: Door,
     request_timeout: Duration,
 }
 
@@ -33,7 +47,7 @@ impl Session {
         let name = target.to_string();
         let channel = match timeout(CONNECT_TIMEOUT, connect(target)).await {
             Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(Failure::unreachable(name, &error)),
+            Ok(Err(error)) => return Err(Failure::unreachable(target.door(), name, &error)),
             Err(_) => {
                 return Err(Failure::Timeout {
                     what: format!("{name} does not answer"),
@@ -41,7 +55,7 @@ impl Session {
                 });
             }
         };
-        Ok(Self { channel, target: name, request_timeout })
+        Ok(Self { channel, target: name, door: target.door(), request_timeout })
     }
 
     /// The agent's policy.
@@ -54,14 +68,30 @@ impl Session {
         NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
+    /// The agent's identity wall.
+    pub(crate) fn identity(&self) -> IdentityServiceClient<Channel> {
+        IdentityServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// The agent's Workload API.
+    pub(crate) fn workload(&self) -> WorkloadClient {
+        SpiffeWorkloadApiClient::with_interceptor(self.channel.clone(), with_header as Header)
+            .max_decoding_message_size(MAX_MATERIAL_BYTES)
+    }
+
     /// The answer to one request, in time.
     pub(crate) async fn answer<T>(
         &self,
         request: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Failure> {
+        let response = self.in_time(request).await?;
+        response.map(Response::into_inner).map_err(|status| self.failed(&status))
+    }
+
+    /// What a request comes to, in time.
+    pub(crate) async fn in_time<T>(&self, request: impl Future<Output = T>) -> Result<T, Failure> {
         match timeout(self.request_timeout, request).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(self.failed(&status)),
+            Ok(end) => Ok(end),
             Err(_) => Err(Failure::Timeout {
                 what: format!("the agent at {} has not answered; --request-timeout allows more", self.target),
                 after: self.request_timeout,
@@ -71,7 +101,12 @@ impl Session {
 
     /// What a status of this agent means.
     pub(crate) fn failed(&self, status: &Status) -> Failure {
-        Failure::from_status(&self.target, status)
+        Failure::from_status(self.door, &self.target, status)
+    }
+
+    /// What a message of this agent that must not be used means.
+    pub(crate) fn unusable(&self, unusable: Unusable) -> Failure {
+        Failure::Unusable { target: self.target.clone(), unusable }
     }
 
     /// Where the agent is.
@@ -80,9 +115,15 @@ impl Session {
     }
 }
 
+/// E-2: without this header the Workload API must not answer, so that no browser can be made to ask.
+fn with_header(mut request: Request<()>) -> Result<Request<()>, Status> {
+    request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
+    Ok(request)
+}
+
 async fn connect(target: &Target) -> Result<Channel, transport::Error> {
     match target {
-        Target::Socket(path) => connect_unix(path).await,
+        Target::Socket(path) | Target::Workload(path) => connect_unix(path).await,
         Target::Address { uri, tls } => {
             let endpoint = Endpoint::from(uri.clone()).connect_timeout(CONNECT_TIMEOUT);
             endpoint.tls_config((**tls).clone())?.connect().await

@@ -6,6 +6,7 @@ use std::{fmt, fs};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, Uri};
 
 use crate::cli::Global;
+use crate::door::Door;
 use crate::failure::Failure;
 use crate::files::FileError;
 
@@ -14,6 +15,8 @@ use crate::files::FileError;
 pub(crate) enum Target {
     /// On this machine.
     Socket(PathBuf),
+    /// On this machine, its SPIFFE Workload API.
+    Workload(PathBuf),
     /// Elsewhere, over mutual TLS.
     Address { uri: Uri, tls: Box<ClientTlsConfig> },
 }
@@ -38,12 +41,20 @@ impl Target {
         }
         Ok(Self::Address { uri, tls: Box::new(tls) })
     }
+
+    /// Which door this is.
+    pub(crate) const fn door(&self) -> Door {
+        match self {
+            Self::Socket(_) | Self::Address { .. } => Door::Operator,
+            Self::Workload(_) => Door::Workload,
+        }
+    }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(path) => path.display().fmt(f),
+            Self::Socket(path) | Self::Workload(path) => path.display().fmt(f),
             Self::Address { uri, .. } => uri.fmt(f),
         }
     }

@@ -60,6 +60,8 @@ pub struct Admin {
     pub observe: Observe,
     /// The identity room, unless it was turned off.
     pub identity: Option<IdentityDoor>,
+    /// What other nodes may ask of this one, their authority.
+    pub authority: Option<()>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.

@@ -58,17 +58,21 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> anyhow::Result<()> {
     let stopper = Stopper::default();
+    let mut tasks = JoinSet::new();
+    let rooms::Outfit { mut admin, events, forensics, cgroups, watchers, vault } = outfit;
+    if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
+        let around = (&mut tasks, &stopper);
+        let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
+        admin.identity = Some(opened.door);
+    }
     let local = LocalDoor::open(&settings.socket.path, &settings.socket.allowed_uids)?;
-    let admin_identity = outfit.admin.identity.as_ref();
     let network = match &settings.listener {
         None => None,
         Some(listener) => {
-            let source = listener::source(listener, admin_identity)?;
+            let source = listener::source(listener, admin.identity.as_ref())?;
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
-    let mut tasks = JoinSet::new();
-    let rooms::Outfit { admin, events, forensics, cgroups, watchers } = outfit;
     follow::join(&mut tasks, &door, forensics, events, cgroups)?;
     watchers.join(&mut tasks, &door);
     let reread = Arc::new(Notify::new());

@@ -5,10 +5,17 @@ mod changes;
 mod explaining;
 mod fake;
 mod getting;
+mod identifying;
+mod keeping;
+pub(crate) mod material;
 mod reaching;
 mod round_trip;
 mod streaming;
 mod trusting;
+mod wall;
+mod workload;
+
+use std::io::Write;
 
 use clap::Parser as _;
 
@@ -16,6 +23,7 @@ use crate::cli::Cli;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::run;
+use crate::stdin::Stdin;
 use crate::style::Style;
 
 /// How a run ended, and what it printed.
@@ -31,11 +39,24 @@ impl Ran {
     }
 }
 
-/// Runs `enforcerctl` with these arguments.
+/// Runs `enforcerctl` with these arguments, and a pipe for standard input.
 async fn enforcerctl(args: &[&str], stdin: &str) -> Ran {
-    let cli = Cli::try_parse_from([&["enforcerctl"], args].concat()).unwrap();
+    run_on(args, &mut Stdin::new(&mut stdin.as_bytes(), false)).await
+}
+
+/// The same where a person sits, who types `answer`.
+async fn on_terminal(args: &[&str], answer: &str) -> Ran {
+    run_on(args, &mut Stdin::new(&mut answer.as_bytes(), true)).await
+}
+
+async fn run_on(args: &[&str], stdin: &mut Stdin<'_>) -> Ran {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut console = Console::new(&mut out, &mut err, cli.global.output, Style::Plain, Style::Plain);
-    let exit = run::run(&cli, &mut stdin.as_bytes(), &mut console).await;
+    let exit = run_into(args, stdin, &mut out, &mut err).await;
     Ran { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+async fn run_into(args: &[&str], stdin: &mut Stdin<'_>, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let cli = Cli::try_parse_from([&["enforcerctl"], args].concat()).unwrap();
+    let mut console = Console::new(out, err, cli.global.output, Style::Plain, Style::Plain);
+    run::run(&cli, stdin, &mut console).await
 }

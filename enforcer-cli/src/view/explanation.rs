@@ -1,13 +1,11 @@
 //! The verdict on a flow or a device, and the way to it.
 
-use std::fmt::Write as _;
-
 use enforcer_proto::v1;
 use serde::Serialize;
 
 use crate::console::Show;
+use crate::fields::Fields;
 use crate::style::{self, Paint, Style};
-use crate::table::plain;
 
 /// The verdict and the way to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,12 +74,8 @@ impl ExplanationView {
 
 impl Show for ExplanationView {
     fn text(&self, style: Style) -> String {
-        let mut text = String::new();
-        let mut field = |name: &str, value: &str, paint: Paint| {
-            if !value.is_empty() {
-                let _ = writeln!(text, "{name:<12} {}", style.paint(paint, &plain(value)));
-            }
-        };
+        let mut fields = Fields::new(style, 12);
+        let mut field = |name: &str, value: &str, paint: Paint| fields.add(name, value, paint);
         field("verdict", &self.verdict, style::of_verdict(&self.verdict));
         field("rule", &self.rule, Paint::None);
         let reason = match (self.reason.as_str(), self.reason_text.as_str()) {
@@ -97,7 +91,7 @@ impl Show for ExplanationView {
         for (number, step) in (1_usize..).zip(&self.steps) {
             field(if number == 1 { "steps" } else { "" }, &format!("{number}. {step}"), Paint::None);
         }
-        text
+        fields.into_text()
     }
 }
 

@@ -4,7 +4,7 @@
 pub mod guests;
 pub mod local;
 pub mod network;
-pub mod peer;
+mod peer;
 pub mod tls;
 mod verifier;
 

@@ -1,11 +1,10 @@
 //! A status for people: what matters first, then a table a subject.
 
-use std::fmt::Write as _;
-
 use super::StatusView;
 use crate::console::Show;
+use crate::fields::Fields;
 use crate::style::{Paint, Style};
-use crate::table::{Cell, Table, plain};
+use crate::table::{Cell, Table};
 
 impl Show for StatusView {
     fn text(&self, style: Style) -> String {
@@ -28,12 +27,8 @@ impl Show for StatusView {
 
 impl StatusView {
     fn head(&self, style: Style) -> String {
-        let mut text = String::new();
-        let mut field = |name: &str, value: &str, paint: Paint| {
-            if !value.is_empty() {
-                let _ = writeln!(text, "{name:<12} {}", style.paint(paint, &plain(value)));
-            }
-        };
+        let mut fields = Fields::new(style, 12);
+        let mut field = |name: &str, value: &str, paint: Paint| fields.add(name, value, paint);
         field("node", &self.node, Paint::None);
         field(
             "agent",
@@ -55,7 +50,7 @@ impl StatusView {
         for warning in &self.warnings {
             field("warning", warning, Paint::Warn);
         }
-        text
+        fields.into_text()
     }
 
     fn hook_table(&self) -> Table {

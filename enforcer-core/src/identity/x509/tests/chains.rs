@@ -62,6 +62,17 @@ fn a_path_is_built_with_the_bundle_of_the_leafs_own_trust_domain() {
 }
 
 #[test]
+fn an_authority_of_the_same_name_and_another_key_vouches_for_nobody() {
+    let fleet = Fleet::new();
+    let impostor = Ca::new(fleet.tenant.params.clone());
+    let trust = trust("red.fleet.example", vec![impostor.self_signed()]);
+    assert_eq!(
+        check(&fleet.chain(&leaf(ID)), &trust),
+        Err(ChainError::NoAnchor(domain("red.fleet.example")))
+    );
+}
+
+#[test]
 fn an_empty_bundle_vouches_for_nobody() {
     let fleet = Fleet::new();
     let empty = trust("red.fleet.example", Vec::new());

@@ -107,6 +107,24 @@ fn extensions_that_are_unknown_doubled_or_malformed_are_refused() {
     assert!(is_extensions(parsed(longer)), "something after it");
 }
 
+/// The leaf with the last occurrence of some bytes replaced.
+fn patched(from: &[u8], to: &[u8]) -> Result<Leaf, LeafError> {
+    let mut der = made(|_| ()).to_vec();
+    let place = der.windows(from.len()).rposition(|window| window == from).unwrap();
+    der[place..place + to.len()].copy_from_slice(to);
+    parse_leaf(&der)
+}
+
+#[test]
+fn a_certificate_is_of_version_3_and_states_one_algorithm() {
+    let version = patched(&[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1]);
+    assert_eq!(version, Err(LeafError::Certificate(CertificateError::Version)));
+    // ecdsa-with-SHA256 becomes ecdsa-with-SHA384, outside what is signed.
+    let algorithm =
+        patched(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]);
+    assert_eq!(algorithm, Err(LeafError::Certificate(CertificateError::TwoAlgorithms)));
+}
+
 #[test]
 fn a_time_before_the_epoch_is_refused() {
     let refused = parsed(|leaf| leaf.not_before = at(-1));
