@@ -79,6 +79,11 @@ impl Site {
         Ok(dir)
     }
 
+    /// Where the directories of cases are.
+    pub(crate) fn scratch_root(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// A node.
     pub(crate) fn node(&self, name: &str) -> Result<&Node> {
         self.lab.node(name)
