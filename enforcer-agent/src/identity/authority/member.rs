@@ -40,7 +40,7 @@ impl CaKey {
         let key = EcKey::generate()?;
         let subject = profile::subject(kind.domain.as_str(), kind.title);
         let mut params = profile::authority(kind.domain, subject, kind.rank, None)?;
-        profile::date(&mut params, Validity::from_now(now, life))?;
+        profile::date(&mut params, Validity::of_authority(now, life))?;
         let anchor = params.self_signed(&key)?;
         Self::new(anchor.into(), key)
     }
