@@ -28,3 +28,6 @@ pub use local::Local;
 pub use node_ca::NodeCa;
 pub use pack::{open_svid, seal_svid};
 pub use settings::{AuthorityConfig, Clock, Lifetimes, RootSource};
+
+#[cfg(test)]
+pub(in crate::identity) mod tests;

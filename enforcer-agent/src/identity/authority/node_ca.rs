@@ -81,6 +81,12 @@ impl NodeCa {
         self.validity.not_after
     }
 
+    /// What it signs with: a test plays a thief.
+    #[cfg(test)]
+    pub(super) const fn issuer(&self) -> &Issuer<'static, EcKey> {
+        &self.issuer
+    }
+
     /// Its certificate and those above it.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
