@@ -102,7 +102,7 @@ fn with_issuer(draft: &X509Certificate<'_>, subject: &[u8]) -> Option<Vec<u8>> {
     let tbs = draft.tbs_certificate.as_ref();
     let issuer = draft.tbs_certificate.issuer.as_raw();
     let start = tbs.windows(issuer.len()).position(|window| window == issuer)?;
-    let header = header_bytes(tbs)?;
+    let header = der::header_bytes(tbs)?;
     let (before, after) = (tbs.get(header..start)?, tbs.get(start + issuer.len()..)?);
     Some(der::tlv(der::SEQUENCE, &[before, subject, after]))
 }
@@ -110,18 +110,12 @@ fn with_issuer(draft: &X509Certificate<'_>, subject: &[u8]) -> Option<Vec<u8>> {
 /// What stands between the signed part and the signature, which is one byte of zero and no bit.
 fn draft_algorithm<'a>(draft: &X509Certificate<'a>) -> Option<&'a [u8]> {
     let whole = draft.as_raw();
-    let start = header_bytes(whole)? + draft.tbs_certificate.as_ref().len();
+    let start = der::header_bytes(whole)? + draft.tbs_certificate.as_ref().len();
     whole.get(start..whole.len().checked_sub(NO_SIGNATURE_BYTES)?)
 }
 
 /// Bytes of an empty bit string.
 const NO_SIGNATURE_BYTES: usize = 3;
-
-/// Bytes of tag and length.
-fn header_bytes(tlv: &[u8]) -> Option<usize> {
-    let length = *tlv.get(1)?;
-    Some(if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) })
-}
 
 /// Signs nothing, in the name of an algorithm.
 struct Unsigned(&'static SignatureAlgorithm);
