@@ -3,5 +3,11 @@
 
 pub mod bundle;
 pub mod entitle;
+mod json;
+pub mod jwks;
+pub mod jwt;
+pub mod signature;
 pub mod spiffe_id;
 pub mod trust_domain;
+pub mod wire;
+pub mod x509;

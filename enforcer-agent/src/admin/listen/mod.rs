@@ -3,7 +3,7 @@
 
 pub mod local;
 pub mod network;
-pub mod peer;
+mod peer;
 pub mod tls;
 mod verifier;
 
