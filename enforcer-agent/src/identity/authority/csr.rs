@@ -1,6 +1,7 @@
 //! Certificate requests (PKCS #10): ours, and those of nodes. A request proves who has a key, and nothing else:
 //! names in it count for nothing.
 
+use enforcer_core::identity::signature::{Algorithm, SignatureCheck as _};
 use rcgen::{CertificateParams, DistinguishedName};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
@@ -9,7 +10,7 @@ use x509_parser::prelude::FromDer as _;
 use super::der;
 use super::error::IssueError;
 use super::key::{EcKey, Point};
-use crate::identity::crypto::{self, Scheme};
+use crate::identity::crypto::Checker;
 use crate::identity::secret::PrivateKey;
 
 /// Largest request that is looked at.
@@ -64,8 +65,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Point, RequestError> {
     if !after.is_some_and(|after| after.starts_with(&ECDSA_WITH_SHA256)) {
         return Err(RequestError::Signature);
     }
-    crypto::verify(Scheme::EcdsaP256Sha256, key.raw, signed, &request.signature_value.data)
-        .map_err(|_| RequestError::Signature)?;
+    let signature = &request.signature_value.data;
+    if !Checker.verify(Algorithm::EcdsaP256Sha256Der, &point, signed, signature) {
+        return Err(RequestError::Signature);
+    }
     Ok(Point(point))
 }
 

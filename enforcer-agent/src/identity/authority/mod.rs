@@ -5,7 +5,6 @@ mod csr;
 mod der;
 mod domain;
 mod error;
-mod jwt;
 mod key;
 mod local;
 mod member;

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use enforcer_core::identity::signature::SignatureCheck as _;
 use enforcer_core::identity::trust_domain::TrustDomain;
-use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, PublicKeyData, SignatureAlgorithm, SigningKey};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, Issuer, PublicKeyData, SignatureAlgorithm, SigningKey,
+};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -15,7 +18,7 @@ use super::member::{CaKey, UnderRoot};
 use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
 use super::root_key::RootKey;
-use crate::identity::crypto;
+use crate::identity::crypto::Checker;
 
 /// A root that can sign.
 pub(super) struct Root {
@@ -50,7 +53,9 @@ impl Root {
         }
         let probe = b"enforcer: is this the root's key?";
         let signature = key.sign(probe).map_err(NoRoot::Key)?;
-        crypto::verify(key.scheme(), &authority.public_key, probe, &signature).map_err(|_| NoRoot::Mismatch)?;
+        if !Checker.verify(key.check(), &authority.key_bits, probe, &signature) {
+            return Err(NoRoot::Mismatch);
+        }
         let digest = Sha256::digest(&certificate).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { digest, validity: authority.validity, authority, key, certificate })
     }

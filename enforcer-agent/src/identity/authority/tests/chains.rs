@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use enforcer_core::identity::wire;
+use enforcer_core::identity::x509::chain::{ChainError, verify};
+
 use super::openssl::Verify;
 use super::{DAY, Fleet, HOUR, anchor, domain, node_ca, svid, web};
 use crate::identity::authority::request;
+use crate::identity::crypto::Checker;
 use crate::identity::upstream::Upstream as _;
 
 #[tokio::test]
@@ -30,6 +34,28 @@ async fn an_svid_verifies_against_the_bundle_and_against_the_root() {
 }
 
 #[tokio::test]
+async fn our_own_verifier_agrees_and_bundles_are_read_back() {
+    let fleet = Fleet::new();
+    let local = fleet.open();
+    let svid = svid(&fleet, &local).await;
+    let (own, trust) = (domain("fleet.example"), local.trust().borrow().clone());
+    let check = |chain: &[_]| verify(chain, &trust, &own, fleet.now(), &Checker);
+    assert_eq!(check(&svid.chain).unwrap().leaf.id, web());
+    assert_eq!(check(&svid.chain[..2]).unwrap().until, svid.not_after);
+    let ca = node_ca(&local, "red.fleet.example").await.unwrap();
+    let foreign = domain("blue.fleet.example").member("/ns/b/sa/db").unwrap();
+    assert!(matches!(
+        check(&stolen(&fleet, &ca, foreign.as_str())),
+        Err(ChainError::NoAnchor(_) | ChainError::Signature(_) | ChainError::WrongIssuer(_))
+    ));
+    let (_, csr) = request().unwrap();
+    let node = local.node_svid("node-1", &csr).await.unwrap();
+    assert_eq!(check(&node).unwrap().leaf.id.as_str(), "spiffe://fleet.example/node/node-1");
+    // What a node is sent is what the authority meant.
+    assert_eq!(wire::parse(&wire::write(&trust)).unwrap(), *trust);
+}
+
+#[tokio::test]
 async fn a_node_ca_that_signs_for_another_tenant_is_refused_by_its_constraint() {
     let fleet = Fleet::new();
     let local = fleet.open();
@@ -46,11 +72,7 @@ async fn a_node_ca_that_signs_for_another_tenant_is_refused_by_its_constraint() 
 }
 
 /// A chain that somebody with the node CA's key makes.
-fn stolen(
-    fleet: &Fleet,
-    ca: &super::NodeCa,
-    uri: &str,
-) -> Vec<rustls_pki_types::CertificateDer<'static>> {
+fn stolen(fleet: &Fleet, ca: &super::NodeCa, uri: &str) -> Vec<rustls_pki_types::CertificateDer<'static>> {
     use crate::identity::authority::{key::EcKey, profile};
     let key = EcKey::generate().unwrap();
     let mut params = profile::leaf();

@@ -68,7 +68,8 @@ impl Verify {
         if !text.is_empty() {
             command.arg("-untrusted").arg(above);
         }
-        let output = command.arg(leaf).output().expect("openssl is not installed: apt-get install -y openssl");
+        let output =
+            command.arg(leaf).output().expect("openssl is not installed: apt-get install -y openssl");
         let text = [output.stdout, output.stderr].concat();
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&text).into_owned()) }
     }

@@ -143,7 +143,9 @@ async fn a_node_ca_issues_for_its_own_trust_domain_alone() {
     let fleet = Fleet::new();
     let local = fleet.open();
     let ca = node_ca(&local, "red.fleet.example").await.unwrap();
-    for foreign in ["spiffe://blue.fleet.example/a", "spiffe://fleet.example/node/a", "spiffe://x.red.fleet.example/a"] {
+    for foreign in
+        ["spiffe://blue.fleet.example/a", "spiffe://fleet.example/node/a", "spiffe://x.red.fleet.example/a"]
+    {
         let refused = ca.issue_svid(&foreign.parse().unwrap(), fleet.now(), Duration::from_secs(HOUR));
         assert!(matches!(refused, Err(IssueError::ForeignDomain { .. })), "{foreign}");
     }
@@ -183,5 +185,8 @@ async fn a_key_that_is_another_certificates_makes_no_node_ca() {
     assert!(matches!(NodeCa::new(ca.chain().to_vec(), &other), Err(IssueError::Key(_))));
     assert!(matches!(NodeCa::new(vec![], &other), Err(IssueError::Issuer(_))));
     let leaf = ca.issue_svid(&web(), fleet.now(), Duration::from_secs(HOUR)).unwrap();
-    assert!(matches!(NodeCa::new(leaf.chain, &leaf.key), Err(IssueError::Issuer(_))), "a leaf is no authority");
+    assert!(
+        matches!(NodeCa::new(leaf.chain, &leaf.key), Err(IssueError::Issuer(_))),
+        "a leaf is no authority"
+    );
 }

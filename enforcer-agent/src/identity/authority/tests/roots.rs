@@ -28,7 +28,12 @@ impl Disk {
 
     /// A root that openssl makes, valid now.
     fn make(&self, key: &[&str], subject: &str, more: &[&str]) {
-        let extensions = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"];
+        let extensions = [
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+        ];
         let mut arguments = vec!["req", "-x509", "-nodes", "-subj", subject, "-days", "3650", "-newkey"];
         arguments.extend(key);
         arguments.extend(["-keyout", "key.pem", "-out", "root.pem"]);
@@ -106,9 +111,15 @@ async fn a_new_root_on_disk_is_taken_up_and_a_bad_one_is_not() {
 #[tokio::test]
 async fn files_that_make_no_root_are_refused_with_the_reason() {
     let disk = Disk::new();
-    let short = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:1", "-addext", "keyUsage=critical,keyCertSign"];
+    let short = [
+        "-addext",
+        "basicConstraints=critical,CA:TRUE,pathlen:1",
+        "-addext",
+        "keyUsage=critical,keyCertSign",
+    ];
     let leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
-    let unsigning = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,digitalSignature"];
+    let unsigning =
+        ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,digitalSignature"];
     type Damage = fn(&Path);
     let cases: [(&[&str], Damage, &str); 7] = [
         (&short, |_| (), "path length"),
@@ -117,9 +128,13 @@ async fn files_that_make_no_root_are_refused_with_the_reason() {
         (&[], |path| fs::write(path.join("root.pem"), "nonsense").unwrap(), "not exactly one certificate"),
         (&[], |path| fs::write(path.join("key.pem"), "nonsense").unwrap(), "no private key"),
         (&[], |path| fs::remove_file(path.join("key.pem")).unwrap(), "No such file"),
-        (&[], |path| {
-            fs::set_permissions(path.join("key.pem"), fs::Permissions::from_mode(0o640)).unwrap();
-        }, "0640"),
+        (
+            &[],
+            |path| {
+                fs::set_permissions(path.join("key.pem"), fs::Permissions::from_mode(0o640)).unwrap();
+            },
+            "0640",
+        ),
     ];
     for (extensions, damage, reason) in cases {
         disk.make(P256, "/CN=Root", extensions);
@@ -156,8 +171,11 @@ fn a_root_in_a_token_signs() {
     let name = "identity::authority::tests::roots::a_root_in_a_token_signs";
     with_softhsm(name, |hsm| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let keys: [(&str, &[&str]); 3] =
-            [("p256", P256), ("p384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]), ("rsa", &["rsa:2048"])];
+        let keys: [(&str, &[&str]); 3] = [
+            ("p256", P256),
+            ("p384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]),
+            ("rsa", &["rsa:2048"]),
+        ];
         for (place, (label, key)) in keys.into_iter().enumerate() {
             let disk = Disk::new();
             disk.make(key, "/O=Example/CN=Root in a token", &[]);
