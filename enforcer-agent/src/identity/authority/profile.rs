@@ -50,7 +50,10 @@ impl Validity {
     /// No certificate outlives its issuer, nor is older.
     pub(super) fn within(self, issuer: Self, now: Duration) -> Result<Self, IssueError> {
         if now < issuer.not_before || now >= issuer.not_after {
-            return Err(IssueError::IssuerEnded { not_after: issuer.not_after.as_secs(), now: now.as_secs() });
+            return Err(IssueError::IssuerEnded {
+                not_after: issuer.not_after.as_secs(),
+                now: now.as_secs(),
+            });
         }
         Ok(Self {
             not_before: self.not_before.max(issuer.not_before),
