@@ -90,10 +90,11 @@ impl Follower {
         }
     }
 
-    /// Counts a further request on the same stream.
+    /// A further request on the same stream: it counts as one, and its sender is looked at again.
     pub(super) fn request(&self) -> Result<(), Status> {
         self.admitted.caller.use_it();
-        self.shared.gate.budget.request(&self.admitted.member).map_err(refusal::over)
+        self.shared.gate.budget.request(&self.admitted.member).map_err(refusal::over)?;
+        self.recheck()
     }
 
     pub(super) const fn admitted(&self) -> &Admitted {
