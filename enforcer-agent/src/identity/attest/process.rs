@@ -60,7 +60,8 @@ impl Process {
     fn held(pidfd: OwnedFd) -> Result<Self, AttestError> {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let pid = procfs::pid_of(pidfd.as_raw_fd()).map_err(|error| kernel("read /proc", error))?;
-        let pidfd = AsyncFd::try_with_interest(pidfd, Interest::READABLE)
+        // SAFETY: an owned descriptor stays open, and the same, until it is dropped.
+        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
             .map_err(|error| kernel("watch the process", error.into()))?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         Ok(Self { pidfd, pid: pid.ok_or(AttestError::Gone)?, serial })

@@ -109,14 +109,15 @@ fn versioned(context: CertificateValidationContext) -> (Type, String) {
     (Type::ValidationContext(context), version)
 }
 
-/// One trust domain's authorities, and only its own members. The node's revocation lists are about its own
-/// trust domain: for another's leaves there would be none, and Envoy refuses a leaf that no list is about.
+/// One trust domain's authorities, and only its own members, with the lists of that trust domain alone: Envoy
+/// refuses a leaf that no list is about.
 fn authorities(domain: &TrustDomain, material: &Material, nobody: &Nobody) -> CertificateValidationContext {
     let own = &material.bundle;
     let is_own = own.trust_domain == *domain;
     let bundle = if is_own { Some(own) } else { material.federated.get(domain) };
-    let crl: String = material.crls.iter().map(|der| pem("X509 CRL", der).to_string()).collect();
-    let has_crl = is_own && !crl.is_empty();
+    let lists = material.crls.get(domain).into_iter().flatten();
+    let crl: String = lists.map(|der| pem("X509 CRL", der).to_string()).collect();
+    let has_crl = !crl.is_empty();
     CertificateValidationContext {
         trusted_ca: Some(anchors(bundle, nobody)),
         match_typed_subject_alt_names: vec![members_of(domain)],

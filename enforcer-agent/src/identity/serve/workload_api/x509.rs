@@ -6,9 +6,9 @@ use std::sync::Arc;
 use enforcer_core::identity::bundle::Bundle;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_proto::spiffe::{X509BundlesResponse, X509svid, X509svidResponse};
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls_pki_types::CertificateDer;
 
-use crate::identity::svid::Material;
+use crate::identity::svid::{Crls, Material};
 
 /// W-5: leaf first, PKCS#8, every field but `hint`, which tells several identities apart where there is one.
 /// W-10: it is the first. W-11: other bundles by their trust domain's ID.
@@ -35,7 +35,7 @@ pub(super) fn bundles(material: &Material) -> X509BundlesResponse {
 pub(super) struct Sent {
     bundle: Arc<Bundle>,
     federated: BTreeMap<TrustDomain, Arc<Bundle>>,
-    crls: Vec<CertificateRevocationListDer<'static>>,
+    crls: BTreeMap<TrustDomain, Crls>,
 }
 
 impl Sent {
@@ -55,7 +55,7 @@ fn federated(material: &Material) -> impl Iterator<Item = (String, Vec<u8>)> {
 }
 
 fn crls(material: &Material) -> Vec<Vec<u8>> {
-    material.crls.iter().map(|crl| crl.to_vec()).collect()
+    material.crls.values().flatten().map(|crl| crl.to_vec()).collect()
 }
 
 fn concatenate(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
