@@ -11,7 +11,6 @@ mod pem;
 pub mod remote;
 pub mod secret;
 pub mod serve;
-pub mod signatures;
 pub mod svid;
 pub mod upstream;
 pub mod wallet;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::schedule::{Term, back_off};
+use super::schedule::{Term, back_off, has_come};
 
 /// Where an identity is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ fn rotate(state: State) -> (State, Action) {
 }
 
 fn tick(state: State, now: Duration) -> (State, Action) {
-    let is_due = |attempt: &Attempt| attempt.next.is_some_and(|next| next <= now);
+    let is_due = |attempt: &Attempt| attempt.next.is_some_and(|next| has_come(next, now));
     let asked = |attempt: &Attempt| Attempt { failures: attempt.failures, next: None };
     match &state {
         State::Valid(term) | State::Renewing(term, _) if !term.holds(now) => {

@@ -60,6 +60,13 @@ pub fn back_off(failures: u32, die: f64) -> Duration {
     pause + pause.mul_f64(die.clamp(0.0, 1.0) / 4.0)
 }
 
+/// True when the time of an attempt has come, or lies further ahead than any pause is long: then the clock was set
+/// back after it was chosen.
+#[must_use]
+pub fn has_come(at: Duration, now: Duration) -> bool {
+    at <= now || at > now + RETRY_MAX.saturating_mul(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +86,12 @@ mod tests {
         assert!(term.is_due(HOUR * 24) && !term.holds(HOUR * 24));
         assert!(!term.is_due(HOUR * 48) && term.holds(HOUR * 48));
         assert!(!term.holds(HOUR * 49));
+    }
+
+    #[test]
+    fn a_pause_that_was_chosen_before_the_clock_was_set_back_is_over() {
+        assert!(has_come(HOUR, HOUR) && !has_come(HOUR + RETRY_MAX, HOUR));
+        assert!(has_come(HOUR * 24, HOUR));
     }
 
     #[test]

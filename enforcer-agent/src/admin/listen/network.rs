@@ -1,15 +1,14 @@
 //! The network door: TCP, then TLS with both certificates checked, then the same services as the local door.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
@@ -18,9 +17,7 @@ use super::tls::TlsSource;
 use super::{ListenError, peer};
 use crate::admin::connection::{Connection, Io};
 use crate::admin::limits::{CERTIFICATE_POLL, HANDSHAKE_MAX, HANDSHAKES_MAX, NETWORK_CONNECTIONS_MAX};
-
-/// How long to rest when the system has no more descriptors: accepting again at once would spin.
-const REST: Duration = Duration::from_millis(100);
+use crate::door::accept::rest_after;
 
 /// The network door, open.
 pub struct NetworkDoor {
@@ -131,13 +128,4 @@ async fn shake(
     };
     debug!(%from, caller = %peer.id, "caller from the network");
     Some(Connection::new(Io::Remote(Box::new(stream)), caller, Some(left), permit))
-}
-
-/// After a failed `accept`: a lost caller is none of our worry, a lack of descriptors is.
-pub(super) async fn rest_after(error: &io::Error) {
-    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-        return;
-    }
-    warn!(%error, "a connection could not be accepted");
-    sleep(REST).await;
 }

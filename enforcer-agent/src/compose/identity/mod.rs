@@ -1,6 +1,7 @@
 //! The identity room, opened and joined to policy, workloads and callers.
 
 mod scene;
+mod serve;
 mod upstream;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::door::stop::Stopper;
 use crate::identity::clock;
 use crate::identity::custody::{CustodyError, Vault};
 use crate::identity::keeper::{Keeper, Parts};
-use crate::identity::signatures::AwsLc;
+use crate::identity::crypto::Checker;
 use crate::identity::upstream::Upstream;
 use crate::identity::wallet::Wallet;
 use crate::workload::CgroupTree;
@@ -97,6 +98,8 @@ pub(super) async fn open(
     });
     tasks.spawn(keeper.run(stopper.listener()));
     tasks.spawn(watch_key(vault));
+    let serving = serve::Serving { settings, identity, upstream: &upstream, wallet, places, cgroups, clock };
+    serving.start(tasks, stopper).await?;
     Ok(Opened { door, upstream, entitlements })
 }
 
@@ -105,7 +108,7 @@ fn verify(upstream: &Arc<dyn Upstream>, identity: &IdentitySettings) -> VerifyPe
     let (trust, fleet) = (upstream.trust(), identity.trust_domain.clone());
     Arc::new(move |chain, now| {
         let trust = Arc::clone(&trust.borrow());
-        let verified = chain::verify(chain, &trust, &fleet, now, &AwsLc).map_err(|error| error.to_string())?;
+        let verified = chain::verify(chain, &trust, &fleet, now, &Checker).map_err(|error| error.to_string())?;
         Ok(Peer { id: verified.leaf.id, not_after: verified.until })
     })
 }

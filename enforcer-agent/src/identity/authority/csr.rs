@@ -1,18 +1,23 @@
 //! Certificate requests (PKCS #10): ours, and those of nodes. A request proves who has a key, and nothing else:
 //! names in it count for nothing.
 
+use enforcer_core::identity::signature::{Algorithm, SignatureCheck as _};
 use rcgen::{CertificateParams, DistinguishedName};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::FromDer as _;
 
+use super::der;
 use super::error::IssueError;
 use super::key::{EcKey, Point};
-use crate::identity::crypto::{self, Scheme};
+use crate::identity::crypto::Checker;
 use crate::identity::secret::PrivateKey;
 
 /// Largest request that is looked at.
 pub const REQUEST_MAX_BYTES: usize = 4096;
+
+/// The AlgorithmIdentifier of ECDSA with SHA-256, DER.
+const ECDSA_WITH_SHA256: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 
 /// A fresh P-256 key, and the request that proves it.
 ///
@@ -40,12 +45,12 @@ pub(super) enum RequestError {
 }
 
 /// The key that a request proves.
-pub(super) fn parse(der: &[u8]) -> Result<Point, RequestError> {
-    if der.len() > REQUEST_MAX_BYTES {
-        return Err(RequestError::TooLarge(der.len()));
+pub(super) fn parse(bytes: &[u8]) -> Result<Point, RequestError> {
+    if bytes.len() > REQUEST_MAX_BYTES {
+        return Err(RequestError::TooLarge(bytes.len()));
     }
-    let (rest, request) = X509CertificationRequest::from_der(der).map_err(|_| RequestError::Malformed)?;
-    if !rest.is_empty() {
+    let (rest, request) = X509CertificationRequest::from_der(bytes).map_err(|_| RequestError::Malformed)?;
+    if !rest.is_empty() || request.signature_value.unused_bits != 0 {
         return Err(RequestError::Malformed);
     }
     let key = &request.certification_request_info.subject_pki;
@@ -54,13 +59,16 @@ pub(super) fn parse(der: &[u8]) -> Result<Point, RequestError> {
         return Err(RequestError::Key);
     }
     let point = <[u8; 65]>::try_from(key.subject_public_key.data.as_ref()).map_err(|_| RequestError::Key)?;
-    let scheme = Scheme::of_x509(&request.signature_algorithm, key).map_err(|_| RequestError::Signature)?;
-    if scheme != Scheme::EcdsaP256Sha256 {
+    let signed = request.certification_request_info.raw;
+    // The parser takes more spellings of the algorithm than there are.
+    let after = der::header_bytes(bytes).and_then(|header| bytes.get(header + signed.len()..));
+    if !after.is_some_and(|after| after.starts_with(&ECDSA_WITH_SHA256)) {
         return Err(RequestError::Signature);
     }
-    let signed = request.certification_request_info.raw;
-    crypto::verify(scheme, key.raw, signed, &request.signature_value.data)
-        .map_err(|_| RequestError::Signature)?;
+    let signature = &request.signature_value.data;
+    if !Checker.verify(Algorithm::EcdsaP256Sha256Der, &point, signed, signature) {
+        return Err(RequestError::Signature);
+    }
     Ok(Point(point))
 }
 

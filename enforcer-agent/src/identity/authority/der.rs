@@ -32,6 +32,12 @@ fn write_length(bytes: &mut Vec<u8>, length: usize) {
     }
 }
 
+/// Bytes of tag and length.
+pub(super) fn header_bytes(tlv: &[u8]) -> Option<usize> {
+    let length = *tlv.get(1)?;
+    Some(if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) })
+}
+
 /// A non-negative integer from its big-endian bytes.
 pub(super) fn integer(bytes: &[u8]) -> Vec<u8> {
     let significant = bytes.iter().position(|byte| *byte != 0).map_or(&[][..], |first| &bytes[first..]);

@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 use tracing::{error, info, warn};
 
 use super::error::{AuthorityError, IssueError, RootError};
-use super::jwt;
 use super::key::Point;
 use super::member::{CaKey, CaKind, CaMember, JwtSigner};
 use super::profile::{self, Rank, Validity};
@@ -147,9 +146,11 @@ impl Domain {
     ) -> Result<String, DomainError> {
         self.step(tools)?;
         let Some(state) = &self.state else { return Err(self.closed()) };
-        let Some(active) = rotation::active(&state.jwt, tools.now.as_secs()) else { return Err(self.closed()) };
+        let Some(active) = rotation::active(&state.jwt, tools.now.as_secs()) else {
+            return Err(self.closed());
+        };
         let ends = tools.now.saturating_add(lifetime).min(Duration::from_secs(active.term.not_after));
-        Ok(jwt::sign(&active.key, id, audience, tools.now, ends)?)
+        Ok(active.key.token(id, audience, tools.now, ends)?)
     }
 
     /// Publishes new keys, which sign later. Nothing when that is under way.
@@ -183,7 +184,8 @@ impl Domain {
         let Some(CaMember { ca, under_root: Some(above) }) = active.map(|entry| &entry.key) else {
             return Err(self.closed());
         };
-        let validity = Validity::from_now(now, lifetime).within(ca.validity, now)?.within(above.validity, now)?;
+        let validity =
+            Validity::from_now(now, lifetime).within(ca.validity, now)?.within(above.validity, now)?;
         Ok((Arc::clone(ca), above.certificate.clone(), validity))
     }
 
@@ -191,7 +193,9 @@ impl Domain {
     /// as long as it is valid.
     fn bring_under_root(&mut self, tools: Tools<'_>) -> Result<(), DomainError> {
         let Some(state) = &self.state else { return Err(self.closed()) };
-        let Some(active) = rotation::active(&state.cas, tools.now.as_secs()) else { return Err(self.closed()) };
+        let Some(active) = rotation::active(&state.cas, tools.now.as_secs()) else {
+            return Err(self.closed());
+        };
         let valid = active.key.under_root.as_deref().filter(|above| tools.now < above.validity.not_after);
         let root = match (tools.root, valid) {
             (Ok(root), Some(above)) if above.root == root.digest => return Ok(()),
@@ -307,7 +311,9 @@ fn empty(name: &TrustDomain, tools: Tools<'_>) -> Bundle {
 fn full(name: &TrustDomain, state: &DomainState, tools: Tools<'_>) -> Bundle {
     let now = tools.now.as_secs();
     let x509 = rotation::published(&state.cas, now).into_iter().map(|entry| entry.key.ca.anchor.clone());
-    let jwt = rotation::published(&state.jwt, now).into_iter().map(|entry: &Entry<Arc<JwtSigner>>| entry.key.public());
+    let jwt = rotation::published(&state.jwt, now)
+        .into_iter()
+        .map(|entry: &Entry<Arc<JwtSigner>>| entry.key.public());
     Bundle { x509: x509.collect(), jwt: jwt.collect(), ..empty(name, tools) }
 }
 

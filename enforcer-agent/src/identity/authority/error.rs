@@ -11,7 +11,9 @@ pub enum AuthorityError {
     #[error(transparent)]
     Custody(#[from] CustodyError),
     /// What the vault holds is not what was put in it.
-    #[error("{drawer}/{item} in the vault makes no sense: {what}. Nothing was replaced: restore it from a backup")]
+    #[error(
+        "{drawer}/{item} in the vault makes no sense: {what}. Nothing was replaced: restore it from a backup"
+    )]
     State {
         /// Whose.
         drawer: String,
@@ -67,7 +69,9 @@ pub enum RootError {
     #[error("the key is not that of the certificate in {0}")]
     Mismatch(PathBuf),
     /// The certificate is not valid now.
-    #[error("the root's certificate is not valid now: from {not_before} to {not_after} in seconds since 1970")]
+    #[error(
+        "the root's certificate is not valid now: from {not_before} to {not_after} in seconds since 1970"
+    )]
     NotNow {
         /// Start.
         not_before: u64,
@@ -86,7 +90,9 @@ pub enum RootError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
     /// The issuer is not valid now, so nothing that it signs would be.
-    #[error("the issuer's certificate is not valid now: it ends {not_after} seconds after 1970, and it is {now}")]
+    #[error(
+        "the issuer's certificate is not valid now: it ends {not_after} seconds after 1970, and it is {now}"
+    )]
     IssuerEnded {
         /// End of the issuer.
         not_after: u64,

@@ -64,7 +64,8 @@ impl PublicKeyData for EcKey {
 
 impl SigningKey for EcKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signature = self.0.sign(&SystemRandom::new(), message).map_err(|_| rcgen::Error::RingUnspecified)?;
+        let signature =
+            self.0.sign(&SystemRandom::new(), message).map_err(|_| rcgen::Error::RingUnspecified)?;
         Ok(signature.as_ref().to_vec())
     }
 }

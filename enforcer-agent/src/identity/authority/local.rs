@@ -17,12 +17,16 @@ use tracing::{info, warn};
 use super::csr;
 use super::domain::{Domain, DomainError, Tools};
 use super::error::{AuthorityError, RootError};
-use super::jwt::{AUDIENCE_MAX_BYTES, AUDIENCES_MAX};
 use super::revoked;
 use super::root_source::RootHolder;
 use super::settings::{AuthorityConfig, Clock, RootSource};
 use crate::identity::custody::{CustodyError, Vault};
 use crate::identity::upstream::{Target, Upstream, UpstreamError};
+
+/// Audiences of one token.
+const AUDIENCES_MAX: usize = 16;
+/// Bytes of one audience.
+const AUDIENCE_MAX_BYTES: usize = 1024;
 
 /// An authority on this node.
 pub struct Local {
@@ -236,8 +240,8 @@ impl Inner {
 
     fn revoke(&self, target: &Target) -> Result<(), UpstreamError> {
         self.change_revocations(|revoked| match revoked::add(revoked, target) {
-            Some(new) => Ok(new),
-            None => Err(UpstreamError::Refused("too many revocations are kept already".to_owned())),
+            Ok(new) => Ok(new),
+            Err(why) => Err(UpstreamError::Request(why.to_string())),
         })?;
         info!(?target, "revoked");
         Ok(())
@@ -269,7 +273,9 @@ impl Inner {
 
     fn rotate(&self, domain: &TrustDomain) -> Result<(), UpstreamError> {
         if *domain != self.config.fleet && !self.entitlements.borrow().domains.contains_key(domain) {
-            return Err(UpstreamError::Refused(format!("the policy has no tenant with the trust domain {domain}")));
+            return Err(UpstreamError::Refused(format!(
+                "the policy has no tenant with the trust domain {domain}"
+            )));
         }
         self.with(domain, Domain::rotate)?;
         info!(%domain, "a new authority is published");
@@ -313,7 +319,9 @@ impl Inner {
 
     fn room(&self, domain: &TrustDomain) -> Arc<Mutex<Domain>> {
         let mut domains = lock(&self.domains);
-        let room = domains.entry(domain.clone()).or_insert_with(|| Arc::new(Mutex::new(Domain::new(domain.clone()))));
+        let room = domains
+            .entry(domain.clone())
+            .or_insert_with(|| Arc::new(Mutex::new(Domain::new(domain.clone()))));
         Arc::clone(room)
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use enforcer_core::identity::bundle::{JwtKey, JwtPublicKey};
+use enforcer_core::identity::jwt;
+use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use rcgen::{CertificateParams, DistinguishedName, Issuer, KeyUsagePurpose, PublicKeyData};
 use rustls_pki_types::CertificateDer;
@@ -40,7 +42,7 @@ impl CaKey {
         let key = EcKey::generate()?;
         let subject = profile::subject(kind.domain.as_str(), kind.title);
         let mut params = profile::authority(kind.domain, subject, kind.rank, None)?;
-        profile::date(&mut params, Validity::from_now(now, life))?;
+        profile::date(&mut params, Validity::of_authority(now, life))?;
         let anchor = params.self_signed(&key)?;
         Self::new(anchor.into(), key)
     }
@@ -115,10 +117,19 @@ impl JwtSigner {
         JwtKey { id: self.id.clone(), key: JwtPublicKey::P256(point) }
     }
 
-    /// An ES256 signature: r and s in 32 bytes each.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
-        let signature = self.key.sign(&SystemRandom::new(), message).map_err(|_| IssueError::Library("sign"))?;
-        Ok(signature.as_ref().to_vec())
+    /// A JWT-SVID (J-1 to J-5).
+    pub(super) fn token(
+        &self,
+        id: &SpiffeId,
+        audience: &[String],
+        now: Duration,
+        ends: Duration,
+    ) -> Result<String, IssueError> {
+        let message = jwt::signing_input(&self.id, id, audience, now, ends);
+        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes());
+        let signature = signature.map_err(|_| IssueError::Library("sign"))?;
+        let fixed = signature.as_ref().try_into().map_err(|_| IssueError::Library("sign in fixed length"))?;
+        Ok(jwt::assemble(&message, fixed))
     }
 }
 

@@ -5,7 +5,6 @@ mod csr;
 mod der;
 mod domain;
 mod error;
-mod jwt;
 mod key;
 mod local;
 mod member;
@@ -28,3 +27,6 @@ pub use local::Local;
 pub use node_ca::NodeCa;
 pub use pack::{open_svid, seal_svid};
 pub use settings::{AuthorityConfig, Clock, Lifetimes, RootSource};
+
+#[cfg(test)]
+pub(in crate::identity) mod tests;

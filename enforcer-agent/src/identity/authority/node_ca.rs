@@ -7,7 +7,8 @@ use std::time::Duration;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use rcgen::{
-    CertificateParams, CertificateRevocationListParams, Issuer, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    CertificateParams, CertificateRevocationListParams, Issuer, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
@@ -35,7 +36,10 @@ pub struct NodeCa {
 
 impl fmt::Debug for NodeCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeCa").field("domain", &self.domain).field("validity", &self.validity).finish_non_exhaustive()
+        f.debug_struct("NodeCa")
+            .field("domain", &self.domain)
+            .field("validity", &self.validity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,6 +85,12 @@ impl NodeCa {
         self.validity.not_after
     }
 
+    /// What it signs with: a test plays a thief.
+    #[cfg(test)]
+    pub(super) const fn issuer(&self) -> &Issuer<'static, EcKey> {
+        &self.issuer
+    }
+
     /// Its certificate and those above it.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
@@ -91,12 +101,7 @@ impl NodeCa {
     ///
     /// # Errors
     /// The ID is of another trust domain, or this CA is not valid now.
-    pub fn issue_svid(
-        &self,
-        id: &SpiffeId,
-        now: Duration,
-        lifetime: Duration,
-    ) -> Result<Svid, IssueError> {
+    pub fn issue_svid(&self, id: &SpiffeId, now: Duration, lifetime: Duration) -> Result<Svid, IssueError> {
         if id.trust_domain() != self.domain.as_str() {
             return Err(IssueError::ForeignDomain { id: id.to_string(), domain: self.domain.to_string() });
         }

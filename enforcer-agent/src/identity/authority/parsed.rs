@@ -18,8 +18,6 @@ pub(super) struct Authority {
     pub(super) subject: Vec<u8>,
     /// The subject as rcgen writes it, if it can.
     pub(super) name: Option<DistinguishedName>,
-    /// DER of the SubjectPublicKeyInfo.
-    pub(super) public_key: Vec<u8>,
     /// The key itself as in the certificate's bit string.
     pub(super) key_bits: Vec<u8>,
     pub(super) key_id: Option<Vec<u8>>,
@@ -33,7 +31,8 @@ pub(super) struct Authority {
 impl Authority {
     /// Takes a certificate apart; the error says why it is no authority's.
     pub(super) fn parse(der: &CertificateDer<'_>) -> Result<Self, String> {
-        let (rest, x509) = X509Certificate::from_der(der).map_err(|error| format!("it does not parse: {error}"))?;
+        let (rest, x509) =
+            X509Certificate::from_der(der).map_err(|error| format!("it does not parse: {error}"))?;
         if !rest.is_empty() {
             return Err("bytes follow it".to_owned());
         }
@@ -48,7 +47,6 @@ impl Authority {
         Ok(Self {
             subject: x509.subject().as_raw().to_vec(),
             name: writable(x509.subject()),
-            public_key: x509.public_key().raw.to_vec(),
             key_bits: x509.public_key().subject_public_key.data.to_vec(),
             key_id: key_id(&x509),
             validity: validity(&x509)?,

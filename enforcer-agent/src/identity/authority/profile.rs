@@ -18,6 +18,8 @@ use super::error::IssueError;
 
 /// How far before now a certificate begins: clocks differ.
 pub(super) const BACKDATE: Duration = Duration::from_secs(60);
+/// How far before now a root or a tenant CA begins, unless that is much of its life.
+const AUTHORITY_BACKDATE: Duration = Duration::from_secs(48 * 3600);
 const SERIAL_BYTES: usize = 16;
 /// Characters of a name in a subject (RFC 5280, ub-common-name).
 const NAME_MAX_BYTES: usize = 64;
@@ -38,10 +40,20 @@ impl Validity {
         Self { not_before: now.saturating_sub(BACKDATE), not_after: now.saturating_add(lifetime) }
     }
 
+    /// An authority's: it begins so early that a clock that is set back by a day still finds it valid, and nothing has
+    /// to be replaced for it.
+    pub(super) fn of_authority(now: Duration, lifetime: Duration) -> Self {
+        let early = AUTHORITY_BACKDATE.min(lifetime / 10).max(BACKDATE);
+        Self { not_before: now.saturating_sub(early), not_after: now.saturating_add(lifetime) }
+    }
+
     /// No certificate outlives its issuer, nor is older.
     pub(super) fn within(self, issuer: Self, now: Duration) -> Result<Self, IssueError> {
         if now < issuer.not_before || now >= issuer.not_after {
-            return Err(IssueError::IssuerEnded { not_after: issuer.not_after.as_secs(), now: now.as_secs() });
+            return Err(IssueError::IssuerEnded {
+                not_after: issuer.not_after.as_secs(),
+                now: now.as_secs(),
+            });
         }
         Ok(Self {
             not_before: self.not_before.max(issuer.not_before),

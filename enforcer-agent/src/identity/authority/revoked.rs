@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use enforcer_core::identity::bundle::Revocations;
+use enforcer_core::identity::bundle::{Revocations, Trust};
 use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::identity::wire;
 use serde::{Deserialize, Serialize};
 
 use super::error::AuthorityError;
@@ -16,7 +17,7 @@ use crate::identity::upstream::Target;
 const PLACE: Place<'static> = Place { drawer: OWN_DRAWER, item: "revocations" };
 const VERSION: u32 = 1;
 /// Revocations that are kept at once.
-pub const REVOCATIONS_MAX: usize = 100_000;
+pub const REVOCATIONS_MAX: usize = 50_000;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +34,8 @@ struct File {
 /// They are there and cannot be read.
 pub(in crate::identity) fn load(vault: &Vault) -> Result<Revocations, AuthorityError> {
     let Some(file) = store::load::<File>(vault, PLACE)? else { return Ok(Revocations::default()) };
-    let error = |what: String| AuthorityError::State { drawer: PLACE.drawer.to_owned(), item: PLACE.item, what };
+    let error =
+        |what: String| AuthorityError::State { drawer: PLACE.drawer.to_owned(), item: PLACE.item, what };
     if file.version != VERSION {
         return Err(error(format!("it is of version {}", file.version)));
     }
@@ -59,17 +61,42 @@ pub(in crate::identity) fn save(vault: &Vault, revoked: &Revocations) -> Result<
     store::save(vault, PLACE, &file)
 }
 
-/// Adds one. Says whether it is new; `None` when there are too many.
-pub(in crate::identity) fn add(revoked: &mut Revocations, target: &Target) -> Option<bool> {
+/// Why somebody cannot be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::identity) enum RevokeError {
+    /// More than are kept.
+    #[error("{0} revocations are kept already")]
+    TooMany(usize),
+    /// No other node would take it, nor anything that it is sent with.
+    #[error("{0}")]
+    Name(String),
+}
+
+/// Adds one. Says whether it is new.
+///
+/// # Errors
+/// There are too many, or it is no name.
+pub(in crate::identity) fn add(revoked: &mut Revocations, target: &Target) -> Result<bool, RevokeError> {
     let count = revoked.tenants.len() + revoked.workloads.len() + revoked.spiffe_ids.len();
     if count >= REVOCATIONS_MAX {
-        return None;
+        return Err(RevokeError::TooMany(count));
     }
-    Some(match target {
+    let mut alone = Revocations::default();
+    insert(&mut alone, target);
+    let message = wire::write(&Trust { revoked: alone, ..Trust::default() });
+    if let Err(problems) = wire::parse(&message) {
+        let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        return Err(RevokeError::Name(words.join("; ")));
+    }
+    Ok(insert(revoked, target))
+}
+
+fn insert(revoked: &mut Revocations, target: &Target) -> bool {
+    match target {
         Target::Tenant(name) => revoked.tenants.insert(Arc::clone(name)),
         Target::Workload(name) => revoked.workloads.insert(Arc::clone(name)),
         Target::SpiffeId(id) => revoked.spiffe_ids.insert(id.clone()),
-    })
+    }
 }
 
 /// Takes one back. Says whether it was there.

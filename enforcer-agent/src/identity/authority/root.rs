@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use enforcer_core::identity::signature::SignatureCheck as _;
 use enforcer_core::identity::trust_domain::TrustDomain;
-use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, PublicKeyData, SignatureAlgorithm, SigningKey};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, Issuer, PublicKeyData, SignatureAlgorithm, SigningKey,
+};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -15,7 +18,7 @@ use super::member::{CaKey, UnderRoot};
 use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
 use super::root_key::RootKey;
-use crate::identity::crypto;
+use crate::identity::crypto::Checker;
 
 /// A root that can sign.
 pub(super) struct Root {
@@ -50,7 +53,9 @@ impl Root {
         }
         let probe = b"enforcer: is this the root's key?";
         let signature = key.sign(probe).map_err(NoRoot::Key)?;
-        crypto::verify(key.scheme(), &authority.public_key, probe, &signature).map_err(|_| NoRoot::Mismatch)?;
+        if !Checker.verify(key.check(), &authority.key_bits, probe, &signature) {
+            return Err(NoRoot::Mismatch);
+        }
         let digest = Sha256::digest(&certificate).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { digest, validity: authority.validity, authority, key, certificate })
     }
@@ -102,7 +107,7 @@ fn with_issuer(draft: &X509Certificate<'_>, subject: &[u8]) -> Option<Vec<u8>> {
     let tbs = draft.tbs_certificate.as_ref();
     let issuer = draft.tbs_certificate.issuer.as_raw();
     let start = tbs.windows(issuer.len()).position(|window| window == issuer)?;
-    let header = header_bytes(tbs)?;
+    let header = der::header_bytes(tbs)?;
     let (before, after) = (tbs.get(header..start)?, tbs.get(start + issuer.len()..)?);
     Some(der::tlv(der::SEQUENCE, &[before, subject, after]))
 }
@@ -110,18 +115,12 @@ fn with_issuer(draft: &X509Certificate<'_>, subject: &[u8]) -> Option<Vec<u8>> {
 /// What stands between the signed part and the signature, which is one byte of zero and no bit.
 fn draft_algorithm<'a>(draft: &X509Certificate<'a>) -> Option<&'a [u8]> {
     let whole = draft.as_raw();
-    let start = header_bytes(whole)? + draft.tbs_certificate.as_ref().len();
+    let start = der::header_bytes(whole)? + draft.tbs_certificate.as_ref().len();
     whole.get(start..whole.len().checked_sub(NO_SIGNATURE_BYTES)?)
 }
 
 /// Bytes of an empty bit string.
 const NO_SIGNATURE_BYTES: usize = 3;
-
-/// Bytes of tag and length.
-fn header_bytes(tlv: &[u8]) -> Option<usize> {
-    let length = *tlv.get(1)?;
-    Some(if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) })
-}
 
 /// Signs nothing, in the name of an algorithm.
 struct Unsigned(&'static SignatureAlgorithm);

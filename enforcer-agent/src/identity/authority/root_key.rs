@@ -5,8 +5,10 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, SHA384, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
+    self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    RsaKeyPair,
 };
+use enforcer_core::identity::signature::Algorithm;
 use rcgen::{
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm,
     SigningKey as _,
@@ -16,7 +18,6 @@ use rustls_pki_types::PrivateKeyDer;
 use super::der;
 use super::error::{IssueError, RootError};
 use super::member::CaKey;
-use crate::identity::crypto::Scheme;
 use crate::identity::custody::token::{Token, TokenSignature};
 
 /// A root's private key.
@@ -66,12 +67,14 @@ impl RootKey {
     }
 
     /// How what it makes is checked.
-    pub(super) const fn scheme(&self) -> Scheme {
+    pub(super) const fn check(&self) -> Algorithm {
         match self {
-            Self::Ours(_) | Self::P256(_) | Self::Token(_, _, TokenKind::P256) => Scheme::EcdsaP256Sha256,
-            Self::P384(_) | Self::Token(_, _, TokenKind::P384) => Scheme::EcdsaP384Sha384,
-            Self::Rsa(_) | Self::Token(_, _, TokenKind::Rsa) => Scheme::RsaPkcs1Sha256,
-            Self::Ed25519(_) => Scheme::Ed25519,
+            Self::Ours(_) | Self::P256(_) | Self::Token(_, _, TokenKind::P256) => {
+                Algorithm::EcdsaP256Sha256Der
+            }
+            Self::P384(_) | Self::Token(_, _, TokenKind::P384) => Algorithm::EcdsaP384Sha384Der,
+            Self::Rsa(_) | Self::Token(_, _, TokenKind::Rsa) => Algorithm::RsaPkcs1Sha256,
+            Self::Ed25519(_) => Algorithm::Ed25519,
         }
     }
 

@@ -107,7 +107,12 @@ impl RootHolder {
         Ok(())
     }
 
-    fn self_signed(&mut self, vault: &Vault, config: &AuthorityConfig, now: Duration) -> Result<(), RootError> {
+    fn self_signed(
+        &mut self,
+        vault: &Vault,
+        config: &AuthorityConfig,
+        now: Duration,
+    ) -> Result<(), RootError> {
         let mut keys = match &self.keys {
             Some(keys) => keys.clone(),
             None => store::load_root(vault, PLACE).map_err(Box::new)?,
@@ -220,7 +225,8 @@ fn read_key(path: &Path) -> Result<RootKey, RootError> {
         return Err(CustodyError::Permissions { path: path.to_owned(), mode, wanted: 0o600 }.into());
     }
     let text = read(path)?;
-    let mut der = PrivateKeyDer::from_pem_slice(&text).map_err(|_| error("it holds no private key in PEM"))?;
+    let mut der =
+        PrivateKeyDer::from_pem_slice(&text).map_err(|_| error("it holds no private key in PEM"))?;
     let key = RootKey::from_der(&der);
     der.zeroize();
     key.ok_or_else(|| error("its key is neither on P-256 or P-384, nor RSA, nor Ed25519"))

@@ -108,8 +108,9 @@ pub(super) fn step<K, E>(
         changed = true;
     }
     changed |= extend_reach(keys, schedule);
-    let half_gone = active(keys, now)
-        .is_some_and(|entry| now - entry.term.not_before >= (entry.term.not_after - entry.term.not_before) / 2);
+    let half_gone = active(keys, now).is_some_and(|entry| {
+        now - entry.term.not_before >= (entry.term.not_after - entry.term.not_before) / 2
+    });
     if half_gone && !has_prepared(keys) {
         prepare(keys, schedule, now, make)?;
         changed = true;
@@ -160,7 +161,8 @@ fn forget<K>(keys: &mut Vec<Entry<K>>, now: u64) -> bool {
     let before = keys.len();
     keys.retain(|entry| now < entry.term.last_of_use().saturating_add(KEPT_AFTER_SECONDS));
     while keys.len() >= KEYS_MAX {
-        let Some(oldest) = keys.iter().position(|entry| matches!(entry.term.phase, Phase::Retired { .. })) else {
+        let Some(oldest) = keys.iter().position(|entry| matches!(entry.term.phase, Phase::Retired { .. }))
+        else {
             break;
         };
         keys.remove(oldest);
@@ -170,7 +172,8 @@ fn forget<K>(keys: &mut Vec<Entry<K>>, now: u64) -> bool {
 
 fn activate_prepared<K>(keys: &mut [Entry<K>], now: u64) -> bool {
     let due = |entry: &Entry<K>| {
-        matches!(entry.term.phase, Phase::Prepared { signs_from } if signs_from <= now) && entry.term.is_valid(now)
+        matches!(entry.term.phase, Phase::Prepared { signs_from } if signs_from <= now)
+            && entry.term.is_valid(now)
     };
     let Some(next) = keys.iter().position(due) else { return false };
     activate(keys, next, now);
@@ -185,9 +188,8 @@ fn replace_active<K, E>(
     now: u64,
     make: &mut impl FnMut() -> Result<Made<K>, E>,
 ) -> Result<(), E> {
-    let usable = |entry: &Entry<K>| {
-        matches!(entry.term.phase, Phase::Prepared { .. }) && entry.term.is_valid(now)
-    };
+    let usable =
+        |entry: &Entry<K>| matches!(entry.term.phase, Phase::Prepared { .. }) && entry.term.is_valid(now);
     let next = match keys.iter().position(usable) {
         Some(prepared) => prepared,
         None => {
@@ -288,7 +290,10 @@ mod tests {
         assert_eq!(active(&keys, 9 * DAY).unwrap().key, 9 * DAY);
         assert!(names(&keys, 9 * DAY).contains(&(10 * DAY)));
         at(&mut keys, 10 * DAY);
-        assert!(names(&keys, 10 * DAY).contains(&(10 * DAY)), "what it signed before the step is valid still");
+        assert!(
+            names(&keys, 10 * DAY).contains(&(10 * DAY)),
+            "what it signed before the step is valid still"
+        );
         let before = keys.len();
         at(&mut keys, 11 * DAY);
         at(&mut keys, 10 * DAY);

@@ -117,7 +117,10 @@ impl AuthorityConfig {
         // A successor has to be published and to take over before the half of a life that is left is over.
         let least = self.refresh_hint.saturating_mul(40).max(Duration::from_secs(3600));
         if tenant_ca < least {
-            return error("a tenant CA", "it is shorter than an hour or 40 refresh hints: no overlap fits in");
+            return error(
+                "a tenant CA",
+                "it is shorter than an hour or 40 refresh hints: no overlap fits in",
+            );
         }
         if tenant_ca > root && self.root == RootSource::SelfSigned {
             return error("a tenant CA", "it is longer than the root's");
@@ -141,7 +144,11 @@ impl AuthorityConfig {
         let named = !node.contains('/');
         let id = self.fleet.member(&format!("/node/{node}"));
         let error = |why: String| AuthorityError::NodeName { name: node.to_owned(), why };
-        if named { id.map_err(|rule| error(rule.to_string())) } else { Err(error("it has a slash".to_owned())) }
+        if named {
+            id.map_err(|rule| error(rule.to_string()))
+        } else {
+            Err(error("it has a slash".to_owned()))
+        }
     }
 
     pub(super) fn further_names(&self) -> Result<Vec<SanType>, AuthorityError> {

@@ -118,7 +118,11 @@ pub(super) fn load_domain(vault: &Vault, place: Place<'_>) -> Result<Option<Doma
 }
 
 /// Keeps a trust domain's state.
-pub(super) fn save_domain(vault: &Vault, place: Place<'_>, state: &DomainState) -> Result<(), AuthorityError> {
+pub(super) fn save_domain(
+    vault: &Vault,
+    place: Place<'_>,
+    state: &DomainState,
+) -> Result<(), AuthorityError> {
     let authorities = state.cas.iter().map(ca_file).collect::<Result<_, _>>();
     let jwt_keys = state.jwt.iter().map(jwt_file).collect::<Result<_, _>>();
     let file = DomainFile {
@@ -153,7 +157,10 @@ pub(super) fn save_root(
 }
 
 /// Reads anything from the vault.
-pub(super) fn load<T: DeserializeOwned>(vault: &Vault, place: Place<'_>) -> Result<Option<T>, AuthorityError> {
+pub(super) fn load<T: DeserializeOwned>(
+    vault: &Vault,
+    place: Place<'_>,
+) -> Result<Option<T>, AuthorityError> {
     let Some(bytes) = vault.get(place.drawer, place.item)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| place.error(error))
 }
@@ -183,10 +190,9 @@ fn jwt(file: JwtFile) -> Result<Entry<Arc<JwtSigner>>, IssueError> {
 
 fn ca_file(entry: &Entry<CaMember>) -> Result<CaFile, IssueError> {
     let CaMember { ca, under_root } = &entry.key;
-    let under_root = under_root.as_ref().map(|under| UnderRootFile {
-        certificate: public(&under.certificate),
-        root: under.root.clone(),
-    });
+    let under_root = under_root
+        .as_ref()
+        .map(|under| UnderRootFile { certificate: public(&under.certificate), root: under.root.clone() });
     let key = Secret(ca.key().pkcs8()?);
     Ok(CaFile { term: entry.term, key, certificate: public(&ca.anchor), under_root })
 }

@@ -58,7 +58,9 @@ pub enum CustodyError {
         what: &'static str,
     },
     /// Others can read or write it.
-    #[error("{path} has mode {mode:04o}: nobody but its owner may have access; check who did, then chmod it to {wanted:04o}")]
+    #[error(
+        "{path} has mode {mode:04o}: nobody but its owner may have access; check who did, then chmod it to {wanted:04o}"
+    )]
     Permissions {
         /// Which file or directory.
         path: PathBuf,

@@ -42,7 +42,8 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Takes a file apart; the error says what does not fit.
     pub(super) fn parse(bytes: &'a [u8], kind: Kind) -> Result<Self, &'static str> {
-        let rest = bytes.strip_prefix(&MAGIC).ok_or("it does not begin as a sealed file of this version does")?;
+        let rest =
+            bytes.strip_prefix(&MAGIC).ok_or("it does not begin as a sealed file of this version does")?;
         let (&[found, id_bytes], rest) = rest.split_first_chunk().ok_or(TRUNCATED)?;
         if found != kind as u8 {
             return Err("it is of another kind");

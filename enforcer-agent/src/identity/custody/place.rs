@@ -74,9 +74,7 @@ pub(super) fn read(
     // One allocation: a growing buffer would leave copies of a key behind.
     let capacity = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-    file.take(bytes_max)
-        .read_to_end(&mut bytes)
-        .map_err(|error| CustodyError::io("read", path, error))?;
+    file.take(bytes_max).read_to_end(&mut bytes).map_err(|error| CustodyError::io("read", path, error))?;
     Ok(Some(bytes))
 }
 

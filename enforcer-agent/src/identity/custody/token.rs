@@ -222,7 +222,8 @@ impl Token {
     }
 
     fn error(&self, failure: Failure) -> CustodyError {
-        let (Failure::Lost(what) | Failure::Pin(what) | Failure::NoObject(what) | Failure::Other(what)) = failure;
+        let (Failure::Lost(what) | Failure::Pin(what) | Failure::NoObject(what) | Failure::Other(what)) =
+            failure;
         CustodyError::Token { token: self.config.token.clone(), what }
     }
 }
@@ -262,7 +263,11 @@ impl From<Error> for Failure {
                 _,
             ) => Self::Lost(what),
             Error::Pkcs11(
-                RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired | RvError::PinLocked,
+                RvError::PinIncorrect
+                | RvError::PinInvalid
+                | RvError::PinLenRange
+                | RvError::PinExpired
+                | RvError::PinLocked,
                 _,
             ) => Self::Pin(what),
             _ => Self::Other(what),

@@ -242,7 +242,8 @@ impl Vault {
     fn rewrap_drawer(&self, kek: &Kek, drawer: &str) -> Result<bool, CustodyError> {
         let path = self.path(drawer, name::KEY);
         let Some(bytes) = read(&path)? else { return Ok(false) };
-        let frame = Frame::parse(&bytes, Kind::DrawerKey).map_err(|what| CustodyError::corrupt(&path, what))?;
+        let frame =
+            Frame::parse(&bytes, Kind::DrawerKey).map_err(|what| CustodyError::corrupt(&path, what))?;
         if frame.key_id == kek.current() {
             return Ok(false);
         }
@@ -278,7 +279,8 @@ impl Vault {
     fn load_drawer(&self, drawer: &str) -> Result<Option<Arc<DrawerKey>>, CustodyError> {
         let path = self.path(drawer, name::KEY);
         let Some(bytes) = read(&path)? else { return Ok(None) };
-        let frame = Frame::parse(&bytes, Kind::DrawerKey).map_err(|what| CustodyError::corrupt(&path, what))?;
+        let frame =
+            Frame::parse(&bytes, Kind::DrawerKey).map_err(|what| CustodyError::corrupt(&path, what))?;
         let key = self.open_key(&self.kek(), drawer, &path, &frame)?;
         Ok(Some(Arc::new(DrawerKey::new(&key)?)))
     }
@@ -292,7 +294,9 @@ impl Vault {
     ) -> Result<Zeroizing<[u8; KEY_BYTES]>, CustodyError> {
         let bytes = match kek.open(&full_name(drawer, name::KEY), frame)? {
             Opened::Contents(bytes) => bytes,
-            Opened::Damaged => return Err(CustodyError::corrupt(path, "its contents are not what was sealed")),
+            Opened::Damaged => {
+                return Err(CustodyError::corrupt(path, "its contents are not what was sealed"));
+            }
             Opened::UnknownKey => {
                 let (id, place) = (frame.key_id.to_owned(), self.source.place());
                 return Err(CustodyError::UnknownKey { path: path.to_owned(), id, place });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enforcer_core::identity::bundle::Bundle;
-use enforcer_core::identity::schedule::{Term, back_off};
+use enforcer_core::identity::schedule::{Term, back_off, has_come};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl Domain {
     /// True when a new node CA should be asked for now.
     pub(super) fn wants_ca(&self, now: Duration) -> bool {
         let is_due = self.cas.first().is_none_or(|(_, term)| term.is_due(now));
-        let may_ask = self.trouble.as_ref().is_none_or(|trouble| trouble.again_at <= now);
+        let may_ask = self.trouble.as_ref().is_none_or(|trouble| has_come(trouble.again_at, now));
         is_due && may_ask && !self.is_asked
     }
 

@@ -35,7 +35,10 @@ fn an_object_outlasts_a_restart_and_is_nowhere_in_the_clear() {
         let bytes = fs::read(path).unwrap();
         assert!(![&b"secret"[..], b"newer", b"another"].iter().any(|clear| contains(&bytes, clear)));
     }
-    assert_eq!(fs::metadata(home.vault_directory().join("red.fleet")).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert_eq!(
+        fs::metadata(home.vault_directory().join("red.fleet")).unwrap().permissions().mode() & 0o7777,
+        0o700
+    );
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -46,7 +49,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 fn a_name_that_leaves_the_vault_is_refused() {
     let home = Home::new();
     let vault = home.open();
-    for (drawer, item) in [("..", "a"), ("a", "../../kek"), ("a/b", "c"), ("a", "key"), ("", "a"), ("A", "a")] {
+    for (drawer, item) in [("..", "a"), ("a", "../../kek"), ("a/b", "c"), ("a", "key"), ("", "a"), ("A", "a")]
+    {
         assert!(matches!(vault.put(drawer, item, b"x", Durability::Lazy), Err(CustodyError::Name(_))));
         assert!(matches!(vault.get(drawer, item), Err(CustodyError::Name(_))));
         assert!(matches!(vault.remove(drawer, item), Err(CustodyError::Name(_))));
@@ -125,7 +129,8 @@ fn a_full_or_read_only_disk_keeps_the_old_object() {
         let root = nix::unistd::geteuid().is_root();
         if root {
             unshare(CloneFlags::CLONE_NEWNS).unwrap();
-            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+                .unwrap();
             let options = Some("size=64k,mode=0700");
             mount(Some("tmpfs"), &directory, Some("tmpfs"), MsFlags::empty(), options).unwrap();
         }

@@ -58,7 +58,8 @@ pub(in crate::identity) fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm))
     let tokens = directory.path().join("tokens");
     fs::create_dir(&tokens).unwrap();
     let configuration = directory.path().join("softhsm2.conf");
-    fs::write(&configuration, format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display())).unwrap();
+    fs::write(&configuration, format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display()))
+        .unwrap();
     module();
     let mut init = Command::new("softhsm2-util");
     init.args(["--init-token", "--free", "--label", TOKEN, "--so-pin", "1357", "--pin", PIN]);

@@ -26,7 +26,7 @@ use crate::identity::authority::{AuthorityConfig, Local};
 use crate::identity::clock::Clock;
 use crate::identity::custody::{KekSource, Vault, commands};
 use crate::identity::keeper::{Keeper, Parts, Scene};
-use crate::identity::signatures::AwsLc;
+use crate::identity::crypto::Checker;
 use crate::identity::svid::{Material, Standing};
 use crate::identity::upstream::{Upstream, UpstreamError};
 use crate::identity::wallet::Wallet;
@@ -171,7 +171,7 @@ impl Stage {
         let trust = upstream.trust();
         let verify: VerifyPeer = Arc::new(move |certificates, now| {
             let trust = Arc::clone(&trust.borrow());
-            let verified = chain::verify(certificates, &trust, &fleet, now, &AwsLc);
+            let verified = chain::verify(certificates, &trust, &fleet, now, &Checker);
             let verified = verified.map_err(|error| error.to_string())?;
             Ok(Peer { id: verified.leaf.id, not_after: verified.until })
         });
