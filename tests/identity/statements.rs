@@ -1,12 +1,15 @@
 //! X509-SVID statement by statement, on certificates as they are served, with a parser that is not the agent's.
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use std::fs;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use enforcer_tests::runner::Case;
 use x509_parser::extensions::{BasicConstraints, GeneralName, KeyUsage, NameConstraints};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
 use crate::certificate::Certificate;
-use crate::openssl::Papers;
+use crate::openssl::{Papers, openssl, pem, text};
+use crate::outside::outcome;
 use crate::site::{Site, domain_of, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
@@ -26,8 +29,8 @@ pub(crate) const CASES: &[Case<Site>] = &[
 fn each(site: &Site, holds: impl Fn(&X509Certificate<'_>, &[X509Certificate<'_>], &str) -> Result<()>) -> Result<()> {
     for name in ["n1-t1-p1", "n1-t1-p2", "n1-t2-p1", "n1-t3-host"] {
         let ders = Papers::of(site, name)?.ders()?;
-        let parse = |der: &Vec<u8>| Ok(Certificate::parse(der)?.0);
-        let chain: Vec<X509Certificate<'_>> = ders.iter().map(parse).collect::<Result<_>>()?;
+        let parsed: Result<Vec<Certificate<'_>>> = ders.iter().map(|der| Certificate::parse(der)).collect();
+        let chain: Vec<X509Certificate<'_>> = parsed?.into_iter().map(|certificate| certificate.0).collect();
         let (leaf, signing) = chain.split_first().context("an empty chain")?;
         holds(leaf, signing, &site.workload(name)?.tenant).with_context(|| name.to_owned())?;
     }
@@ -149,23 +152,33 @@ fn x10(site: &mut Site) -> Result<()> {
     })
 }
 
+/// Signatures as `openssl` checks them, which reads chains of its own making.
 fn chain(site: &mut Site) -> Result<()> {
     for (name, other) in [("n1-t1-p1", "n1-t2-p1"), ("n1-t2-p1", "n1-t1-p1")] {
         let (ders, foreign) = (Papers::of(site, name)?.ders()?, Papers::of(site, other)?.ders()?);
         ensure!(ders.len() == 3, "{} certificates", ders.len());
         for pair in ders.windows(2) {
             let [signed, signer] = pair else { continue };
-            let (_, signed) = X509Certificate::from_der(signed)?;
-            let (_, signer) = X509Certificate::from_der(signer)?;
-            signed.verify_signature(Some(signer.public_key())).context("not signed by the next")?;
+            let (good, said) = is_signed(site, signed, signer)?;
+            ensure!(good, "not signed by the next: {said}");
+            let (signed, signer) = (Certificate::parse(signed)?.0, Certificate::parse(signer)?.0);
             ensure!(signed.issuer() == signer.subject(), "{} is not {}", signed.issuer(), signer.subject());
             ensure!(signed.validity().not_after <= signer.validity().not_after, "it outlives who signed it");
         }
-        let (leaf, stranger) = (Certificate::parse(&ders[0])?, Certificate::parse(&foreign[1])?);
-        let crossed = leaf.0.verify_signature(Some(stranger.0.public_key()));
-        ensure!(crossed.is_err(), "the node CA of {other} has signed for {name}");
+        let (Some(leaf), Some(stranger)) = (ders.first(), foreign.get(1)) else { bail!("short chains") };
+        let (good, said) = is_signed(site, leaf, stranger)?;
+        ensure!(!good, "the node CA of {other} has signed for {name}: {said}");
     }
     Ok(())
+}
+
+fn is_signed(site: &Site, signed: &[u8], signer: &[u8]) -> Result<(bool, String)> {
+    let dir = site.scratch("signed")?;
+    let (one, other) = (dir.join("signed.pem"), dir.join("signer.pem"));
+    fs::write(&one, pem(&[signed.to_vec()]))?;
+    fs::write(&other, pem(&[signer.to_vec()]))?;
+    let words = ["verify", "-partial_chain", "-trusted", &text(&other)?, &text(&one)?];
+    outcome(&mut openssl(&words), "")
 }
 
 fn serials(site: &mut Site) -> Result<()> {
