@@ -1,9 +1,8 @@
-//! What the agent's own doors promise, as functions over bytes: the bodies of the fuzz targets `config` and
-//! `peer_certificate`, and of the test that replays their corpus. Each panics when its door breaks its promise.
+//! What the agent's own door promises, as a function over bytes: the body of the fuzz target `config`, and of the
+//! test that replays its corpus. It panics when the door breaks its promise.
 
 use std::path::PathBuf;
 
-use crate::admin::listen::peer;
 use crate::config::host::Host;
 use crate::config::{raw, resolve};
 
@@ -11,7 +10,7 @@ use crate::config::{raw, resolve};
 pub type Door = fn(&[u8]);
 
 /// Every door of this crate, by the name of its fuzz target and corpus folder.
-pub const DOORS: &[(&str, Door)] = &[("config", config), ("peer_certificate", peer_certificate)];
+pub const DOORS: &[(&str, Door)] = &[("config", config)];
 
 /// Whatever is resolved is usable: absolute paths, a tag with room, no network door that lets everyone in.
 pub fn config(bytes: &[u8]) {
@@ -27,13 +26,6 @@ pub fn config(bytes: &[u8]) {
             assert!(settings.listener.is_none_or(|listener| !listener.allowed.is_empty()));
         }
         Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),
-    }
-}
-
-/// Whoever is named is named by an ID that reads back as itself.
-pub fn peer_certificate(bytes: &[u8]) {
-    if let Ok(peer) = peer::parse(bytes) {
-        assert_eq!(peer.id.as_str().parse().as_ref(), Ok(&peer.id));
     }
 }
 

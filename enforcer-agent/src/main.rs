@@ -5,12 +5,15 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use enforcer_agent::config::flags::{Cli, Command, RunFlags, Shell, UninstallFlags};
+use enforcer_agent::config::flags::{Cli, Command, KeyCommand, RunFlags, Shell, UninstallFlags};
 use enforcer_agent::{compose, config, kernel};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(flags) => run(&flags),
+        Command::Init(flags) => init(&flags),
+        Command::Key(KeyCommand::Rotate(flags)) => key_rotate(&flags),
+        Command::Key(KeyCommand::Prune(flags)) => key_prune(&flags),
         Command::CheckConfig(flags) => check_config(&flags),
         Command::Uninstall(flags) => uninstall(&flags),
         Command::Completion { shell } => completion(shell),
@@ -33,6 +36,21 @@ fn run(flags: &RunFlags) -> Result<(), Lines> {
     let settings = config::load(flags).map_err(lines)?;
     compose::start_logging(&settings.log);
     compose::run(&settings).map_err(|error| vec![format!("{error:#}")])
+}
+
+fn init(flags: &RunFlags) -> Result<(), Lines> {
+    let settings = config::load(flags).map_err(lines)?;
+    say(compose::keys::init(&settings).map_err(one)?)
+}
+
+fn key_rotate(flags: &RunFlags) -> Result<(), Lines> {
+    let settings = config::load(flags).map_err(lines)?;
+    say(compose::keys::rotate(&settings).map_err(one)?)
+}
+
+fn key_prune(flags: &RunFlags) -> Result<(), Lines> {
+    let settings = config::load(flags).map_err(lines)?;
+    compose::keys::prune(&settings).map_err(one)?.into_iter().try_for_each(say)
 }
 
 fn check_config(flags: &RunFlags) -> Result<(), Lines> {
@@ -61,6 +79,11 @@ fn completion(shell: Shell) -> Result<(), Lines> {
 
 fn say(line: impl Display) -> Result<(), Lines> {
     writeln!(io::stdout(), "{line}").map_err(|error| vec![error.to_string()])
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
+fn one(error: anyhow::Error) -> Lines {
+    vec![format!("{error:#}")]
 }
 
 fn lines(problems: Vec<config::ConfigProblem>) -> Lines {

@@ -6,6 +6,7 @@
 pub mod device;
 #[doc(hidden)]
 pub mod doors;
+pub mod duration;
 pub mod enforce;
 pub mod event;
 pub mod identity;

@@ -10,21 +10,27 @@ use tonic_health::server::HealthReporter;
 
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
+use crate::door::identity::Health;
 use crate::door::policy::InForce;
 use crate::door::stop::Stop;
 
-/// Follows what is in force until the agent stops.
+/// Follows what is in force, and the identity wall if there is one, until the agent stops.
 pub(super) async fn follow(
     reporter: HealthReporter,
     mut in_force: watch::Receiver<Arc<InForce>>,
+    identity: Option<watch::Receiver<Health>>,
     mut stop: Stop,
 ) {
+    // Without an identity wall nothing is ever said of it.
+    let quiet = watch::Sender::new(Health { ready: true, warnings: Vec::new() });
+    let mut identity = identity.unwrap_or_else(|| quiet.subscribe());
     loop {
-        let ready = in_force.borrow_and_update().ready;
+        let ready = in_force.borrow_and_update().ready && identity.borrow_and_update().ready;
         tell(&reporter, ready).await;
         tokio::select! {
             () = stop.wait() => break,
             changed = in_force.changed() => if changed.is_err() { break },
+            changed = identity.changed() => if changed.is_err() { break },
         }
     }
     tell(&reporter, false).await;

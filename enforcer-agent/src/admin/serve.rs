@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use enforcer_core::policy::model::UnixNanos;
 use enforcer_proto::DESCRIPTOR;
+use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
 use tokio::sync::mpsc;
@@ -12,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::InterceptorLayer;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use super::connection::Connection;
-use super::guard::guard;
+use super::guard::{guard, operators};
 use super::health;
 use super::limits::{
     CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HEADERS_MAX_BYTES,
@@ -23,8 +25,10 @@ use super::limits::{
 };
 use super::listen::local::LocalDoor;
 use super::listen::network::NetworkDoor;
+use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
+use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
@@ -54,6 +58,10 @@ pub struct Admin {
     pub policy: PolicyDoor,
     /// The records.
     pub observe: Observe,
+    /// The identity room, unless it was turned off.
+    pub identity: Option<IdentityDoor>,
+    /// What other nodes may ask of this one, their authority.
+    pub authority: Option<()>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.
@@ -80,12 +88,15 @@ impl Admin {
         drop(connections);
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut followers = JoinSet::new();
-        followers.spawn(health::follow(reporter, self.policy.watch(), stop.clone()));
+        let wall = self.identity.as_ref().map(|door| door.health.clone());
+        followers.spawn(health::follow(reporter, self.policy.watch(), wall, stop.clone()));
 
         let policy =
             PolicyServiceServer::new(PolicyCalls::new(self.policy.clone(), self.clock, stop.clone()))
                 .max_decoding_message_size(POLICY_MESSAGE_MAX_BYTES);
         let node = NodeServiceServer::new(NodeCalls::new(self.policy, self.observe, self.node, stop.clone()))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let identity = IdentityServiceServer::new(IdentityCalls::new(self.identity))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let router = Server::builder()
             .layer(InterceptorLayer::new(guard))
@@ -97,8 +108,9 @@ impl Admin {
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(health)
-            .add_service(policy)
-            .add_service(node)
+            .add_service(InterceptedService::new(policy, operators))
+            .add_service(InterceptedService::new(node, operators))
+            .add_service(InterceptedService::new(identity, operators))
             .add_optional_service(reflection());
         let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
         router.serve_with_incoming_shutdown(accepted, async move { stop.wait().await }).await

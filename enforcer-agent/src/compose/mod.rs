@@ -3,6 +3,9 @@
 
 mod clock;
 mod follow;
+mod identity;
+pub mod keys;
+mod listener;
 mod logging;
 mod notify;
 mod pump;
@@ -22,7 +25,6 @@ use tracing::{error, info, warn};
 
 use crate::admin::listen::local::LocalDoor;
 use crate::admin::listen::network::NetworkDoor;
-use crate::admin::listen::tls::TlsFiles;
 use crate::config::Settings;
 use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
@@ -56,21 +58,21 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> anyhow::Result<()> {
     let stopper = Stopper::default();
+    let mut tasks = JoinSet::new();
+    let rooms::Outfit { mut admin, events, forensics, cgroups, watchers, vault } = outfit;
+    if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
+        let around = (&mut tasks, &stopper);
+        let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
+        admin.identity = Some(opened.door);
+    }
     let local = LocalDoor::open(&settings.socket.path, &settings.socket.allowed_uids)?;
     let network = match &settings.listener {
         None => None,
         Some(listener) => {
-            let files = TlsFiles {
-                certificate: listener.certificate.clone(),
-                key: listener.key.clone(),
-                client_ca: listener.client_ca.clone(),
-                allowed: listener.allowed.clone(),
-            };
-            Some(NetworkDoor::open(listener.address, files).await?)
+            let source = listener::source(listener, admin.identity.as_ref())?;
+            Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
-    let mut tasks = JoinSet::new();
-    let rooms::Outfit { admin, events, forensics, cgroups, watchers } = outfit;
     follow::join(&mut tasks, &door, forensics, events, cgroups)?;
     watchers.join(&mut tasks, &door);
     let reread = Arc::new(Notify::new());

@@ -21,6 +21,7 @@ use crate::device::{CgroupLookup, DeviceConfig, Discover, Discovery, ServiceConf
 use crate::door::policy::PolicyDoor;
 use crate::door::records::{Observe, Records};
 use crate::forensics::Forensics;
+use crate::identity::custody::Vault;
 use crate::kernel::{EventReader, KernelConfig, Wall};
 use crate::policy::store::Store;
 use crate::policy::{Engine, Parts};
@@ -45,11 +46,14 @@ pub(super) struct Outfit {
     pub(super) forensics: Forensics,
     pub(super) cgroups: CgroupTree,
     pub(super) watchers: Watchers,
+    pub(super) vault: Option<Arc<Vault>>,
 }
 
 /// Opens the rooms. When it returns, the last good policy is in force.
 pub(super) fn open(settings: &Settings) -> anyhow::Result<Rooms> {
     let started = SystemTime::now();
+    // First of all: without its key the agent does not start, and touches nothing.
+    let vault = super::identity::vault(settings)?;
     let (store, loaded) = Store::open(&settings.state_directory).context("the policy journal")?;
     let cgroups = CgroupTree::new(&settings.cgroup_root).context("the control groups")?;
     let mut wall = Wall::open(&kernel_config(settings)).context("the kernel")?;
@@ -71,12 +75,14 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Rooms> {
     let admin = Admin {
         policy: door.clone(),
         observe: observe(&forensics),
+        identity: None,
+        authority: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };
     let resolver = Resolver::new(settings.node_name.clone(), cgroups.clone());
     let watchers = Watchers { resolver, discover };
-    Ok(Rooms { door, engine, outfit: Outfit { admin, events, forensics, cgroups, watchers } })
+    Ok(Rooms { door, engine, outfit: Outfit { admin, events, forensics, cgroups, watchers, vault } })
 }
 
 fn kernel_config(settings: &Settings) -> KernelConfig {

@@ -28,6 +28,15 @@ pub enum Command {
     /// and a mounted bpffs. SIGHUP reads policy files again.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunFlags),
+    /// Make the key-encryption key that seals every other key of this node.
+    ///
+    /// Needed once, before the first `run`: the agent refuses to start without one rather than make one up. Writes
+    /// a new file of mode 0600 where the configuration says (`identity.key.file`), never over an existing one. Not
+    /// needed where the key is a systemd credential or in a token, nor with `identity.enabled: false`.
+    Init(RunFlags),
+    /// Change the key-encryption key.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Say everything that is wrong with the configuration, change nothing.
     ///
     /// Exit status 0 when it could run with it, 1 when not.
@@ -43,9 +52,21 @@ pub enum Command {
     },
 }
 
+/// What can be done with the key-encryption key.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Add a new key to the key file: it seals from now on, the older ones still open.
+    ///
+    /// A running agent notices within seconds and seals its data keys anew, without a pause;
+    /// `enforcerctl identity list` says when nothing needs an older key any more.
+    Rotate(RunFlags),
+    /// Drop the keys that nothing is sealed with any more.
+    Prune(RunFlags),
+}
+
 const RUN_EXAMPLES: &str = "Examples:
-  enforcer-agent run
-      Every default: configuration from /etc/enforcer/agent.yaml if it exists, socket in /run/enforcer.
+  enforcer-agent init && enforcer-agent run
+      The key-encryption key, once; then every default: configuration from /etc/enforcer/agent.yaml if it exists, socket in /run/enforcer.
   enforcer-agent run --policy /etc/enforcer/policy.d
       A policy from files, read again when they change.
   enforcer-agent run --device-gate audit
@@ -58,12 +79,12 @@ Configuration file (every word optional):
     mode: enforce
     hostServices: [{name: device-plugin, cgroup: /kubelet/device-plugin}]
   tag: {mask: \"0xffff0000\", shift: 16}
+  identity:
+    trustDomain: fleet.example
+    upstream: {disk: {certificate: /etc/enforcer/ca.crt, key: /etc/enforcer/ca.key}}
   listener:
     address: 10.0.0.5:7443
-    certificate: /etc/enforcer/tls.crt
-    key: /etc/enforcer/tls.key
-    clientCa: /etc/enforcer/ca.crt
-    allowedSpiffeIds: [\"spiffe://fleet.example/control-plane\"]";
+    allowedSpiffeIds: [\"spiffe://platform.fleet.example/ns/control/sa/plane\"]";
 
 /// Words that win over the file's.
 #[derive(Clone, Debug, Default, Args)]

@@ -108,7 +108,7 @@ pub enum ConfigProblem {
         /// Why it is none.
         error: AddrParseError,
     },
-    /// No SPIFFE ID.
+    /// No SPIFFE ID, or no trust domain.
     #[error("{path} is {value:?}: {error}")]
     SpiffeId {
         /// Where.
@@ -117,6 +117,14 @@ pub enum ConfigProblem {
         value: String,
         /// Which rule it breaks.
         error: SpiffeIdError,
+    },
+    /// Several words of which one is wanted.
+    #[error("{path} needs exactly one of {choices}")]
+    OneOf {
+        /// Where.
+        path: String,
+        /// The words.
+        choices: &'static str,
     },
     /// The node has no name and none was given.
     #[error("nodeName is missing, and the host name cannot be used: {0}")]

@@ -28,6 +28,8 @@ pub struct RawConfig {
     pub policy: Option<RawPolicy>,
     /// The network door.
     pub listener: Option<RawListener>,
+    /// Certificates for workloads.
+    pub identity: Option<RawIdentity>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
@@ -138,6 +140,146 @@ pub struct RawListener {
     pub client_ca: Option<PathBuf>,
     /// Who may call.
     pub allowed_spiffe_ids: Option<Vec<String>>,
+}
+
+/// Certificates for workloads.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawIdentity {
+    /// False: no certificates, and no key-encryption key is needed.
+    pub enabled: Option<bool>,
+    /// The fleet's trust domain; each tenant has one below it.
+    pub trust_domain: Option<String>,
+    /// Unix socket for workloads.
+    pub socket: Option<PathBuf>,
+    /// The key-encryption key.
+    pub key: Option<RawKey>,
+    /// Who vouches for this node.
+    pub upstream: Option<RawUpstream>,
+    /// DNS names and addresses in the node's own certificate, beside its name and the listener's address.
+    pub names: Option<Vec<String>>,
+    /// How long certificates last.
+    pub lifetimes: Option<RawLifetimes>,
+    /// How often others ask for a newer bundle: `5m`.
+    pub refresh_hint: Option<String>,
+    /// `uri` or `none`.
+    pub name_constraints: Option<String>,
+    /// How much one tenant may ask for.
+    pub limits: Option<RawLimits>,
+    /// An endpoint for other fleets.
+    pub federation: Option<RawFederation>,
+}
+
+/// The key-encryption key: a file, a systemd credential, or a key in a token; one of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawKey {
+    /// A file of mode 0600.
+    pub file: Option<PathBuf>,
+    /// Name of a systemd credential.
+    pub credential: Option<String>,
+    /// A key in a token.
+    pub pkcs11: Option<RawToken>,
+}
+
+/// A key in a PKCS#11 token.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawToken {
+    /// The vendor's shared library.
+    pub module: Option<PathBuf>,
+    /// Label of the token.
+    pub token: Option<String>,
+    /// File of mode 0600 with the user PIN.
+    pub pin_file: Option<PathBuf>,
+    /// Label of the key.
+    pub label: Option<String>,
+}
+
+/// Who vouches for this node; one of them, or nothing for a root of its own.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawUpstream {
+    /// A certificate and its key.
+    pub disk: Option<RawDisk>,
+    /// A certificate, and its key in a token.
+    pub pkcs11: Option<RawTokenAuthority>,
+    /// Another Enforcer.
+    pub grpc: Option<RawAuthority>,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawDisk {
+    /// The authority's chain.
+    pub certificate: Option<PathBuf>,
+    /// Its key, mode 0600.
+    pub key: Option<PathBuf>,
+}
+
+/// A certificate, PEM, and its key in a token.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTokenAuthority {
+    /// The authority's chain.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<RawToken>,
+}
+
+/// Another Enforcer in the role of authority.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawAuthority {
+    /// `https://host:port`.
+    pub address: Option<String>,
+    /// This node's certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its key, mode 0600.
+    pub key: Option<PathBuf>,
+    /// Who vouches for the authority, PEM.
+    pub ca: Option<PathBuf>,
+    /// Name in its certificate, when it is not the host of the address.
+    pub server_name: Option<String>,
+}
+
+/// How long certificates last: `1h`, `24h`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawLifetimes {
+    /// A workload's certificate.
+    pub svid: Option<String>,
+    /// A JWT-SVID.
+    pub jwt: Option<String>,
+    /// A node CA, and the node's own certificate.
+    pub node: Option<String>,
+    /// A tenant's CA.
+    pub tenant: Option<String>,
+}
+
+/// How much one tenant may ask for over the workload socket.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawLimits {
+    /// Open streams.
+    pub streams_per_tenant: Option<u64>,
+    /// Requests a second.
+    pub requests_per_second: Option<u64>,
+}
+
+/// An endpoint that serves bundles to other fleets (SPIFFE Federation, profile `https_web`).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawFederation {
+    /// `address:port`.
+    pub address: Option<String>,
+    /// Its web certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// The key, mode 0600.
+    pub key: Option<PathBuf>,
+    /// Tenants whose bundles are published.
+    pub tenants: Option<Vec<String>>,
 }
 
 /// What is logged.

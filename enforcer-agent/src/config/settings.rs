@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
 
 /// Everything the agent was told.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub policy_path: Option<PathBuf>,
     /// The network door, if it was asked for.
     pub listener: Option<ListenerSettings>,
+    /// Certificates for workloads; `None` when they were turned off.
+    pub identity: Option<IdentitySettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Records that are held for `observe`.
@@ -133,14 +137,134 @@ impl TagSettings {
 pub struct ListenerSettings {
     /// Where it listens.
     pub address: SocketAddr,
-    /// The agent's certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// Authorities that callers' certificates come from, PEM.
-    pub client_ca: PathBuf,
+    /// The agent's certificate and key, PEM; without them it takes its own from the identity wall.
+    pub own: Option<CertificateFiles>,
+    /// Authorities that callers' certificates come from, PEM; without them the bundles of the identity wall.
+    pub client_ca: Option<PathBuf>,
     /// Who may call; not empty.
     pub allowed: BTreeSet<SpiffeId>,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// Certificates for workloads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentitySettings {
+    /// The fleet's trust domain; each tenant has one below it.
+    pub trust_domain: TrustDomain,
+    /// Unix socket for workloads.
+    pub socket: PathBuf,
+    /// Where the key-encryption key is.
+    pub key: KeySettings,
+    /// Who vouches for this node.
+    pub upstream: UpstreamSettings,
+    /// DNS names and addresses in the node's own certificate.
+    pub names: Vec<String>,
+    /// How long certificates last.
+    pub lifetimes: LifetimeSettings,
+    /// How often others ask for a newer bundle.
+    pub refresh_hint: Duration,
+    /// Whether node CAs are constrained to the names of their tenant.
+    pub name_constraints: bool,
+    /// How much one tenant may ask for.
+    pub limits: LimitSettings,
+    /// An endpoint for other fleets.
+    pub federation: Option<FederationSettings>,
+}
+
+/// Where the key-encryption key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySettings {
+    /// In a file of mode 0600.
+    File(PathBuf),
+    /// A systemd credential, by name.
+    Credential(String),
+    /// In a token.
+    Token(TokenSettings),
+}
+
+/// A key in a PKCS#11 token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// The vendor's shared library.
+    pub module: PathBuf,
+    /// Label of the token.
+    pub token: String,
+    /// File of mode 0600 with the user PIN.
+    pub pin_file: PathBuf,
+    /// Label of the key.
+    pub label: String,
+}
+
+/// Who vouches for this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamSettings {
+    /// A root of its own.
+    SelfSigned,
+    /// A certificate and its key.
+    Disk(CertificateFiles),
+    /// A certificate, and its key in a token.
+    Token {
+        /// The authority's chain, PEM.
+        certificate: PathBuf,
+        /// Its key.
+        key: TokenSettings,
+    },
+    /// Another Enforcer.
+    Grpc(AuthoritySettings),
+}
+
+/// Another Enforcer in the role of authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthoritySettings {
+    /// `https://host:port`.
+    pub address: String,
+    /// This node's certificate and key.
+    pub own: CertificateFiles,
+    /// Who vouches for the authority, PEM.
+    pub ca: PathBuf,
+    /// Name in its certificate, when it is not the host of the address.
+    pub server_name: Option<String>,
+}
+
+/// How long certificates last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LifetimeSettings {
+    /// A workload's certificate.
+    pub svid: Duration,
+    /// A JWT-SVID.
+    pub jwt: Duration,
+    /// A node CA, and the node's own certificate.
+    pub node: Duration,
+    /// A tenant's CA.
+    pub tenant: Duration,
+}
+
+/// How much one tenant may ask for over the workload socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Open streams.
+    pub streams_per_tenant: usize,
+    /// Requests a second.
+    pub requests_per_second: u32,
+}
+
+/// An endpoint that serves bundles to other fleets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederationSettings {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its web certificate and key.
+    pub own: CertificateFiles,
+    /// Trust domains whose bundles are published.
+    pub published: BTreeSet<TrustDomain>,
 }
 
 /// How log lines look.

@@ -1,7 +1,10 @@
 //! Where rooms meet: the channels between them and what travels through. It knows no room, so that every
 //! room may know it.
 
+pub mod accept;
+pub mod identity;
 pub mod policy;
 pub mod records;
 pub mod stop;
 pub mod survey;
+pub mod unix;

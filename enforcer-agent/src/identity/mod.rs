@@ -3,8 +3,12 @@
 
 pub mod attest;
 pub mod authority;
+pub mod clock;
+pub mod crypto;
 pub mod custody;
 pub mod keeper;
+mod pem;
+pub mod remote;
 pub mod secret;
 pub mod serve;
 pub mod svid;

@@ -38,9 +38,12 @@ pub struct Material {
     pub bundle: Arc<Bundle>,
     /// Bundles of the trust domains that a rule lets it meet; never its own.
     pub federated: BTreeMap<TrustDomain, Arc<Bundle>>,
-    /// Revocation lists of the node CA, if it has revoked anything.
-    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Revocation lists by trust domain, one for each node CA, where this node has them all and any is not empty.
+    pub crls: BTreeMap<TrustDomain, Crls>,
 }
+
+/// Revocation lists.
+pub type Crls = Vec<CertificateRevocationListDer<'static>>;
 
 /// Where a workload stands.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use enforcer_core::identity::bundle::Trust;
 use enforcer_core::identity::spiffe_id::SpiffeId;
+pub use enforcer_core::identity::target::Target;
 use enforcer_core::identity::trust_domain::TrustDomain;
-use enforcer_core::policy::model::Name;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
@@ -27,17 +27,6 @@ pub enum UpstreamError {
     /// The request itself is wrong: no CSR, a key that is not P-256, a signature that does not verify.
     #[error("the request is wrong: {0}")]
     Request(String),
-}
-
-/// A revocation or its end, a rotation: whom it means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// One workload.
-    Workload(Name),
-    /// Everything of a tenant.
-    Tenant(Name),
-    /// Whoever has this ID.
-    SpiffeId(SpiffeId),
 }
 
 /// An authority.

@@ -7,9 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use enforcer_common::maps::CGROUP_LEVELS;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
+
+/// Groups that lie in one another, at most: whoever nests deeper is nobody's process.
+const LINEAGE_MAX: usize = 128;
+/// A directory as a place to go on from, whatever its permissions.
+const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// Why a control group is not there.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,43 @@ impl CgroupTree {
         Some(format!("/{}", below.to_str()?))
     }
 
+    /// The ids of a group and of everything above it, up to the root of this part, from the inside out; `None`
+    /// when the group is gone, lies elsewhere, or lies deeper than anybody nests groups. What a group lies in
+    /// never changes, and an id is never given again.
+    #[must_use]
+    pub fn lineage(&self, id: u64) -> Option<Vec<u64>> {
+        let root =
+            open(&self.root, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        self.climb(open_by_id(&root, id).ok()?)
+    }
+
+    /// Like [`Self::lineage`], for a path as the kernel reports it in `/proc/PID/cgroup`: counted from the root
+    /// of the whole hierarchy.
+    #[must_use]
+    pub fn lineage_of_path(&self, path: &str) -> Option<Vec<u64>> {
+        let top = self.root.ancestors().take_while(|above| matches!(id_at(above), Ok(Some(_)))).last()?;
+        let group = Self { root: top.to_owned() }.join(path).ok()?;
+        self.climb(open(&group, PLACE, Mode::empty()).ok()?.into())
+    }
+
+    /// From a group to the root of this part, by what the directory lies in rather than by name.
+    fn climb(&self, mut group: std::fs::File) -> Option<Vec<u64>> {
+        let root = std::fs::metadata(&self.root).ok()?;
+        let mut lineage = Vec::new();
+        while lineage.len() < LINEAGE_MAX {
+            let here = group.metadata().ok()?;
+            if here.dev() != root.dev() {
+                return None;
+            }
+            lineage.push(here.ino());
+            if here.ino() == root.ino() {
+                return Some(lineage);
+            }
+            group = openat(&group, "..", PLACE, Mode::empty()).ok()?.into();
+        }
+        None
+    }
+
     fn join(&self, path: &str) -> Result<PathBuf, CgroupError> {
         let wrong = || CgroupError::Path(path.chars().take(256).collect());
         let below = path.strip_prefix('/').ok_or_else(wrong)?;
@@ -96,8 +138,7 @@ fn level(group: &Path) -> usize {
 /// The inode number of a cgroup2 directory is the group's id on 64-bit machines (kernfs, since Linux 5.5).
 fn id_at(path: &Path) -> Result<Option<u64>, CgroupError> {
     const { assert!(size_of::<usize>() == 8, "a control group's inode number is its id on 64-bit only") };
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let group = match open(path, flags, Mode::empty()) {
+    let group = match open(path, PLACE, Mode::empty()) {
         Ok(group) => std::fs::File::from(group),
         Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ENODEV) => return Ok(None),
         Err(error) => return Err(system(path, error.into())),

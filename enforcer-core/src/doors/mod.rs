@@ -1,6 +1,7 @@
 //! What every door promises, as functions over bytes: the bodies of the fuzz targets, and of the tests that
 //! replay their corpus. Each panics when its door breaks its promise.
 
+pub mod identity;
 pub mod policy;
 
 /// The body of a fuzz target.
@@ -12,4 +13,9 @@ pub const DOORS: &[(&str, Door)] = &[
     ("policy_wire", policy::policy_wire),
     ("kernel_event", crate::event::decode::door),
     ("node_facts", crate::device::drivers::door),
+    ("peer_certificate", identity::peer_certificate),
+    ("authority_certificate", identity::authority_certificate),
+    ("jwt_svid", identity::jwt_svid),
+    ("trust_bundle", identity::trust_bundle),
+    ("trust_wire", identity::trust_wire),
 ];

@@ -40,6 +40,8 @@ pub enum JwtPublicKey {
     P256(Vec<u8>),
     /// P-384, uncompressed point (97 bytes). ES384.
     P384(Vec<u8>),
+    /// P-521, uncompressed point (133 bytes). ES512.
+    P521(Vec<u8>),
     /// RSA, big-endian without leading zeros. RS256 to PS512.
     Rsa {
         /// Modulus.
@@ -67,4 +69,31 @@ pub struct Trust {
     pub bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
     /// Who is refused all the same.
     pub revoked: Revocations,
+}
+
+/// Why somebody is refused whatever their certificate or token says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RevokedError {
+    /// The ID.
+    #[error("{0} is revoked")]
+    Id(SpiffeId),
+    /// The tenant, with everybody in it.
+    #[error("the tenant {0} is revoked")]
+    Tenant(Name),
+}
+
+impl Revocations {
+    /// Refuses whoever was taken away. Workloads stand in no certificate: their IDs are revoked with them.
+    ///
+    /// # Errors
+    /// The ID, or its tenant below `fleet`, is revoked.
+    pub fn check(&self, id: &SpiffeId, fleet: &TrustDomain) -> Result<(), RevokedError> {
+        if self.spiffe_ids.contains(id) {
+            return Err(RevokedError::Id(id.clone()));
+        }
+        match TrustDomain::from(id).tenant(fleet).and_then(|tenant| self.tenants.get(tenant)) {
+            Some(tenant) => Err(RevokedError::Tenant(Name::clone(tenant))),
+            None => Ok(()),
+        }
+    }
 }

@@ -3,5 +3,14 @@
 
 pub mod bundle;
 pub mod entitle;
+mod json;
+pub mod jwks;
+pub mod jwt;
+pub mod lifecycle;
+pub mod schedule;
+pub mod signature;
 pub mod spiffe_id;
+pub mod target;
 pub mod trust_domain;
+pub mod wire;
+pub mod x509;

@@ -1,6 +1,7 @@
 //! A SPIFFE ID: a URI that names a workload within a trust domain (SPIFFE-ID, sections 2 to 2.4).
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 /// Longest ID that is taken, in bytes (section 2.3).
@@ -35,6 +36,16 @@ impl SpiffeId {
     pub fn path(&self) -> &str {
         &self.text[self.trust_domain_end..]
     }
+
+    /// True when the trust domain reads as an IP address. An IPv6 one has characters that none may have.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        is_address(self.trust_domain())
+    }
+}
+
+pub(super) fn is_address(domain: &str) -> bool {
+    domain.parse::<Ipv4Addr>().is_ok()
 }
 
 impl fmt::Display for SpiffeId {
@@ -82,14 +93,19 @@ impl FromStr for SpiffeId {
         if text.len() > MAX_BYTES {
             return Err(SpiffeIdError::TooLong(text.len()));
         }
-        let rest = match text.get(..SCHEME.len()) {
-            Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => &text[SCHEME.len()..],
-            _ => return Err(SpiffeIdError::Scheme),
-        };
+        let rest = strip_scheme(text)?;
         let (domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let domain = parse_trust_domain(domain)?;
         check_path(path)?;
         Ok(Self { trust_domain_end: SCHEME.len() + domain.len(), text: format!("{SCHEME}{domain}{path}") })
+    }
+}
+
+/// What follows `spiffe://`, which is taken in either case (ID-6).
+pub(super) fn strip_scheme(text: &str) -> Result<&str, SpiffeIdError> {
+    match text.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => Ok(rest),
+        _ => Err(SpiffeIdError::Scheme),
     }
 }
 
@@ -140,6 +156,13 @@ mod tests {
         assert_eq!(id.as_str(), "spiffe://fleet.example/Plane/a_1");
         assert_eq!(id.trust_domain(), "fleet.example");
         assert_eq!(id.path(), "/Plane/a_1");
+    }
+
+    #[test]
+    fn an_address_is_known_as_one() {
+        let has_address = |text: &str| text.parse::<SpiffeId>().unwrap().has_address();
+        assert!(has_address("spiffe://10.0.0.1/a"));
+        assert!(!has_address("spiffe://10.0.0.1.example/a") && !has_address("spiffe://a.10/b"));
     }
 
     #[test]

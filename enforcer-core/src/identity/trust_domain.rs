@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::spiffe_id::{SpiffeId, SpiffeIdError, parse_trust_domain};
+use super::spiffe_id::{SpiffeId, SpiffeIdError, is_address, parse_trust_domain, strip_scheme};
 
 /// A trust domain's name, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,14 @@ impl TrustDomain {
         format!("{tenant}.{fleet}").parse()
     }
 
+    /// Reads the SPIFFE ID of a trust domain itself.
+    ///
+    /// # Errors
+    /// It is none, or has a path.
+    pub fn from_id(id: &str) -> Result<Self, SpiffeIdError> {
+        strip_scheme(id)?.parse()
+    }
+
     /// The name alone.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -29,6 +37,12 @@ impl TrustDomain {
     #[must_use]
     pub fn id(&self) -> String {
         format!("spiffe://{}", self.0)
+    }
+
+    /// True when the name reads as an IP address: no certificate for it is issued or taken.
+    #[must_use]
+    pub fn is_address(&self) -> bool {
+        is_address(&self.0)
     }
 
     /// The ID of a member.
@@ -44,6 +58,13 @@ impl TrustDomain {
     pub fn tenant<'a>(&'a self, fleet: &Self) -> Option<&'a str> {
         let tenant = self.0.strip_suffix(fleet.as_str())?.strip_suffix('.')?;
         (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
+    }
+}
+
+impl From<&SpiffeId> for TrustDomain {
+    /// The trust domain that the ID is of.
+    fn from(id: &SpiffeId) -> Self {
+        Self(id.trust_domain().to_owned())
     }
 }
 
@@ -77,5 +98,15 @@ mod tests {
         assert_eq!(other.tenant(&fleet), None);
         assert_eq!(red.member("/ns/a/sa/b").unwrap().trust_domain(), "red.fleet.example");
         assert!(TrustDomain::of_tenant(&"a".repeat(250), &fleet).is_err());
+    }
+
+    #[test]
+    fn a_trust_domain_has_an_id_without_a_path() {
+        let fleet: TrustDomain = "fleet.example".parse().unwrap();
+        assert_eq!(TrustDomain::from_id(&fleet.id()), Ok(fleet.clone()));
+        assert_eq!(TrustDomain::from(&fleet.member("/a").unwrap()), fleet);
+        assert_eq!(TrustDomain::from_id("spiffe://a/b"), Err(SpiffeIdError::TrustDomainCharacter('/')));
+        assert_eq!(TrustDomain::from_id("fleet.example"), Err(SpiffeIdError::Scheme));
+        assert!("10.0.0.1".parse::<TrustDomain>().unwrap().is_address() && !fleet.is_address());
     }
 }

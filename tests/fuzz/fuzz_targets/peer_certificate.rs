@@ -1,4 +1,4 @@
-//! See `enforcer_agent::doors`.
+//! See `enforcer_core::doors::identity`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| enforcer_agent::doors::peer_certificate(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| enforcer_core::doors::identity::peer_certificate(bytes));

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::binaries::Binaries;
-use crate::config::Config;
+use crate::config::{Config, key_file};
 use crate::enter::Place;
 use crate::process::ProcessId;
 use crate::topology::Node;
@@ -35,6 +35,7 @@ impl Agent {
     pub fn start(node: &Node, binaries: &Binaries, config: &Config) -> Result<Self> {
         let file = node.dir.join("agent.yaml");
         config.write(node, &file)?;
+        init(node, &binaries.agent, &file)?;
         let log = File::options().create(true).append(true).open(log_of(node)).context("agent.log")?;
         let place = Place { netns: node.netns.clone(), cgroup: Some(format!("{}/agent", node.cgroup)) };
         let mut command = place.command(&binaries.agent)?;
@@ -81,6 +82,19 @@ impl Agent {
         });
         waited.with_context(|| tail(node))
     }
+}
+
+/// Makes a node's key-encryption key, once, as its operator would.
+fn init(node: &Node, agent: &Path, config: &Path) -> Result<()> {
+    if key_file(node).exists() {
+        return Ok(());
+    }
+    let output = Command::new(agent).arg("init").arg("--config").arg(config).output();
+    let output = output.with_context(|| format!("{}", agent.display()))?;
+    if !output.status.success() {
+        bail!("init on {}: {}", node.name, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
 }
 
 /// Serving means that the policy kept on disk, if any, is in force.

@@ -1,6 +1,6 @@
 //! What differs between the agents of a lab, as the agent's configuration file has it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
@@ -8,10 +8,26 @@ use serde_json::{Map, Value, json};
 use crate::cgroup;
 use crate::topology::Node;
 
+/// The trust domain of every lab.
+pub const TRUST_DOMAIN: &str = "lab.internal";
+
+/// Where a node serves its workloads.
+#[must_use]
+pub fn workload_socket(node: &Node) -> PathBuf {
+    node.dir.join("workload").join("api.sock")
+}
+
+/// Where a node's key-encryption key is.
+#[must_use]
+pub fn key_file(node: &Node) -> PathBuf {
+    node.dir.join("key-encryption.key")
+}
+
 /// Words for an agent's configuration beside those that follow from its node.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     extra: Map<String, Value>,
+    identity: Option<Map<String, Value>>,
 }
 
 impl Config {
@@ -19,6 +35,14 @@ impl Config {
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.extra.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Adds or replaces words of the section `identity`, beside those that every node has.
+    #[must_use]
+    pub fn with_identity(mut self, words: &Value) -> Self {
+        let identity = self.identity.get_or_insert_with(Map::new);
+        identity.extend(words.as_object().cloned().unwrap_or_default());
         self
     }
 
@@ -41,9 +65,18 @@ impl Config {
             "socket": { "path": node.socket },
             "pinDirectory": node.pins,
             "cgroupRoot": cgroup::dir(&node.cgroup)?,
+            "identity": {
+                "trustDomain": TRUST_DOMAIN,
+                "socket": workload_socket(node),
+                "key": { "file": key_file(node) },
+            },
             "log": { "format": "json" },
         });
         if let Some(words) = words.as_object_mut() {
+            let identity = words.get_mut("identity").and_then(Value::as_object_mut);
+            if let (Some(identity), Some(more)) = (identity, &self.identity) {
+                identity.extend(more.clone());
+            }
             words.extend(self.extra.clone());
         }
         let text = serde_json::to_string_pretty(&words).context("configuration")?;

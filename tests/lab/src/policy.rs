@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use crate::topology::{Node, Topology};
 use crate::yaml;
 
+/// The namespace of every workload of a lab; its service account is its name.
+pub const NAMESPACE: &str = "lab";
+
 /// Documents by kind and name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
@@ -55,6 +58,8 @@ impl Policy {
                 "tenant": workload.tenant,
                 "node": workload.node,
                 "cgroup": topology.cgroup_in_node(workload),
+                "namespace": NAMESPACE,
+                "serviceAccount": workload.name,
             });
             if let (Some(interface), Some(v4), Some(v6)) = (&workload.interface, workload.v4, workload.v6) {
                 spec["interface"] = json!(interface);

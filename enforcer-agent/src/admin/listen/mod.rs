@@ -1,11 +1,14 @@
 //! The doors: a Unix socket whose callers the kernel names, and, only if asked for, a network socket whose
 //! callers a certificate names.
 
+pub mod guests;
 pub mod local;
 pub mod network;
-pub mod peer;
+mod peer;
 pub mod tls;
 mod verifier;
+
+use crate::door::unix::SocketError;
 
 /// Why a door could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,16 @@ pub enum ListenError {
     /// Certificate, key and authorities do not go together.
     #[error("the listener's certificates cannot be used: {0}")]
     Tls(String),
+}
+
+impl From<SocketError> for ListenError {
+    fn from(error: SocketError) -> Self {
+        match error {
+            SocketError::Io { operation, place, error } => Self::Io { operation, place, error },
+            SocketError::InUse(place) => Self::InUse(place),
+            SocketError::NoSocket(place) => Self::NoSocket(place),
+        }
+    }
 }
 
 impl ListenError {

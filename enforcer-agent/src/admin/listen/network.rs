@@ -1,32 +1,28 @@
 //! The network door: TCP, then TLS with both certificates checked, then the same services as the local door.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
-use super::tls::TlsFiles;
+use super::guests::Guests;
+use super::tls::TlsSource;
 use super::{ListenError, peer};
-use crate::admin::caller::Caller;
 use crate::admin::connection::{Connection, Io};
 use crate::admin::limits::{CERTIFICATE_POLL, HANDSHAKE_MAX, HANDSHAKES_MAX, NETWORK_CONNECTIONS_MAX};
-
-/// How long to rest when the system has no more descriptors: accepting again at once would spin.
-const REST: Duration = Duration::from_millis(100);
+use crate::door::accept::rest_after;
 
 /// The network door, open.
-#[derive(Debug)]
 pub struct NetworkDoor {
     listener: TcpListener,
-    files: TlsFiles,
+    source: TlsSource,
     config: Arc<ServerConfig>,
 }
 
@@ -35,11 +31,11 @@ impl NetworkDoor {
     ///
     /// # Errors
     /// The certificates cannot be used, or the address cannot be had.
-    pub async fn open(address: SocketAddr, files: TlsFiles) -> Result<Self, ListenError> {
-        let config = files.load()?;
+    pub async fn open(address: SocketAddr, source: TlsSource) -> Result<Self, ListenError> {
+        let config = source.load()?;
         let listener =
             TcpListener::bind(address).await.map_err(|error| ListenError::io("bind", address, error))?;
-        Ok(Self { listener, files, config })
+        Ok(Self { listener, source, config })
     }
 
     /// Where it listens: of use when port 0 was asked for.
@@ -55,15 +51,16 @@ impl NetworkDoor {
         // Strangers who shake hands slowly take no place from callers who are known.
         let strangers = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         let places = Arc::new(Semaphore::new(NETWORK_CONNECTIONS_MAX));
+        let guests = Arc::new(self.source.guests.clone());
         let mut handshakes = JoinSet::new();
-        let mut stamp = self.files.stamp();
+        let mut stamp = self.source.stamp();
         let mut poll = tokio::time::interval(CERTIFICATE_POLL);
         loop {
             tokio::select! {
                 () = connections.closed() => return,
                 Some(_) = handshakes.join_next() => {}
                 _ = poll.tick() => {
-                    let seen = self.files.stamp();
+                    let seen = self.source.stamp();
                     if seen != stamp {
                         stamp = seen;
                         self.reload();
@@ -74,8 +71,9 @@ impl NetworkDoor {
                         Ok(handshake) => {
                             let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
                             let (connections, places) = (connections.clone(), Arc::clone(&places));
+                            let guests = Arc::clone(&guests);
                             handshakes.spawn(async move {
-                                if let Some(connection) = shake(stream, from, acceptor, &places).await {
+                                if let Some(connection) = shake(stream, from, acceptor, &guests, &places).await {
                                     drop(handshake);
                                     let _closing = connections.send(connection).await;
                                 }
@@ -90,7 +88,7 @@ impl NetworkDoor {
     }
 
     fn reload(&mut self) {
-        match self.files.load() {
+        match self.source.load() {
             Ok(config) => {
                 self.config = config;
                 info!("the listener's certificates were read again");
@@ -104,6 +102,7 @@ async fn shake(
     stream: TcpStream,
     from: SocketAddr,
     acceptor: TlsAcceptor,
+    guests: &Guests,
     places: &Arc<Semaphore>,
 ) -> Option<Connection> {
     let stream = match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
@@ -120,6 +119,7 @@ async fn shake(
     // The verifier let it in, so it is there and parses; anything else is refused all the same.
     let leaf = stream.get_ref().1.peer_certificates()?.first()?;
     let peer = peer::parse(leaf).ok()?;
+    let caller = guests.caller(&peer.id)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let left = peer.not_after.saturating_sub(now);
     let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
@@ -127,14 +127,5 @@ async fn shake(
         return None;
     };
     debug!(%from, caller = %peer.id, "caller from the network");
-    Some(Connection::new(Io::Remote(Box::new(stream)), Caller::Remote(peer.id), Some(left), permit))
-}
-
-/// After a failed `accept`: a lost caller is none of our worry, a lack of descriptors is.
-pub(super) async fn rest_after(error: &io::Error) {
-    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-        return;
-    }
-    warn!(%error, "a connection could not be accepted");
-    sleep(REST).await;
+    Some(Connection::new(Io::Remote(Box::new(stream)), caller, Some(left), permit))
 }

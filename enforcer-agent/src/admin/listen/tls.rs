@@ -1,62 +1,84 @@
-//! The network door's TLS settings from its files: TLS 1.3 only, callers' certificates always asked for, no
+//! The network door's TLS settings, from files or from the identity wall: TLS 1.3 only, callers' certificates always asked for, no
 //! resumption (a resumed session would not be checked against the list again).
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use enforcer_core::identity::spiffe_id::SpiffeId;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::sync::watch;
 
 use super::ListenError;
-use super::verifier::AllowedCallers;
+use super::guests::Guests;
+use super::verifier::{Doorkeeper, Issuers};
+use crate::door::identity::VerifyPeer;
 
 /// Certificates of one file.
 const CERTIFICATES_MAX: usize = 64;
 
-/// Where the material is, and who may call.
+/// Where the agent's own certificate comes from.
 #[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// The agent's certificate chain.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// Authorities of callers.
-    pub client_ca: PathBuf,
-    /// Who may call.
-    pub allowed: BTreeSet<SpiffeId>,
+pub enum Own {
+    /// From files, PEM.
+    Files {
+        /// The chain.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// From the identity wall, which renews it.
+    Wall(watch::Receiver<Option<Arc<CertifiedKey>>>),
 }
 
-impl TlsFiles {
+/// Who vouches for callers.
+#[derive(Clone)]
+pub enum Callers {
+    /// The authorities of a file, PEM.
+    File(PathBuf),
+    /// The bundles of the identity wall.
+    Wall(VerifyPeer),
+}
+
+/// Where the material is, and who may call.
+#[derive(Clone)]
+pub struct TlsSource {
+    /// The agent's certificate.
+    pub own: Own,
+    /// Who vouches for callers.
+    pub callers: Callers,
+    /// Who may call.
+    pub guests: Guests,
+}
+
+impl TlsSource {
     /// Reads everything and puts it together.
     ///
     /// # Errors
     /// A file that cannot be read or used, or a key that others may read.
     pub fn load(&self) -> Result<Arc<ServerConfig>, ListenError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let unusable = |error: &dyn std::fmt::Display| ListenError::Tls(error.to_string());
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(&self.client_ca)? {
-            roots.add(authority).map_err(|error| unusable(&error))?;
-        }
-        let issuers = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| unusable(&error))?;
-        let callers = AllowedCallers::new(issuers, self.allowed.clone());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let unusable = |error: rustls::Error| ListenError::Tls(error.to_string());
+        let issuers = self.issuers(&provider)?;
+        let doorkeeper =
+            Doorkeeper::new(issuers, self.guests.clone(), provider.signature_verification_algorithms);
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
-            .map_err(|error| unusable(&error))?
-            .with_client_cert_verifier(Arc::new(callers))
-            .with_single_cert(certificates(&self.certificate)?, key(&self.key)?)
-            .map_err(|error| unusable(&error))?;
+            .map_err(unusable)?
+            .with_client_cert_verifier(Arc::new(doorkeeper));
+        let mut config = match &self.own {
+            Own::Files { certificate, key } => builder
+                .with_single_cert(certificates(certificate)?, self::key(key)?)
+                .map_err(unusable)?,
+            Own::Wall(own) => builder.with_cert_resolver(Arc::new(Current(own.clone()))),
+        };
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -64,13 +86,46 @@ impl TlsFiles {
         Ok(Arc::new(config))
     }
 
+    fn issuers(&self, provider: &Arc<CryptoProvider>) -> Result<Issuers, ListenError> {
+        let path = match &self.callers {
+            Callers::Wall(verify) => return Ok(Issuers::Wall(Arc::clone(verify))),
+            Callers::File(path) => path,
+        };
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(path)? {
+            roots.add(authority).map_err(|error| ListenError::Tls(error.to_string()))?;
+        }
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map(Issuers::File)
+            .map_err(|error| ListenError::Tls(error.to_string()))
+    }
+
     /// Changes when any of the files does.
     #[must_use]
-    pub fn stamp(&self) -> [Option<(u64, u64, SystemTime)>; 3] {
-        [&self.certificate, &self.key, &self.client_ca].map(|path| {
+    pub fn stamp(&self) -> Vec<Option<(u64, u64, SystemTime)>> {
+        let mut files: Vec<&Path> = Vec::new();
+        if let Own::Files { certificate, key } = &self.own {
+            files.extend([certificate.as_path(), key.as_path()]);
+        }
+        if let Callers::File(path) = &self.callers {
+            files.push(path);
+        }
+        let stamp = |path: &Path| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
-        })
+        };
+        files.into_iter().map(stamp).collect()
+    }
+}
+
+/// The identity wall's latest certificate, for each handshake anew.
+#[derive(Debug)]
+struct Current(watch::Receiver<Option<Arc<CertifiedKey>>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.borrow().clone()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod devices;
 mod explain;
+pub(super) mod identity;
 mod names;
 pub(super) mod node;
 pub(super) mod policy;

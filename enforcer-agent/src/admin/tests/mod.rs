@@ -61,6 +61,8 @@ async fn serve_with(network: Option<NetworkDoor>) -> Served {
     let admin = Admin {
         policy: door,
         observe: Arc::new(|_| Err("no records here".to_owned())),
+        identity: None,
+        authority: None,
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use enforcer_proto::v1::policy_service_client::PolicyServiceClient;
@@ -25,7 +26,8 @@ use tonic::transport::{Endpoint, Uri};
 use super::{Served, serve_with};
 use crate::admin::listen::ListenError;
 use crate::admin::listen::network::NetworkDoor;
-use crate::admin::listen::tls::TlsFiles;
+use crate::admin::listen::guests::Guests;
+use crate::admin::listen::tls::{Callers, Own, TlsSource};
 
 const PLANE: &str = "spiffe://fleet.example/plane";
 
@@ -58,7 +60,9 @@ fn leaf(
 struct Fleet {
     authority: Authority,
     directory: TempDir,
-    files: TlsFiles,
+    certificate: PathBuf,
+    key: PathBuf,
+    source: TlsSource,
 }
 
 impl Fleet {
@@ -72,17 +76,17 @@ impl Fleet {
             path
         };
         let (certificate, key) = leaf(&authority, &["spiffe://fleet.example/node"], |_| ());
-        let files = TlsFiles {
-            certificate: place("tls.crt", &certificate),
-            key: place("tls.key", &key),
-            client_ca: place("ca.crt", &authority.pem()),
-            allowed: BTreeSet::from([PLANE.parse().unwrap()]),
+        let (certificate, key) = (place("tls.crt", &certificate), place("tls.key", &key));
+        let source = TlsSource {
+            own: Own::Files { certificate: certificate.clone(), key: key.clone() },
+            callers: Callers::File(place("ca.crt", &authority.pem())),
+            guests: Guests { allowed: BTreeSet::from([PLANE.parse().unwrap()]), fleet: None },
         };
-        Self { authority, directory, files }
+        Self { authority, directory, certificate, key, source }
     }
 
     async fn serve(&self) -> (Served, SocketAddr) {
-        let door = NetworkDoor::open("127.0.0.1:0".parse().unwrap(), self.files.clone()).await.unwrap();
+        let door = NetworkDoor::open("127.0.0.1:0".parse().unwrap(), self.source.clone()).await.unwrap();
         let address = door.address().unwrap();
         (serve_with(Some(door)).await, address)
     }
@@ -170,14 +174,14 @@ async fn everybody_else_is_refused_in_the_handshake() {
 #[tokio::test]
 async fn the_door_does_not_open_with_a_key_that_others_can_read_or_without_material() {
     let fleet = Fleet::new();
-    fs::set_permissions(&fleet.files.key, fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(matches!(fleet.files.load(), Err(ListenError::KeyPermissions { mode: 0o644, .. })));
-    fs::set_permissions(&fleet.files.key, fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(fleet.files.load().is_ok());
+    fs::set_permissions(&fleet.key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(fleet.source.load(), Err(ListenError::KeyPermissions { mode: 0o644, .. })));
+    fs::set_permissions(&fleet.key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(fleet.source.load().is_ok());
     fs::write(fleet.directory.path().join("ca.crt"), "").unwrap();
-    assert!(matches!(fleet.files.load(), Err(ListenError::Pem { .. })));
-    fs::remove_file(&fleet.files.certificate).unwrap();
-    assert!(fleet.files.load().is_err());
+    assert!(matches!(fleet.source.load(), Err(ListenError::Pem { .. })));
+    fs::remove_file(&fleet.certificate).unwrap();
+    assert!(fleet.source.load().is_err());
 }
 
 #[tokio::test]

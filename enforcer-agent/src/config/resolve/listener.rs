@@ -1,55 +1,53 @@
-//! The network door's words. Asked for, it needs everything: there is no door without mutual TLS.
+//! The network door's words. There is no door without mutual TLS: certificates come from files, or from the
+//! identity wall.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use enforcer_core::identity::spiffe_id::SpiffeId;
 
-use super::{Problems, checked};
+use super::{Problems, checked, identity};
 use crate::config::ConfigProblem;
 use crate::config::raw::RawListener;
 use crate::config::settings::ListenerSettings;
 
-pub(super) fn listener(raw: RawListener, problems: &mut Problems) -> Option<ListenerSettings> {
-    let address = address(raw.address, problems);
-    let certificate = file("certificate", raw.certificate, problems);
-    let key = file("key", raw.key, problems);
-    let client_ca = file("clientCa", raw.client_ca, problems);
+pub(super) fn listener(
+    raw: RawListener,
+    has_identity: bool,
+    problems: &mut Problems,
+) -> Option<ListenerSettings> {
+    let address = socket_address("listener.address", raw.address, problems);
+    let files = raw.certificate.is_some() || raw.key.is_some() || !has_identity;
+    let own = files.then(|| identity::pair("listener", raw.certificate, raw.key, problems));
+    if raw.client_ca.is_none() && !has_identity {
+        problems.push(ConfigProblem::Missing {
+            path: "listener.clientCa".to_owned(),
+            hint: "the network door opens only with mutual TLS; name a PEM file, or turn `identity` on",
+        });
+    }
+    let client_ca = raw.client_ca.map(|path| checked("listener.clientCa", path, problems));
     let allowed = allowed(raw.allowed_spiffe_ids, problems);
-    Some(ListenerSettings {
-        address: address?,
-        certificate: certificate?,
-        key: key?,
-        client_ca: client_ca?,
-        allowed: allowed?,
-    })
+    let own = match own {
+        None => None,
+        Some(own) => Some(own?),
+    };
+    Some(ListenerSettings { address: address?, own, client_ca, allowed: allowed? })
 }
 
-fn address(value: Option<String>, problems: &mut Problems) -> Option<SocketAddr> {
-    let path = "listener.address".to_owned();
+pub(super) fn socket_address(
+    path: &str,
+    value: Option<String>,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let path = path.to_owned();
     let Some(value) = value else {
-        problems.push(ConfigProblem::Missing { path, hint: "ADDRESS:PORT, or leave `listener` out" });
+        problems.push(ConfigProblem::Missing { path, hint: "ADDRESS:PORT, or leave the whole section out" });
         return None;
     };
     match value.parse() {
         Ok(address) => Some(address),
         Err(error) => {
             problems.push(ConfigProblem::Address { path, value, error });
-            None
-        }
-    }
-}
-
-fn file(word: &str, value: Option<PathBuf>, problems: &mut Problems) -> Option<PathBuf> {
-    let path = format!("listener.{word}");
-    match value {
-        Some(value) => Some(checked(&path, value, problems)),
-        None => {
-            problems.push(ConfigProblem::Missing {
-                path,
-                hint: "the network door opens only with mutual TLS; name a PEM file",
-            });
             None
         }
     }

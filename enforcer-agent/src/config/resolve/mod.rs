@@ -1,6 +1,7 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
 mod gate;
+pub mod identity;
 mod listener;
 mod numbers;
 
@@ -42,9 +43,12 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         capacities,
         policy,
         listener,
+        identity: raw_identity,
         log: raw_log,
         records,
     } = raw;
+    let identity = identity::identity(raw_identity.unwrap_or_default(), &mut problems);
+    let has_identity = identity.is_some();
     let (capacity, flows) = numbers::capacities(&capacities.unwrap_or_default(), &mut problems);
     let settings = Settings {
         node_name: node_name(name, host, &mut problems),
@@ -57,7 +61,9 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         capacity,
         flows,
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
-        listener: listener.and_then(|listener| listener::listener(listener, &mut problems)),
+        listener: listener
+            .and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
+        identity,
         log: log(raw_log.unwrap_or_default(), &mut problems),
         records: numbers::records(records, &mut problems),
     };
@@ -203,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_listener_without_certificates_or_callers_is_refused() {
-        let all = problems("listener: {address: \"127.0.0.1:7443\"}\n");
+        let all = problems("identity: {enabled: false}\nlistener: {address: \"127.0.0.1:7443\"}\n");
         for word in ["certificate", "key", "clientCa", "allowedSpiffeIds"] {
             assert!(
                 all.iter().any(|problem| problem.contains(&format!("listener.{word}"))),

@@ -24,6 +24,7 @@ use crate::policy::model::{Binding, Name, Rule, Tenant, UnixNanos, Workload};
 use crate::policy::parse::limits::{MAX_BINDINGS, MAX_RETIRED_IDS, MAX_RULES, MAX_TENANTS, MAX_WORKLOADS};
 use crate::policy::parse::path::At;
 use crate::policy::problem::{Problem, Problems};
+pub(crate) use name::{is_label, is_subdomain};
 use scope::Scope;
 pub use strict::decode;
 

@@ -10,24 +10,28 @@ use crate::policy::problem::shown;
 const RESERVED: [&str; 4] = ["host", "world", "remote-node", "unknown"];
 
 pub(super) fn label(scope: &mut Scope, at: &At, text: &str) -> Option<Name> {
-    let right = text.len() <= MAX_LABEL && is_label(text);
-    checked(scope, at, text, right, "lower-case letters, digits and '-' inside, at most 63 characters")
-}
-
-pub(super) fn subdomain(scope: &mut Scope, at: &At, text: &str) -> Option<Name> {
-    let right = text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_label);
     checked(
         scope,
         at,
         text,
-        right,
+        is_label(text),
+        "lower-case letters, digits and '-' inside, at most 63 characters",
+    )
+}
+
+pub(super) fn subdomain(scope: &mut Scope, at: &At, text: &str) -> Option<Name> {
+    checked(
+        scope,
+        at,
+        text,
+        is_subdomain(text),
         "labels of lower-case letters, digits and '-' inside, joined by '.', at most 253 characters",
     )
 }
 
 /// The name of a device class: drivers write `_` where DNS writes `-`.
 pub(super) fn class(scope: &mut Scope, at: &At, text: &str) -> Option<Name> {
-    let right = text.len() <= MAX_LABEL && is_label(&text.replace('_', "-"));
+    let right = is_label(&text.replace('_', "-"));
     checked(scope, at, text, right, "lower-case letters, digits, '-' and '_' inside, at most 63 characters")
 }
 
@@ -66,7 +70,17 @@ fn checked(scope: &mut Scope, at: &At, text: &str, right: bool, form: &str) -> O
     Some(scope.intern(text))
 }
 
-fn is_label(text: &str) -> bool {
+/// True for a DNS-1123 label.
+pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= MAX_LABEL && is_part(text)
+}
+
+/// True for a DNS-1123 subdomain.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)
+}
+
+fn is_part(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')
 }

@@ -1,0 +1,55 @@
+//! Who may come in over the network, and as what.
+
+use std::collections::BTreeSet;
+
+use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::identity::trust_domain::TrustDomain;
+
+use crate::admin::caller::Caller;
+
+/// Path prefix of the nodes' IDs in the fleet's trust domain.
+const NODE: &str = "/node/";
+
+/// The list.
+#[derive(Clone, Debug)]
+pub struct Guests {
+    /// Control planes: they may do everything.
+    pub allowed: BTreeSet<SpiffeId>,
+    /// The fleet whose nodes may ask this node, their authority, for what is theirs; `None` when it is none.
+    pub fleet: Option<TrustDomain>,
+}
+
+impl Guests {
+    /// What a certificate's ID makes its owner; `None` for a stranger.
+    #[must_use]
+    pub fn caller(&self, id: &SpiffeId) -> Option<Caller> {
+        if self.allowed.contains(id) {
+            return Some(Caller::Remote(id.clone()));
+        }
+        let fleet = self.fleet.as_ref()?;
+        let name = id.path().strip_prefix(NODE).filter(|name| !name.contains('/'))?;
+        (id.trust_domain() == fleet.as_str()).then(|| Caller::Node(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_one_only_in_the_fleets_own_trust_domain() {
+        let plane: SpiffeId = "spiffe://fleet.example/plane".parse().unwrap();
+        let guests = |fleet: Option<&str>| Guests {
+            allowed: BTreeSet::from([plane.clone()]),
+            fleet: fleet.map(|fleet| fleet.parse().unwrap()),
+        };
+        let caller = |fleet, id: &str| guests(fleet).caller(&id.parse().unwrap());
+        let fleet = Some("fleet.example");
+        assert_eq!(caller(fleet, "spiffe://fleet.example/plane"), Some(Caller::Remote(plane.clone())));
+        assert_eq!(caller(fleet, "spiffe://fleet.example/node/n1"), Some(Caller::Node("n1".to_owned())));
+        assert_eq!(caller(None, "spiffe://fleet.example/node/n1"), None);
+        assert_eq!(caller(fleet, "spiffe://red.fleet.example/node/n1"), None);
+        assert_eq!(caller(fleet, "spiffe://fleet.example/node/n1/x"), None);
+        assert_eq!(caller(fleet, "spiffe://fleet.example/other"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The door of the identity room: what is asked of it, and what it lets others see. No key passes through but
+//! inside a signer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::identity::target::Target;
+use enforcer_core::identity::trust_domain::TrustDomain;
+use enforcer_core::policy::model::Name;
+use enforcer_proto::v1;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::policy::Closed;
+
+/// Commands that wait for the identity room.
+pub const WAITING_MAX: usize = 64;
+
+/// What the identity room can be asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Every identity and trust domain, of one tenant or of all.
+    List(Option<Name>, oneshot::Sender<v1::ListIdentitiesResponse>),
+    /// One workload's; `None` when there is no such workload.
+    Show(Name, oneshot::Sender<Option<v1::ShowIdentityResponse>>),
+    /// Take identities away.
+    Revoke(Order, oneshot::Sender<Answer>),
+    /// Give them back.
+    Restore(Order, oneshot::Sender<Answer>),
+    /// Renew now: certificates, of some workloads or of all.
+    Rotate(Option<Target>, oneshot::Sender<Answer>),
+    /// Renew the authorities of trust domains, of some tenant or of all.
+    RotateAuthority(Option<Target>, oneshot::Sender<Answer>),
+    /// A first certificate for another node, for the key of a PKCS#10 request.
+    Enroll(String, Vec<u8>, oneshot::Sender<Result<Enrolled, Refused>>),
+    /// OpenMetrics text.
+    Metrics(oneshot::Sender<String>),
+}
+
+/// What another node begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// PEM of the authorities that vouch for this node.
+    pub authorities_pem: String,
+}
+
+/// What was done to whom: names of workloads, or of trust domains; or why nothing was.
+pub type Answer = Result<Vec<String>, Refused>;
+
+/// An operator's or a control plane's word about some identities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Whom it means.
+    pub target: Target,
+    /// Why, for the record.
+    pub reason: String,
+    /// Who says so.
+    pub author: String,
+}
+
+/// Nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Nobody is meant.
+    #[error("{0} is nobody that this node knows")]
+    Unknown(Target),
+    /// The authority says no, or is away.
+    #[error("{0}")]
+    Upstream(String),
+    /// It makes no sense for this target.
+    #[error("{0}")]
+    Senseless(&'static str),
+}
+
+/// How the identity wall is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// False before an expiry does harm.
+    pub ready: bool,
+    /// Sentences for a person.
+    pub warnings: Vec<String>,
+}
+
+/// Whom a chain of certificates names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The leaf's ID.
+    pub id: SpiffeId,
+    /// When the first certificate of the chain ends, since the Unix epoch.
+    pub not_after: Duration,
+}
+
+/// Checks a peer's chain against the bundles in force at a time; the error is for the log.
+pub type VerifyPeer = Arc<dyn Fn(&[CertificateDer<'_>], Duration) -> Result<Peer, String> + Send + Sync>;
+
+/// The sending side of the door.
+#[derive(Clone)]
+pub struct IdentityDoor {
+    /// The fleet's trust domain.
+    pub fleet: TrustDomain,
+    /// True when other nodes may ask this one for their authorities.
+    pub is_authority: bool,
+    /// Where commands go.
+    pub commands: mpsc::Sender<Command>,
+    /// How the room is.
+    pub health: watch::Receiver<Health>,
+    /// The node's own certificate, once it has one.
+    pub own: watch::Receiver<Option<Arc<CertifiedKey>>>,
+    /// Checks callers from the network.
+    pub verify: VerifyPeer,
+}
+
+impl IdentityDoor {
+    /// Asks the room.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+}
+
+impl fmt::Debug for IdentityDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentityDoor").field("fleet", &self.fleet).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+//! What is done away from the keeper's own thread, and what comes back: the authority is asked, certificates are
+//! issued and read. An outcome names the question that it answers.
+
+use std::sync::Arc;
+
+use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::identity::trust_domain::TrustDomain;
+use enforcer_core::policy::model::Name;
+use rustls::sign::CertifiedKey;
+
+use crate::door::identity::Answer;
+use crate::identity::authority::NodeCa;
+use crate::identity::svid::Svid;
+use crate::identity::upstream::UpstreamError;
+
+/// A certificate that is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) workload: Name,
+    pub(super) id: SpiffeId,
+    pub(super) question: u64,
+}
+
+/// What a task found or did.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The vault was asked for certificates from before.
+    Looked(TrustDomain, Vec<(Wish, Option<Svid>)>),
+    /// Certificates were issued, or not.
+    Issued(Vec<(Wish, Result<Svid, String>)>),
+    /// The authority answered about a node CA.
+    NodeCa(TrustDomain, Result<Arc<NodeCa>, UpstreamError>),
+    /// The authority answered about the node's own certificate.
+    Own(Result<Arc<CertifiedKey>, UpstreamError>),
+    /// The authority answered about revocations or rotations; whoever asked is told.
+    Told(tokio::sync::oneshot::Sender<Answer>, Answer),
+}

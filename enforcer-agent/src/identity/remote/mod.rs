@@ -1,0 +1,1 @@
+//! Another Enforcer as the authority of this node, over gRPC. It holds no authority's key.
