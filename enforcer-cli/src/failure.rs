@@ -83,6 +83,9 @@ pub(crate) enum Failure {
     /// A person, or the lack of one, said no.
     #[error("nothing was changed: {0}")]
     Unconfirmed(&'static str),
+    /// The agent sent a document that is none.
+    #[error("the agent sent {what} that cannot be read: {why}")]
+    Unreadable { what: &'static str, why: String },
     /// Whoever read our output has gone.
     #[error("nobody reads the output any more")]
     OutputClosed,
@@ -107,6 +110,7 @@ impl Failure {
             | Self::UnknownWord { .. }
             | Self::NoCertificate(_)
             | Self::NoTrustDomain(_)
+            | Self::Unreadable { .. }
             | Self::Unusable { .. }
             | Self::Directory(_)
             | Self::Output(_) => Exit::Refused,
@@ -116,11 +120,6 @@ impl Failure {
             Self::Timeout { .. } => Exit::Timeout,
             Self::OutputClosed => Exit::Ok,
         }
-    }
-
-    /// Words of the agent's that this program cannot read.
-    pub(crate) fn unknown(field: &'static str, why: &str) -> Self {
-        Self::UnknownWord { field, value: format!("({why})") }
     }
 
     /// What a status means here.

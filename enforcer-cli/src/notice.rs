@@ -65,10 +65,7 @@ impl Notice {
         let user = fs::metadata(format!("/proc/{pid}")).map_err(failed)?.uid();
         // It is still there, so its number was its own when its owner was looked up.
         process.send(None).map_err(failed)?;
-        // Root's file may name anybody's process: most services give root up after they wrote it.
-        if owner != 0 && owner != user {
-            return Err(NoticeError::Owner { pid, process: user, file: owner });
-        }
+        check_owner(pid, user, owner)?;
         process.send(Some(self.signal)).map_err(failed)
     }
 
@@ -88,6 +85,11 @@ impl Notice {
     }
 }
 
+/// Root's file may name anybody's process: most services give root up after they wrote it.
+fn check_owner(pid: libc::pid_t, process: libc::uid_t, file: libc::uid_t) -> Result<(), NoticeError> {
+    if file == 0 || file == process { Ok(()) } else { Err(NoticeError::Owner { pid, process, file }) }
+}
+
 fn read(path: &Path) -> io::Result<(String, fs::Metadata)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -99,10 +101,9 @@ fn read(path: &Path) -> io::Result<(String, fs::Metadata)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::sleeper::Sleeper;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::Command;
 
     fn notice(dir: &tempfile::TempDir, text: &str) -> Notice {
         let pid_file = dir.path().join("pid");
@@ -114,13 +115,13 @@ mod tests {
     #[test]
     fn the_process_that_the_file_names_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
-        let notice = notice(&dir, &format!("{}\n", child.id()));
+        let mut sleeper = Sleeper::start();
+        let notice = notice(&dir, &format!("{}\n", sleeper.pid()));
         fs::set_permissions(&notice.pid_file, Permissions::from_mode(0o666)).unwrap();
         assert!(matches!(notice.tell(), Err(NoticeError::Mode { mode: 0o666, .. })));
         fs::set_permissions(&notice.pid_file, Permissions::from_mode(0o644)).unwrap();
         notice.tell().unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGUSR1));
+        assert_eq!(sleeper.ended_by(), Some(libc::SIGUSR1));
         assert!(matches!(notice.tell(), Err(NoticeError::Process { .. })));
     }
 
@@ -132,6 +133,16 @@ mod tests {
         }
         let missing = Notice { pid_file: dir.path().join("none"), signal: Signal::SIGHUP };
         assert!(matches!(missing.tell(), Err(NoticeError::File { .. })));
+    }
+
+    #[test]
+    fn a_file_leads_to_a_process_of_its_owner_unless_it_is_roots() {
+        assert!(check_owner(7, 1000, 1000).is_ok());
+        assert!(check_owner(7, 33, 0).is_ok());
+        assert!(matches!(
+            check_owner(7, 0, 1000),
+            Err(NoticeError::Owner { pid: 7, process: 0, file: 1000 })
+        ));
     }
 
     #[test]

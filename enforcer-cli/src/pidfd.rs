@@ -41,21 +41,15 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::{Child, Command};
-
-    fn sleeper() -> (Child, PidFd) {
-        let child = Command::new("sleep").arg("600").spawn().unwrap();
-        let pid = PidFd::open(child.id().try_into().unwrap()).unwrap();
-        (child, pid)
-    }
+    use crate::tests::sleeper::Sleeper;
 
     #[test]
     fn a_signal_reaches_the_process_and_none_asks_for_it() {
-        let (mut child, pid) = sleeper();
+        let mut sleeper = Sleeper::start();
+        let pid = PidFd::open(sleeper.pid()).unwrap();
         pid.send(None).unwrap();
         pid.send(Some(Signal::SIGUSR1)).unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGUSR1));
+        assert_eq!(sleeper.ended_by(), Some(libc::SIGUSR1));
         assert_eq!(pid.send(None).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 

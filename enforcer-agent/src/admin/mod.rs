@@ -10,7 +10,7 @@ pub mod listen;
 pub mod serve;
 mod service;
 
-pub use serve::{Admin, NodeIdentity};
+pub use serve::{Admin, Authority, NodeIdentity};
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use enforcer_core::identity::entitle::Entitlements;
 use enforcer_core::policy::model::UnixNanos;
 use enforcer_proto::DESCRIPTOR;
+use enforcer_proto::v1::authority_service_server::AuthorityServiceServer;
 use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +27,7 @@ use super::limits::{
 };
 use super::listen::local::LocalDoor;
 use super::listen::network::NetworkDoor;
+use super::service::authority::AuthorityCalls;
 use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
@@ -32,6 +35,7 @@ use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
+use crate::identity::upstream::Upstream;
 
 /// Connections between a door and the server.
 const HANDED_OVER_MAX: usize = 16;
@@ -51,6 +55,17 @@ pub struct NodeIdentity {
     pub started: SystemTime,
 }
 
+/// What other nodes may ask of this one.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// Who vouches for their tenants.
+    pub upstream: Arc<dyn Upstream>,
+    /// What the policy places where.
+    pub entitlements: watch::Receiver<Arc<Entitlements>>,
+    /// This node's name.
+    pub own_node: String,
+}
+
 /// The admin room: what its services need.
 #[derive(Clone)]
 pub struct Admin {
@@ -61,7 +76,7 @@ pub struct Admin {
     /// The identity room, unless it was turned off.
     pub identity: Option<IdentityDoor>,
     /// What other nodes may ask of this one, their authority.
-    pub authority: Option<()>,
+    pub authority: Option<Authority>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.
@@ -96,6 +111,11 @@ impl Admin {
                 .max_decoding_message_size(POLICY_MESSAGE_MAX_BYTES);
         let node = NodeServiceServer::new(NodeCalls::new(self.policy, self.observe, self.node, stop.clone()))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let authority = self.authority.map(|authority| {
+            let Authority { upstream, entitlements, own_node } = authority;
+            AuthorityServiceServer::new(AuthorityCalls::new(upstream, entitlements, own_node, stop.clone()))
+                .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        });
         let identity = IdentityServiceServer::new(IdentityCalls::new(self.identity))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let router = Server::builder()
@@ -111,6 +131,8 @@ impl Admin {
             .add_service(InterceptedService::new(policy, operators))
             .add_service(InterceptedService::new(node, operators))
             .add_service(InterceptedService::new(identity, operators))
+            // It asks of its callers itself that they are nodes.
+            .add_optional_service(authority)
             .add_optional_service(reflection());
         let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
         router.serve_with_incoming_shutdown(accepted, async move { stop.wait().await }).await

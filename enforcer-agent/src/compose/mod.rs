@@ -63,6 +63,7 @@ async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> 
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
         let around = (&mut tasks, &stopper);
         let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
+        admin.authority = opened.authority(settings);
         admin.identity = Some(opened.door);
     }
     let local = LocalDoor::open(&settings.socket.path, &settings.socket.allowed_uids)?;

@@ -14,3 +14,13 @@ pub mod serve;
 pub mod svid;
 pub mod upstream;
 pub mod wallet;
+
+/// Tests of other rooms play a node, whose files hold its key.
+#[cfg(test)]
+pub(crate) mod tests_only {
+    use super::secret::PrivateKey;
+
+    pub(crate) fn expose(key: &PrivateKey) -> &[u8] {
+        key.expose()
+    }
+}

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
@@ -78,6 +78,7 @@ impl Directory {
         }
         let directory = Self { path: path.to_owned(), _lock: lock };
         directory.check_entries()?;
+        directory.close_to_others()?;
         Ok(directory)
     }
 
@@ -194,6 +195,11 @@ impl Directory {
         }
     }
 
+    fn close_to_others(&self) -> Result<(), DirectoryError> {
+        let closed = fs::Permissions::from_mode(DIRECTORY_MODE);
+        fs::set_permissions(&self.path, closed).map_err(|error| io_error("close", &self.path, error))
+    }
+
     fn entries(&self) -> Result<Vec<OsString>, DirectoryError> {
         let entries = fs::read_dir(&self.path).and_then(|entries| {
             entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
@@ -238,7 +244,6 @@ mod tests {
     use super::*;
     use crate::svid::update::Update;
     use crate::tests::material::{Authority, now};
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn files() -> Files {
         Files::of(&Update::parse(Authority::new("red.fleet.example").response("/a"), &now()).unwrap())
@@ -278,6 +283,14 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert!(matches!(Directory::open(&file), Err(DirectoryError::Io { .. })));
         assert!(matches!(Directory::open(Path::new("/proc/self/none/here")), Err(DirectoryError::Io { .. })));
+    }
+
+    #[test]
+    fn an_empty_directory_of_ours_is_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Directory::open(dir.path()).unwrap();
+        assert_eq!(fs::metadata(dir.path()).unwrap().mode() & 0o7777, 0o700);
     }
 
     #[test]

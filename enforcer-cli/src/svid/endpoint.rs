@@ -11,7 +11,6 @@ const DEFAULT: &str = "/run/enforcer/workload/api.sock";
 
 /// Where the Workload API is.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Workload API")]
 pub(crate) struct Endpoint {
     /// Socket of the SPIFFE Workload API; without it --endpoint, then /run/enforcer/workload/api.sock.
     #[arg(long, value_name = "PATH")]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::material::{Authority, Wrong};
+use super::sleeper::Sleeper;
 use super::workload::WorkloadApi;
 use super::{enforcerctl, run_into};
 use crate::certificate::Certificate;
@@ -254,6 +254,20 @@ async fn watch_outlives_an_agent_that_goes_away() {
 }
 
 #[tokio::test]
+async fn watch_does_not_trust_a_connection_that_lets_the_certificate_end() {
+    let (api, kept, red) = (WorkloadApi::start(), Kept::new(), red());
+    let (first, second) = (api.stream(), api.stream());
+    watching(&api, &kept, &[], async |mut printed, mut warned| {
+        first.send(Ok(red.short_response(WEB, 4))).await.unwrap();
+        printed.event().await;
+        assert!(warned.line().await.contains("let the certificate end"));
+        second.send(Ok(red.response(WEB))).await.unwrap();
+        assert_eq!(printed.event().await["serial"], kept.serial());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn watch_keeps_good_files_and_asks_again_after_a_bad_update() {
     let (api, kept, red) = (WorkloadApi::start(), Kept::new(), red());
     let (first, second) = (api.stream(), api.stream());
@@ -318,16 +332,16 @@ async fn watch_ends_when_asking_again_is_useless() {
 #[tokio::test]
 async fn watch_tells_the_process_that_reads_the_files() {
     let (api, kept, red) = (WorkloadApi::start(), Kept::new(), red());
-    let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let mut sleeper = Sleeper::start();
     let pid_file = kept.dir.path().join("pid");
-    fs::write(&pid_file, child.id().to_string()).unwrap();
+    fs::write(&pid_file, sleeper.pid().to_string()).unwrap();
     fs::set_permissions(&pid_file, fs::Permissions::from_mode(0o644)).unwrap();
     let updates = api.stream();
     let pid_file = pid_file.display().to_string();
     watching(&api, &kept, &["--pid-file", &pid_file, "--signal", "USR2"], async |mut printed, mut warned| {
         updates.send(Ok(red.response(WEB))).await.unwrap();
         printed.event().await;
-        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGUSR2));
+        assert_eq!(sleeper.ended_by(), Some(libc::SIGUSR2));
         // It is gone, which is said and is no reason to stop.
         updates.send(Ok(red.response(WEB))).await.unwrap();
         printed.event().await;

@@ -61,13 +61,22 @@ impl Authority {
 
     /// The same, wrong in one way.
     pub(crate) fn wrong_response(&self, path: &str, wrong: Wrong) -> X509svidResponse {
-        X509svidResponse { svids: vec![self.svid(path, wrong)], ..X509svidResponse::default() }
+        X509svidResponse { svids: vec![self.issue(path, wrong, None)], ..X509svidResponse::default() }
     }
 
-    fn svid(&self, path: &str, wrong: Wrong) -> X509svid {
+    /// One whose certificate ends in so many seconds, by the real clock.
+    pub(crate) fn short_response(&self, path: &str, seconds: i64) -> X509svidResponse {
+        let not_after = time::OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+        let svid = self.issue(path, Wrong::Nothing, Some(not_after));
+        X509svidResponse { svids: vec![svid], ..X509svidResponse::default() }
+    }
+
+    fn issue(&self, path: &str, wrong: Wrong, not_after: Option<time::OffsetDateTime>) -> X509svid {
         let id = format!("spiffe://{}{path}", self.domain);
         let own = key();
-        let leaf = leaf(&id, wrong).signed_by(&own, &self.node).unwrap();
+        let mut params = leaf(&id, wrong);
+        params.not_after = not_after.unwrap_or(params.not_after);
+        let leaf = params.signed_by(&own, &self.node).unwrap();
         let issuer = if wrong == Wrong::OtherIssuer { &self.root } else { &self.node };
         X509svid {
             spiffe_id: id,

@@ -10,6 +10,7 @@ mod keeping;
 pub(crate) mod material;
 mod reaching;
 mod round_trip;
+pub(crate) mod sleeper;
 mod streaming;
 mod trusting;
 mod wall;

@@ -139,6 +139,13 @@ impl IdentityService for Fake {
         say(&self.answers.rotate)
     }
 
+    async fn enroll_node(
+        &self,
+        _: Request<v1::EnrollNodeRequest>,
+    ) -> Result<Response<v1::EnrollNodeResponse>, Status> {
+        Err(Status::internal("no verb enrols"))
+    }
+
     async fn metrics(
         &self,
         _: Request<v1::IdentityMetricsRequest>,

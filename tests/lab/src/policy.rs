@@ -58,7 +58,6 @@ impl Policy {
                 "tenant": workload.tenant,
                 "node": workload.node,
                 "cgroup": topology.cgroup_in_node(workload),
-                "namespace": NAMESPACE,
                 "serviceAccount": workload.name,
             });
             if let (Some(interface), Some(v4), Some(v6)) = (&workload.interface, workload.v4, workload.v6) {
@@ -140,7 +139,8 @@ fn document(kind: Kind, name: &str, spec: &Value) -> Value {
     // A binding's name is its address, which the specification already has.
     let metadata = match kind {
         Kind::Binding => json!({}),
-        Kind::Tenant | Kind::Workload | Kind::Rule => json!({ "name": name }),
+        Kind::Workload => json!({ "name": name, "namespace": NAMESPACE }),
+        Kind::Tenant | Kind::Rule => json!({ "name": name }),
     };
     let mut document = json!({ "apiVersion": "enforcer.dev/v1", "kind": kind.word() });
     if metadata.as_object().is_some_and(|metadata| !metadata.is_empty()) {

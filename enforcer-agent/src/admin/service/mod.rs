@@ -1,5 +1,6 @@
 //! The gRPC services: messages in, the policy room or the records asked, messages out. They decide nothing.
 
+pub(super) mod authority;
 mod devices;
 mod explain;
 pub(super) mod identity;

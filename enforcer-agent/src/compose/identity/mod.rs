@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::scene::Views;
 use super::keys;
+use crate::admin::Authority;
 use crate::config::Settings;
 use crate::config::settings::{IdentitySettings, UpstreamSettings};
 use crate::door::identity::{Health, IdentityDoor, Peer, VerifyPeer, WAITING_MAX};
@@ -38,6 +39,17 @@ pub(super) struct Opened {
     pub(super) door: IdentityDoor,
     pub(super) upstream: Arc<dyn Upstream>,
     pub(super) entitlements: watch::Receiver<Arc<Entitlements>>,
+}
+
+impl Opened {
+    /// What other nodes may ask of this one; a node that asks another is nobody's authority.
+    pub(super) fn authority(&self, settings: &Settings) -> Option<Authority> {
+        self.door.is_authority.then(|| Authority {
+            upstream: Arc::clone(&self.upstream),
+            entitlements: self.entitlements.clone(),
+            own_node: settings.node_name.clone(),
+        })
+    }
 }
 
 /// Opens the vault: without a key-encryption key there is none, and the agent does not start.
@@ -69,8 +81,7 @@ pub(super) async fn open(
         entitlements.clone(),
         &clock,
         (&mut *tasks, stopper),
-    )
-    .await?;
+    )?;
     let (commands, inbox) = mpsc::channel(WAITING_MAX);
     let health = watch::Sender::new(Health::default());
     let own = watch::Sender::new(None);

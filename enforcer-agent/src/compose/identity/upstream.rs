@@ -14,10 +14,11 @@ use crate::door::stop::Stopper;
 use crate::identity::authority::{AuthorityConfig, Lifetimes, Local, RootSource};
 use crate::identity::clock::Clock;
 use crate::identity::custody::Vault;
+use crate::identity::remote::{Remote, RemoteConfig};
 use crate::identity::upstream::Upstream;
 
 /// Opens it, and starts what it needs.
-pub(super) async fn open(
+pub(super) fn open(
     settings: &Settings,
     identity: &IdentitySettings,
     vault: &Arc<Vault>,
@@ -27,7 +28,9 @@ pub(super) async fn open(
 ) -> Result<Arc<dyn Upstream>> {
     let root = match &identity.upstream {
         UpstreamSettings::Grpc(authority) => {
-            let _ = authority; anyhow::bail!("not yet");
+            let (vault, clock) = (Arc::clone(vault), Arc::clone(clock));
+            let remote = Remote::start(remote(authority), vault, clock, stopper.listener());
+            return Ok(remote.context("what the authority said last")?);
         }
         UpstreamSettings::SelfSigned => RootSource::SelfSigned,
         UpstreamSettings::Disk(files) => {
@@ -74,3 +77,12 @@ fn node_names(settings: &Settings, identity: &IdentitySettings) -> Vec<String> {
     names
 }
 
+fn remote(authority: &AuthoritySettings) -> RemoteConfig {
+    RemoteConfig {
+        address: authority.address.clone(),
+        certificate: authority.own.certificate.clone(),
+        key: authority.own.key.clone(),
+        ca: authority.ca.clone(),
+        server_name: authority.server_name.clone(),
+    }
+}

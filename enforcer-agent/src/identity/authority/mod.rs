@@ -12,7 +12,7 @@ mod node_ca;
 mod pack;
 mod parsed;
 mod profile;
-mod revoked;
+pub(in crate::identity) mod revoked;
 mod root;
 mod root_key;
 mod root_source;
@@ -29,4 +29,4 @@ pub use pack::{open_svid, seal_svid};
 pub use settings::{AuthorityConfig, Clock, Lifetimes, RootSource};
 
 #[cfg(test)]
-pub(in crate::identity) mod tests;
+pub(crate) mod tests;

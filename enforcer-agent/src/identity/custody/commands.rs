@@ -16,7 +16,7 @@ use super::{name, place, vault};
 pub fn init(key_file: &Path, vault_directory: &Path) -> Result<String, CustodyError> {
     place::prepare(vault_directory)?;
     let directory = key_file.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory).map_err(|error| CustodyError::io("create", directory, error))?;
+    place::above(directory)?;
     let key = keyfile::generate()?;
     let id = key.id.clone();
     match place::create(key_file, keyfile::print(&[key]).as_bytes(), true) {

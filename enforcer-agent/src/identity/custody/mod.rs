@@ -16,4 +16,4 @@ pub use kek::KekSource;
 pub use vault::{DrawerFailure, Durability, Rewrapped, Vault};
 
 #[cfg(test)]
-pub(in crate::identity) mod tests;
+pub(crate) mod tests;

@@ -16,10 +16,16 @@ pub(super) const OTHERS: u32 = 0o077;
 /// Bits that nobody outside owner and group may have.
 pub(super) const WORLD: u32 = 0o007;
 
+/// Makes the directories that are missing, for their owner alone; those that are there stay as they are.
+pub(super) fn above(path: &Path) -> Result<(), CustodyError> {
+    let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
+    made.map_err(|error| CustodyError::io("create", path, error))
+}
+
 /// Makes a directory, or checks that it is nobody else's.
 pub(super) fn prepare(path: &Path) -> Result<(), CustodyError> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| CustodyError::io("create", parent, error))?;
+        above(parent)?;
     }
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Ok(()) => {}

@@ -46,8 +46,9 @@ impl Bundle {
         if self.pem {
             return console.show(&RawView::new("authoritiesPem", domain.authorities_pem));
         }
-        let bundle = BundleView::parse(&domain.bundle);
-        console.show(&bundle.map_err(|error| Failure::unknown("the bundle", &error.to_string()))?)
+        let unreadable =
+            |why: serde_json::Error| Failure::Unreadable { what: "a bundle", why: why.to_string() };
+        console.show(&BundleView::parse(&domain.bundle).map_err(unreadable)?)
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Args;
 use enforcer_proto::v1;
 
+use crate::certificate::NoCertificate;
 use crate::cli::Global;
 use crate::console::Console;
 use crate::failure::Failure;
@@ -32,8 +33,8 @@ impl Show {
         if self.pem {
             return self.show_pem(response.chain_pem, console);
         }
-        let view = IdentityDetailView::try_from(response);
-        console.show(&view.map_err(|error| Failure::unknown("the chain", &error.to_string()))?)
+        let unreadable = |why: NoCertificate| Failure::Unreadable { what: "a chain", why: why.to_string() };
+        console.show(&IdentityDetailView::try_from(response).map_err(unreadable)?)
     }
 
     /// Whoever reads a chain from a pipe must not take an empty one for it.

@@ -41,11 +41,10 @@ impl Fetch {
         let directory = self.write.as_deref().map(Directory::open).transpose()?;
         let session = open(&self.endpoint, global).await?;
         let update = session.in_time(first(&session)).await??;
-        console.show(&UpdateView::new(&update, &clock::now()))?;
-        match directory {
-            Some(directory) => keep(&directory, &update, console),
-            None => Ok(()),
+        if let Some(directory) = directory {
+            keep(&directory, &update, console)?;
         }
+        console.show(&UpdateView::new(&update, &clock::now()))
     }
 }
 

@@ -86,7 +86,7 @@ impl Watching<'_, '_, '_> {
             match self.follow().await {
                 End::Final(failure) => return Err(failure),
                 End::Denied(reason) => self.denied(reason)?,
-                End::Passing(failure) => self.say(failure.to_string()),
+                End::Passing(why) => self.say(why),
             }
             sleep(self.backoff.next(clock::chance())).await;
         }
@@ -104,7 +104,7 @@ impl Watching<'_, '_, '_> {
         let session = open(&self.watch.endpoint, self.global).await;
         let session = session.map_err(|failure| match failure {
             Failure::Usage(_) => End::Final(failure),
-            failure => End::Passing(failure),
+            failure => End::Passing(failure.to_string()),
         })?;
         let mut following = Following::begin(session).await?;
         loop {
@@ -116,7 +116,7 @@ impl Watching<'_, '_, '_> {
     /// A disk that is full may have room later, when the next connection brings everything again.
     fn replace(&mut self, update: &Update) -> Result<(), End> {
         let change = self.directory.replace(&Files::of(update), clock::unix_nanos());
-        let change = change.map_err(|error| End::Passing(error.into()))?;
+        let change = change.map_err(|error| End::Passing(error.to_string()))?;
         self.backoff.reset();
         self.said = None;
         match change {

@@ -2,7 +2,7 @@
 
 mod chains;
 mod damage;
-mod openssl;
+pub(crate) mod openssl;
 mod profile;
 mod requests;
 mod revocation;
@@ -27,24 +27,24 @@ use crate::identity::svid::Svid;
 use crate::identity::upstream::{Upstream as _, UpstreamError};
 
 /// The first second of the tests: in 2025.
-pub(in crate::identity) const START: u64 = 1_750_000_000;
-pub(in crate::identity) const HOUR: u64 = 3600;
-pub(in crate::identity) const DAY: u64 = 24 * HOUR;
+pub(crate) const START: u64 = 1_750_000_000;
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// An authority with a clock, a policy and a vault.
-pub(in crate::identity) struct Fleet {
-    pub(in crate::identity) home: Home,
-    pub(in crate::identity) config: AuthorityConfig,
+pub(crate) struct Fleet {
+    pub(crate) home: Home,
+    pub(crate) config: AuthorityConfig,
     clock: Arc<AtomicU64>,
     policy: watch::Sender<Arc<Entitlements>>,
 }
 
-pub(in crate::identity) fn domain(name: &str) -> TrustDomain {
+pub(crate) fn domain(name: &str) -> TrustDomain {
     name.parse().unwrap()
 }
 
 /// `red` has a workload on this node and on `node-2`, `blue` on this node.
-pub(in crate::identity) fn policy() -> Entitlements {
+pub(crate) fn policy() -> Entitlements {
     let fleet = domain("fleet.example");
     let (red, blue) = (domain("red.fleet.example"), domain("blue.fleet.example"));
     let own = || BTreeSet::from([None]);
@@ -79,7 +79,7 @@ pub(in crate::identity) fn policy() -> Entitlements {
 }
 
 impl Fleet {
-    pub(in crate::identity) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             home: Home::new(),
             config: AuthorityConfig::new(domain("fleet.example"), "node-1".to_owned()),
@@ -89,25 +89,25 @@ impl Fleet {
     }
 
     /// Opens the authority, as a start of the agent does.
-    pub(in crate::identity) fn open(&self) -> Arc<Local> {
+    pub(crate) fn open(&self) -> Arc<Local> {
         let vault = Arc::new(self.home.open());
         Local::open(vault, self.config.clone(), self.policy.subscribe(), self.clock()).unwrap()
     }
 
-    pub(in crate::identity) fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         let clock = Arc::clone(&self.clock);
         Arc::new(move || Duration::from_secs(clock.load(Ordering::SeqCst)))
     }
 
-    pub(in crate::identity) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         Duration::from_secs(self.clock.load(Ordering::SeqCst))
     }
 
-    pub(in crate::identity) fn set_clock(&self, seconds: u64) {
+    pub(crate) fn set_clock(&self, seconds: u64) {
         self.clock.store(seconds, Ordering::SeqCst);
     }
 
-    pub(in crate::identity) fn policy(&self) -> &watch::Sender<Arc<Entitlements>> {
+    pub(crate) fn policy(&self) -> &watch::Sender<Arc<Entitlements>> {
         &self.policy
     }
 }

@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 
 /// PEM of DER.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let lines = STANDARD.encode(der);
     let lines: Vec<_> = lines.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))

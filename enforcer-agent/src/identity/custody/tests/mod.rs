@@ -3,7 +3,7 @@
 mod damage;
 mod keys;
 mod objects;
-pub(in crate::identity) mod softhsm;
+pub(crate) mod softhsm;
 mod tokens;
 
 use std::path::PathBuf;
@@ -13,28 +13,28 @@ use tempfile::TempDir;
 use super::{KekSource, Vault, commands};
 
 /// A vault with a key in a file, in a directory of its own.
-pub(in crate::identity) struct Home {
+pub(crate) struct Home {
     directory: TempDir,
 }
 
 impl Home {
     /// After `enforcer-agent init`.
-    pub(in crate::identity) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let home = Self { directory };
         commands::init(&home.key_file(), &home.vault_directory()).unwrap();
         home
     }
 
-    pub(in crate::identity) fn key_file(&self) -> PathBuf {
+    pub(crate) fn key_file(&self) -> PathBuf {
         self.directory.path().join("kek")
     }
 
-    pub(in crate::identity) fn vault_directory(&self) -> PathBuf {
+    pub(crate) fn vault_directory(&self) -> PathBuf {
         self.directory.path().join("vault")
     }
 
-    pub(in crate::identity) fn open(&self) -> Vault {
+    pub(crate) fn open(&self) -> Vault {
         Vault::open(&self.vault_directory(), KekSource::File(self.key_file())).unwrap()
     }
 }
