@@ -49,7 +49,8 @@ fn get(site: &Site, ca: &str, path: &str) -> Result<Response> {
     let mut client = Heard::start(command, &format!("GET {path}"))?;
     client.tell(&format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r"))?;
     wait::until_true("the response ends", LIMIT, || Ok(client.has_ended()))?;
-    let all = client.lines().join("\n").replace('\r', "");
+    // A head without a body ends with an empty line, too.
+    let all = format!("{}\n", client.lines().join("\n").replace('\r', ""));
     let (head, body) = all.split_once("\n\n").with_context(|| said(&errors))?;
     let status = head.split(' ').nth(1).context("no status")?;
     Ok(Response { status: status.to_owned(), head: head.to_ascii_lowercase(), body: body.to_owned() })

@@ -7,7 +7,7 @@ use enforcer_tests::runner::Case;
 use crate::enrolment::{self, OPERATOR, PORT};
 use crate::openssl::{Papers, text};
 use crate::outside;
-use crate::site::Site;
+use crate::site::{Site, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "network::an_allowed_identity_operates_the_node_and_another_does_not", reasons: &[], run: operators },
@@ -76,7 +76,8 @@ fn revoked(site: &mut Site) -> Result<()> {
     let (certificate, key) = (papers.file("svid.pem")?, papers.file("svid_key.pem")?);
     let answer = over(site, &certificate, &key, &ca, &["status"])?;
     ensure!(answer.code == 0, "before: {}", answer.out);
-    let words = ["identity", "revoke", OPERATOR, "--reason", "a test", "--yes"];
+    let id = id_of(site.workload(OPERATOR)?);
+    let words = ["identity", "revoke", "--spiffe-id", &id, "--reason", "a test", "--yes"];
     site.ctl("n1")?.run(&words, "")?;
     let answer = over(site, &certificate, &key, &ca, &["status"])?;
     ensure!(answer.code != 0, "with what was revoked: {}", answer.out);

@@ -22,6 +22,7 @@ pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "nodes::members_of_a_tenant_shake_hands_across_nodes_and_a_stranger_does_not", reasons: &[], run: handshake },
     Case { name: "nodes::a_node_gets_an_authority_only_for_tenants_that_it_runs", reasons: &[], run: entitled },
     Case { name: "nodes::a_revocation_at_the_authority_takes_effect_everywhere", reasons: &[], run: revoked },
+    Case { name: "nodes::what_a_node_revokes_is_revoked_on_that_node", reasons: &[], run: local },
     Case { name: "nodes::without_its_authority_a_node_serves_what_it_has", reasons: &[], run: alone },
     Case { name: "nodes::a_token_of_one_node_is_valid_on_the_other", reasons: &[], run: tokens },
 ];
@@ -94,13 +95,25 @@ fn revoked(site: &mut Site) -> Result<()> {
         wait::until_true(&format!("{name} is refused"), LIMIT, || Ok(client.is_denied().is_ok()))?;
     }
     site.client("n2-t2-p1")?.identity()?;
-    let answer = site.ctl("n2")?.call(&["identity", "revoke", "--tenant", "t2", "--reason", "a test", "--yes"], "")?;
-    ensure!(answer.code != 0, "a node that is no authority has revoked a tenant: {}", answer.out);
+    let answer = site.ctl("n2")?.call(&["identity", "restore", "--tenant", "t1"], "")?;
+    ensure!(answer.code != 0, "a node has restored what its authority revoked: {}", answer.out);
+    site.client("n2-t1-p1")?.is_denied()?;
     site.ctl("n1")?.run(&["identity", "restore", "--tenant", "t1"], "")?;
     for node in ["n1", "n2"] {
         site.settle(node)?;
     }
     site.client("n2-t1-p1")?.identity().map(drop)
+}
+
+/// What a node revokes by itself is revoked on that node.
+fn local(site: &mut Site) -> Result<()> {
+    site.ctl("n2")?.run(&["identity", "revoke", "n2-t2-p1", "--reason", "a test", "--yes"], "")?;
+    site.listed("n2-t2-p1", "revoked", |one| one["state"] == "revoked")?;
+    site.client("n2-t2-p1")?.is_denied()?;
+    site.client("n2-t2-p2")?.identity()?;
+    site.client("n1-t2-p1")?.identity()?;
+    site.ctl("n2")?.run(&["identity", "restore", "n2-t2-p1"], "")?;
+    site.settle("n2")
 }
 
 fn alone(site: &mut Site) -> Result<()> {

@@ -30,8 +30,6 @@ fn restore(site: &Site, target: &[&str]) -> Result<()> {
 fn workload(site: &mut Site) -> Result<()> {
     let client = site.client("n1-t1-p1")?;
     let (_, serial) = client.identity()?;
-    let said = client.ask(&["jwt", AUDIENCE])?;
-    let Said::Token { token, .. } = said else { bail!("no token: {said:?}") };
     let watch = client.start(&["watch"])?;
     let neighbour = site.client("n1-t1-p2")?.start(&["watch"])?;
     for stream in [&watch, &neighbour] {
@@ -42,8 +40,6 @@ fn workload(site: &mut Site) -> Result<()> {
     client.is_denied()?;
     let said = client.ask(&["jwt", AUDIENCE])?;
     ensure!(crate::heard::is_denial(&said), "a token all the same: {said:?}");
-    let said = site.client("n1-t1-p2")?.ask(&["validate", AUDIENCE, &token])?;
-    ensure!(matches!(said, Said::Refused { .. }), "a token of before is still believed: {said:?}");
     let listed = site.identity("n1-t1-p1")?;
     ensure!(listed["state"] == "revoked" && listed["serial"].is_null(), "{listed}");
     ensure!(!neighbour.has_ended(), "its neighbour's stream has ended");
@@ -58,10 +54,15 @@ fn workload(site: &mut Site) -> Result<()> {
 
 fn by_id(site: &mut Site) -> Result<()> {
     let id = id_of(site.workload("n1-t2-p1")?);
+    let said = site.client("n1-t2-p1")?.ask(&["jwt", AUDIENCE])?;
+    let Said::Token { token, .. } = said else { bail!("no token: {said:?}") };
+    let valid = |site: &Site| site.client("n1-t2-p2")?.ask(&["validate", AUDIENCE, &token]);
+    ensure!(matches!(valid(site)?, Said::Token { .. }), "before: {:?}", valid(site)?);
     revoke(site, &["--spiffe-id", &id])?;
     site.listed("n1-t2-p1", "revoked", |one| one["state"] == "revoked")?;
     site.client("n1-t2-p1")?.is_denied()?;
     site.client("n1-t2-p2")?.identity()?;
+    ensure!(matches!(valid(site)?, Said::Refused { .. }), "its token is still believed: {:?}", valid(site)?);
     let answer = site.ctl("n1")?.call(&["identity", "restore", "n1-t2-p1"], "")?;
     ensure!(answer.code != 0, "restored in other words than it was revoked in: {}", answer.out);
     restore(site, &["--spiffe-id", &id])?;

@@ -38,8 +38,10 @@ pub(crate) struct Site {
     scratch: TempDir,
     /// Errors in each node's log that were there before the case.
     logged: BTreeMap<String, usize>,
-    /// The agents run with other words, on other keys, or a case failed: the next starts from nothing.
+    /// The agents run with other words or on other keys: the next case starts from nothing.
     is_changed: bool,
+    /// The last case came to its end. One that failed may have left anything behind.
+    has_ended: bool,
     /// The case makes the agent complain.
     expects_errors: bool,
 }
@@ -62,6 +64,7 @@ impl Site {
             scratch: TempDir::new()?,
             logged: BTreeMap::new(),
             is_changed: true,
+            has_ended: true,
             expects_errors: false,
         })
     }
@@ -279,11 +282,9 @@ impl Site {
 
 impl Fixture for Site {
     fn before(&mut self) -> Result<()> {
-        // Until the case has ended well, the next one assumes that it left something behind.
-        let was_changed = std::mem::replace(&mut self.is_changed, true);
+        let is_clean = std::mem::replace(&mut self.has_ended, false) && !self.is_changed;
         self.expects_errors = false;
-        if was_changed { self.from_nothing()? } else { self.as_at_first()? }
-        self.is_changed = false;
+        if is_clean { self.as_at_first()? } else { self.from_nothing()? }
         for name in self.node_names() {
             let logged = evidence::errors_logged(self.lab.node(&name)?)?.len();
             self.logged.insert(name, logged);
@@ -299,6 +300,7 @@ impl Fixture for Site {
                 bail!("the agent of {name} logged: {error}");
             }
         }
+        self.has_ended = true;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The tenants' authorities below an organisation's own root, on disk.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use enforcer_lab::config::Config;
@@ -9,13 +10,16 @@ use enforcer_tests::runner::Case;
 use serde_json::json;
 
 use crate::openssl::{Papers, Root, verifies};
-use crate::site::{LIMIT, Site};
+use crate::site::Site;
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "upstream::chains_lead_to_a_root_on_disk_and_to_the_bundle", reasons: &[], run: on_disk },
     Case { name: "upstream::a_root_that_is_replaced_on_disk_signs_without_a_restart", reasons: &[], run: replaced },
     Case { name: "upstream::a_root_that_is_gone_or_wrong_changes_nothing_that_is_served", reasons: &[], run: gone },
 ];
+
+/// A new authority waits for several refresh hints before it signs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn below(root: &Root) -> Config {
     let disk = json!({ "certificate": root.certificate, "key": root.key });
@@ -39,26 +43,26 @@ fn on_disk(site: &mut Site) -> Result<()> {
     Ok(())
 }
 
+/// A tenant's new authority is below the root that is there now. It signs once everybody had time to learn it,
+/// which this bundle's short refresh hint makes seconds.
 fn replaced(site: &mut Site) -> Result<()> {
     let root = Root::make(&site.scratch("root")?, "Example Root 1")?;
     let next = Root::make(&site.scratch("next")?, "Example Root 2")?;
-    site.anew("n1", &below(&root))?;
+    site.anew("n1", &below(&root).with_identity(&json!({ "refreshHint": "1s" })))?;
     let before = Papers::of(site, "n1-t1-p1")?;
     let (good, said) = verifies(&before, &root.certificate)?;
     ensure!(good, "before: {said}");
-    let anchors = site.trust_domain("n1", "t1")?["authoritiesPem"].clone();
     fs::copy(&next.key, &root.key)?;
     fs::copy(&next.certificate, &root.certificate)?;
+    site.ctl("n1")?.run(&["identity", "rotate", "--tenant", "t1", "--authority"], "")?;
     let mut last = String::new();
-    let waited = wait::until_true("chains lead to the new root", LIMIT, || {
+    let waited = wait::until_true("t1's chains lead to the new root", PATIENCE, || {
         site.ctl("n1")?.run(&["identity", "rotate", "n1-t1-p1"], "")?;
         let (good, said) = verifies(&Papers::of(site, "n1-t1-p1")?, &next.certificate)?;
         last = said;
         Ok(good)
     });
     waited.with_context(|| last)?;
-    // Who trusts the bundle notices nothing at all.
-    ensure!(site.trust_domain("n1", "t1")?["authoritiesPem"] == anchors, "the bundle has changed");
     let papers = Papers::of(site, "n1-t1-p1")?;
     let (good, said) = verifies(&papers, &papers.dir.join("bundle.pem"))?;
     ensure!(good, "to its bundle: {said}");
