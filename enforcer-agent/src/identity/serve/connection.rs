@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
+use super::authority::Mender;
 use super::budget::Place;
 use super::caller::{Caller, Reception};
 use super::limits::{PREFACE_MAX, REFUSED_CONNECTION_MAX};
@@ -34,6 +35,7 @@ pub(super) enum Counted {
 pub(super) struct Connection {
     stream: UnixStream,
     caller: Arc<Caller>,
+    mender: Mender,
     /// Bytes of the preface that are still to come.
     missing: usize,
     timer: Pin<Box<Sleep>>,
@@ -44,7 +46,8 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: UnixStream, caller: Caller, idle: Duration, counted: Counted) -> Self {
         let timer = Box::pin(sleep(PREFACE_MAX));
-        Self { stream, caller: Arc::new(caller), missing: PREFACE_BYTES, timer, idle, _counted: counted }
+        let (caller, mender) = (Arc::new(caller), Mender::new());
+        Self { stream, caller, mender, missing: PREFACE_BYTES, timer, idle, _counted: counted }
     }
 
     /// Fails once the connection has outlived its welcome.
@@ -94,6 +97,7 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let bytes = buffer.filled().len() - before;
+        self.mender.mend(buffer.filled_mut().get_mut(before..).unwrap_or_default());
         self.heard(bytes);
         Poll::Ready(Ok(()))
     }
