@@ -13,8 +13,16 @@ use crate::site::{LIMIT, Site, id_of};
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "attestation::a_forked_child_is_its_workload", reasons: &[], run: forked },
     Case { name: "attestation::a_nested_group_is_its_workload", reasons: &[], run: nested },
-    Case { name: "attestation::a_process_that_moves_is_given_nothing_more_of_its_old_workload", reasons: &[], run: moved },
-    Case { name: "attestation::a_connection_that_is_handed_over_stays_its_makers", reasons: &[], run: handed_over },
+    Case {
+        name: "attestation::a_process_that_moves_is_given_nothing_more_of_its_old_workload",
+        reasons: &[],
+        run: moved,
+    },
+    Case {
+        name: "attestation::a_connection_that_is_handed_over_stays_its_makers",
+        reasons: &[],
+        run: handed_over,
+    },
     Case { name: "attestation::a_connection_of_a_dead_process_is_nobodys", reasons: &[], run: orphaned },
     Case { name: "attestation::a_caller_that_is_killed_leaves_nothing_open", reasons: &[], run: killed },
 ];
@@ -49,12 +57,14 @@ fn moved(site: &mut Site) -> Result<()> {
     wanderer.hears("it has asked again", |said| matches!(said, Said::Ready { .. }))?;
     let said = wanderer.said()?;
     let asked = said.get(1..3).unwrap_or_default();
-    let is_new = |said: &Said| matches!(said, Said::Svid { id, .. } if *id == new) || crate::heard::is_denial(said);
+    let is_new =
+        |said: &Said| matches!(said, Said::Svid { id, .. } if *id == new) || crate::heard::is_denial(said);
     ensure!(asked.len() == 2 && asked.iter().all(is_new), "in t2's group it is given {asked:?}");
     // Its stream of before must not bring it what t1 is given from now on.
     site.ctl("n1")?.run(&["identity", "rotate", "n1-t1-p1"], "")?;
     wanderer.hears("its old stream ends", |said| matches!(said, Said::Refused { .. }))?;
-    let leaked = wanderer.said()?.into_iter().skip(1).find(|said| matches!(said, Said::Svid { id, .. } if *id == old));
+    let leaked =
+        wanderer.said()?.into_iter().skip(1).find(|said| matches!(said, Said::Svid { id, .. } if *id == old));
     ensure!(leaked.is_none(), "after it moved it was given {leaked:?}");
     Ok(())
 }

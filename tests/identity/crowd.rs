@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use enforcer_lab::cgroup;
 use enforcer_lab::config::Config;
 use enforcer_lab::enter::Place;
-use enforcer_lab::policy::{Kind, NAMESPACE};
+use enforcer_lab::policy::Kind;
 use enforcer_lab::wait;
 use enforcer_tests::runner::Case;
 use serde_json::{Value, json};
@@ -16,7 +16,11 @@ use crate::heard::{Client, Heard};
 use crate::site::{LIMIT, Site};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "crowd::ten_thousand_idle_streams_of_one_tenant_leave_another_alone", reasons: &[], run: idle },
+    Case {
+        name: "crowd::ten_thousand_idle_streams_of_one_tenant_leave_another_alone",
+        reasons: &[],
+        run: idle,
+    },
     Case { name: "crowd::a_tenant_that_has_all_its_streams_is_refused_another", reasons: &[], run: limited },
 ];
 
@@ -34,7 +38,7 @@ fn extra(site: &Site, number: usize) -> Result<(String, Place, Value)> {
     cgroup::make(&group)?;
     let spec = json!({
         "tenant": "t1", "node": "n1", "cgroup": format!("/{name}"), "hostNetwork": true,
-        "namespace": NAMESPACE, "serviceAccount": name,
+        "serviceAccount": name,
     });
     Ok((name, Place { netns: node.netns.clone(), cgroup: Some(group) }, spec))
 }

@@ -12,8 +12,16 @@ use enforcer_tests::runner::Case;
 use crate::site::{LIMIT, Site, domain_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "disk::a_truncated_authority_is_an_error_and_is_never_replaced", reasons: &[], run: truncated },
-    Case { name: "disk::a_corrupt_certificate_is_issued_anew_and_the_others_are_kept", reasons: &[], run: corrupt },
+    Case {
+        name: "disk::a_truncated_authority_is_an_error_and_is_never_replaced",
+        reasons: &[],
+        run: truncated,
+    },
+    Case {
+        name: "disk::a_corrupt_certificate_is_issued_anew_and_the_others_are_kept",
+        reasons: &[],
+        run: corrupt,
+    },
     Case { name: "disk::a_full_disk_is_an_error_and_what_is_served_stays", reasons: &[], run: full },
 ];
 
@@ -44,15 +52,17 @@ fn truncated(site: &mut Site) -> Result<()> {
     site.resume("n1", &Config::default())?;
     for name in ["n1-t2-p1", "n1-t3-p1"] {
         let listed = site.listed(name, "served as before", |one| one["state"] == "valid")?;
-        ensure!(Some(listed["serial"].as_str().unwrap_or_default()) == serials.get(name).map(String::as_str), "{listed}");
+        ensure!(
+            Some(listed["serial"].as_str().unwrap_or_default()) == serials.get(name).map(String::as_str),
+            "{listed}"
+        );
         site.client(name)?.identity()?;
     }
     let domain = domain_of("t1");
     wait::until_true("the log names the trust domain whose authority cannot be read", LIMIT, || {
         let log = site.log("n1")?;
-        let is_said = |line: &str| {
-            line.contains(&domain) && (line.contains("\"WARN\"") || line.contains("\"ERROR\""))
-        };
+        let is_said =
+            |line: &str| line.contains(&domain) && (line.contains("\"WARN\"") || line.contains("\"ERROR\""));
         Ok(log.get(told..).unwrap_or_default().lines().any(is_said))
     })?;
     // Asking for something new of it must not make a new one.
@@ -68,7 +78,8 @@ fn corrupt(site: &mut Site) -> Result<()> {
     site.stop("n1")?;
     let entries = fs::read_dir(drawer(site, "t1")?)?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    let is_svid = |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("svid-"));
+    let is_svid =
+        |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("svid-"));
     let Some(file) = paths.iter().find(is_svid) else { bail!("no sealed SVID among {paths:?}") };
     let mut bytes = fs::read(file)?;
     let middle = bytes.len() / 2;
@@ -79,7 +90,10 @@ fn corrupt(site: &mut Site) -> Result<()> {
     let after = site.serials("n1")?;
     let touched = serials.iter().filter(|(name, serial)| after.get(*name) != Some(serial));
     let touched: Vec<&String> = touched.map(|(name, _)| name).collect();
-    ensure!(touched.len() == 1 && touched.iter().all(|name| name.starts_with("n1-t1-")), "issued anew: {touched:?}");
+    ensure!(
+        touched.len() == 1 && touched.iter().all(|name| name.starts_with("n1-t1-")),
+        "issued anew: {touched:?}"
+    );
     Ok(())
 }
 

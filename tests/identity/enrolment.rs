@@ -75,8 +75,21 @@ pub(crate) fn enroll(site: &Site, node: &str, dir: &Path) -> Result<Enrolled> {
 pub(crate) fn request(dir: &Path, key: &Path) -> Result<Vec<u8>> {
     let csr = dir.join("request.der");
     run(&[
-        "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-subj", "/CN=counts for nothing",
-        "-keyout", &text(key)?, "-outform", "DER", "-out", &text(&csr)?,
+        "req",
+        "-new",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-noenc",
+        "-subj",
+        "/CN=counts for nothing",
+        "-keyout",
+        &text(key)?,
+        "-outform",
+        "DER",
+        "-out",
+        &text(&csr)?,
     ])?;
     private(key)?;
     fs::read(&csr).with_context(|| format!("{}", csr.display()))

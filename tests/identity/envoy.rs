@@ -15,8 +15,16 @@ use crate::outside::of_python;
 use crate::site::{LIMIT, Site, domain_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "envoy::two_workloads_of_a_tenant_speak_and_another_tenant_is_refused", reasons: &[], run: tenants },
-    Case { name: "envoy::federated_tenants_speak_when_the_server_asks_for_all", reasons: &[], run: federated },
+    Case {
+        name: "envoy::two_workloads_of_a_tenant_speak_and_another_tenant_is_refused",
+        reasons: &[],
+        run: tenants,
+    },
+    Case {
+        name: "envoy::federated_tenants_speak_when_the_server_asks_for_all",
+        reasons: &[],
+        run: federated,
+    },
     Case { name: "envoy::a_rotation_is_taken_without_a_restart", reasons: &[], run: rotation },
     Case { name: "envoy::outside_of_a_workload_it_is_given_nothing", reasons: &[], run: nobody },
 ];
@@ -118,7 +126,11 @@ impl Envoy {
         let Said::Answer { body, .. } = self.admin(site, "/certs")? else { return Ok(Vec::new()) };
         let said: Value = serde_json::from_str(&dechunked(&body)).with_context(|| body.clone())?;
         let shown = said["certificates"].as_array().into_iter().flatten().flat_map(|one| {
-            one["cert_chain"].as_array().into_iter().flatten().filter_map(|shown| shown["serial_number"].as_str())
+            one["cert_chain"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|shown| shown["serial_number"].as_str())
         });
         Ok(shown.map(|serial| serial.to_ascii_lowercase()).collect())
     }
@@ -273,12 +285,18 @@ fn rotation(site: &mut Site) -> Result<()> {
     client.answers(site)?;
     let serials = site.serials("n1")?;
     let known = serials.get("n1-t1-p2").context("no serial number")?;
-    let shows = |serial: &str| wait::until_true(&format!("envoy shows {serial}"), LIMIT, || {
-        Ok(server.serials(site)?.iter().any(|shown| shown.trim_start_matches('0') == serial.trim_start_matches('0')))
-    });
+    let shows = |serial: &str| {
+        wait::until_true(&format!("envoy shows {serial}"), LIMIT, || {
+            Ok(server
+                .serials(site)?
+                .iter()
+                .any(|shown| shown.trim_start_matches('0') == serial.trim_start_matches('0')))
+        })
+    };
     shows(known)?;
     site.ctl("n1")?.run(&["identity", "rotate", "n1-t1-p2"], "")?;
-    let listed = site.listed("n1-t1-p2", "rotated", |one| one["serial"] != known.as_str() && one["state"] == "valid")?;
+    let listed =
+        site.listed("n1-t1-p2", "rotated", |one| one["serial"] != known.as_str() && one["state"] == "valid")?;
     shows(listed["serial"].as_str().context("no serial number")?)?;
     client.answers(site)?;
     ensure!(!server.process.has_ended() && !client.process.has_ended(), "an Envoy has ended");
@@ -297,8 +315,13 @@ fn nobody(site: &mut Site) -> Result<()> {
     peer["transport_socket"] = transport(&tls);
     let envoy = Envoy::start(site, "n1", &[], &[peer])?;
     wait::until_true("its request for secrets was refused", LIMIT, || {
-        let Said::Answer { body, .. } = envoy.admin(site, "/stats?filter=workload_api.upstream_rq_total")? else { return Ok(false) };
-        Ok(dechunked(&body).lines().any(|line| line.contains("workload_api.upstream_rq_total") && !line.ends_with(": 0")))
+        let Said::Answer { body, .. } = envoy.admin(site, "/stats?filter=workload_api.upstream_rq_total")?
+        else {
+            return Ok(false);
+        };
+        Ok(dechunked(&body)
+            .lines()
+            .any(|line| line.contains("workload_api.upstream_rq_total") && !line.ends_with(": 0")))
     })?;
     ensure!(envoy.serials(site)?.is_empty(), "outside of a workload it has {:?}", envoy.serials(site)?);
     Ok(())

@@ -15,7 +15,11 @@ use crate::openssl::{text, web};
 use crate::site::{LIMIT, Site, domain_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "federation::a_listed_bundle_is_for_everybody_and_another_for_nobody", reasons: &[], run: listed },
+    Case {
+        name: "federation::a_listed_bundle_is_for_everybody_and_another_for_nobody",
+        reasons: &[],
+        run: listed,
+    },
     Case { name: "federation::a_new_authority_and_a_revocation_are_published", reasons: &[], run: changes },
 ];
 
@@ -68,18 +72,27 @@ fn listed(site: &mut Site) -> Result<()> {
     ensure!(response.status == "200", "{path}: {}", response.head);
     ensure!(response.head.contains("content-type: application/json"), "{}", response.head);
     let published: Value = serde_json::from_str(&response.body).with_context(|| response.body.clone())?;
-    let own: Value = serde_json::from_str(site.trust_domain("n1", "t1")?["bundle"].as_str().context("no bundle")?)?;
+    let own: Value =
+        serde_json::from_str(site.trust_domain("n1", "t1")?["bundle"].as_str().context("no bundle")?)?;
     ensure!(published == own, "published {published}, in force {own}");
     let keys = published["keys"].as_array().context("B-1: no keys")?;
     let of = |used: &str| keys.iter().filter(|key| key["use"] == used).count();
     ensure!(of("x509-svid") == 1 && of("jwt-svid") >= 1, "X-11, J-5: {published}");
     let is_right = |key: &Value| {
         let x5c = key["x5c"].as_array().map(Vec::len);
-        if key["use"] == "x509-svid" { x5c == Some(1) && key["kid"].is_null() } else { key["kid"].is_string() }
+        if key["use"] == "x509-svid" {
+            x5c == Some(1) && key["kid"].is_null()
+        } else {
+            key["kid"].is_string()
+        }
     };
     ensure!(keys.iter().all(is_right), "X-11, J-5: {published}");
-    ensure!(published["spiffe_sequence"].is_u64() && published["spiffe_refresh_hint"].is_u64(), "{published}");
-    for other in [domain_of("t2"), "lab.internal".to_owned(), "nobody".to_owned(), "../agent.yaml".to_owned()] {
+    ensure!(
+        published["spiffe_sequence"].is_u64() && published["spiffe_refresh_hint"].is_u64(),
+        "{published}"
+    );
+    for other in [domain_of("t2"), "lab.internal".to_owned(), "nobody".to_owned(), "../agent.yaml".to_owned()]
+    {
         let response = get(site, &ca, &format!("/{other}"))?;
         ensure!(response.status == "404", "{other}: {} {}", response.head, response.body);
         ensure!(!response.body.contains("keys"), "{other}: {}", response.body);

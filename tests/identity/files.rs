@@ -17,7 +17,11 @@ pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "files::openssl_builds_the_chain_to_the_bundle_and_no_other", reasons: &[], run: chain },
     Case { name: "files::keys_are_for_their_owner_only", reasons: &[], run: modes },
     Case { name: "files::outside_of_a_workload_nothing_is_written", reasons: &[], run: nobody },
-    Case { name: "files::two_workloads_of_a_tenant_shake_hands_and_a_stranger_does_not", reasons: &[], run: handshake },
+    Case {
+        name: "files::two_workloads_of_a_tenant_shake_hands_and_a_stranger_does_not",
+        reasons: &[],
+        run: handshake,
+    },
     Case { name: "files::a_watch_replaces_them_when_they_rotate", reasons: &[], run: watch },
 ];
 

@@ -115,7 +115,8 @@ impl Heard {
 
     /// What our own client has said so far.
     pub(crate) fn said(&self) -> Result<Vec<Said>> {
-        let parse = |line: &String| serde_json::from_str(line).with_context(|| format!("{}: {line}", self.what));
+        let parse =
+            |line: &String| serde_json::from_str(line).with_context(|| format!("{}: {line}", self.what));
         self.lines().iter().map(parse).collect()
     }
 
@@ -139,9 +140,10 @@ impl Heard {
 
     /// Waits for an SVID with another serial number than these.
     pub(crate) fn svid_other_than(&self, known: &[&str]) -> Result<Said> {
-        self.hears(&format!("an SVID other than {known:?}"), |said| {
-            matches!(said, Said::Svid { serial, .. } if !known.contains(&serial.as_str()))
-        })
+        self.hears(
+            &format!("an SVID other than {known:?}"),
+            |said| matches!(said, Said::Svid { serial, .. } if !known.contains(&serial.as_str())),
+        )
     }
 
     /// Waits until the stream ends because the caller is nobody any more.

@@ -13,7 +13,11 @@ use crate::outside;
 use crate::site::{LIMIT, Site};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "keys::a_new_key_encryption_key_seals_everything_and_nobody_notices", reasons: &[], run: rotated },
+    Case {
+        name: "keys::a_new_key_encryption_key_seals_everything_and_nobody_notices",
+        reasons: &[],
+        run: rotated,
+    },
     Case { name: "keys::without_its_key_the_agent_refuses_to_start", reasons: &[], run: missing },
     Case { name: "keys::a_key_that_others_can_read_is_refused", reasons: &[], run: readable },
     Case { name: "keys::init_makes_no_second_key", reasons: &[], run: once },
@@ -58,7 +62,10 @@ fn refusal(site: &Site) -> Result<String> {
     let mut command = place_of(node).command(&site.lab().binaries().agent)?;
     command.arg("run").arg("--config").arg(config_of(node));
     let errors = site.scratch("refusal")?.join("stderr");
-    let mut child = command.stdout(fs::File::create(&errors)?).stderr(fs::File::options().append(true).open(&errors)?).spawn()?;
+    let mut child = command
+        .stdout(fs::File::create(&errors)?)
+        .stderr(fs::File::options().append(true).open(&errors)?)
+        .spawn()?;
     let ended = wait::until("the agent refuses to start", LIMIT, || Ok(child.try_wait()?));
     let _gone = (child.kill(), child.wait());
     let status = ended?;

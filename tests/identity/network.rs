@@ -10,7 +10,11 @@ use crate::outside;
 use crate::site::{Site, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "network::an_allowed_identity_operates_the_node_and_another_does_not", reasons: &[], run: operators },
+    Case {
+        name: "network::an_allowed_identity_operates_the_node_and_another_does_not",
+        reasons: &[],
+        run: operators,
+    },
     Case { name: "network::a_node_operates_nothing", reasons: &[], run: node },
     Case { name: "network::an_identity_that_is_revoked_is_let_in_no_more", reasons: &[], run: revoked },
 ];
@@ -27,7 +31,8 @@ fn over(site: &Site, certificate: &str, key: &str, ca: &str, words: &[&str]) -> 
 /// The fleet's own authorities, which vouch for the door.
 fn fleet(site: &Site) -> Result<String> {
     let file = site.scratch("fleet")?.join("fleet.pem");
-    let pem = site.ctl("n1")?.run(&["identity", "bundle", enforcer_lab::config::TRUST_DOMAIN, "--pem"], "")?;
+    let pem =
+        site.ctl("n1")?.run(&["identity", "bundle", enforcer_lab::config::TRUST_DOMAIN, "--pem"], "")?;
     std::fs::write(&file, pem)?;
     text(&file)
 }

@@ -19,8 +19,16 @@ use crate::openssl::{Papers, Server};
 use crate::site::{LIMIT, Site, domain_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "nodes::members_of_a_tenant_shake_hands_across_nodes_and_a_stranger_does_not", reasons: &[], run: handshake },
-    Case { name: "nodes::a_node_gets_an_authority_only_for_tenants_that_it_runs", reasons: &[], run: entitled },
+    Case {
+        name: "nodes::members_of_a_tenant_shake_hands_across_nodes_and_a_stranger_does_not",
+        reasons: &[],
+        run: handshake,
+    },
+    Case {
+        name: "nodes::a_node_gets_an_authority_only_for_tenants_that_it_runs",
+        reasons: &[],
+        run: entitled,
+    },
     Case { name: "nodes::a_revocation_at_the_authority_takes_effect_everywhere", reasons: &[], run: revoked },
     Case { name: "nodes::what_a_node_revokes_is_revoked_on_that_node", reasons: &[], run: local },
     Case { name: "nodes::without_its_authority_a_node_serves_what_it_has", reasons: &[], run: alone },
@@ -44,7 +52,8 @@ fn handshake(site: &mut Site) -> Result<()> {
 /// Asks the authority directly, as a node that is not satisfied with what its agent asks for.
 fn issue(site: &Site, enrolled: &Enrolled, domain: &str) -> Result<Result<usize, Status>> {
     let own = Identity::from_pem(std::fs::read(&enrolled.certificate)?, std::fs::read(&enrolled.key)?);
-    let tls = ClientTlsConfig::new().identity(own).ca_certificate(Pem::from_pem(std::fs::read(&enrolled.ca)?));
+    let tls =
+        ClientTlsConfig::new().identity(own).ca_certificate(Pem::from_pem(std::fs::read(&enrolled.ca)?));
     let address = format!("https://{}:{PORT}", site.node("n1")?.v4);
     let dir = site.scratch("direct")?;
     let csr = enrolment::request(&dir, &dir.join("key.pem"))?;
@@ -71,7 +80,9 @@ fn entitled(site: &mut Site) -> Result<()> {
         Ok(certificates) => ensure!(certificates > 1, "a chain of {certificates}"),
         Err(status) => bail!("for a tenant that it runs: {status}"),
     }
-    for domain in [domain_of("t2"), "nobody.lab.internal".to_owned(), "lab.internal".to_owned(), "x".to_owned()] {
+    for domain in
+        [domain_of("t2"), "nobody.lab.internal".to_owned(), "lab.internal".to_owned(), "x".to_owned()]
+    {
         let answer = issue(site, &enrolled, &domain)?;
         let is_right = matches!(&answer, Err(status) if matches!(status.code(), Code::PermissionDenied | Code::InvalidArgument));
         ensure!(is_right, "n2 asks for {domain}: {answer:?}");

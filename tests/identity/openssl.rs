@@ -111,7 +111,13 @@ impl Server {
     }
 
     /// A handshake must fail, on a server that answers others.
-    pub(crate) fn refuses(&self, site: &Site, workload: &str, papers: &Papers, trusted: &Path) -> Result<String> {
+    pub(crate) fn refuses(
+        &self,
+        site: &Site,
+        workload: &str,
+        papers: &Papers,
+        trusted: &Path,
+    ) -> Result<String> {
         match self.greet(site, workload, papers, trusted)? {
             Ok(()) => bail!("{workload} was answered with the papers in {}", papers.dir.display()),
             Err(said) => Ok(said),
@@ -154,9 +160,25 @@ impl Root {
         let subject = format!("/O=Example/CN={name}");
         let usage = "keyUsage=critical,keyCertSign,cRLSign";
         run(&[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "30",
-            "-subj", &subject, "-addext", "basicConstraints=critical,CA:TRUE", "-addext", usage,
-            "-keyout", &text(&key)?, "-out", &text(&certificate)?,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-noenc",
+            "-days",
+            "30",
+            "-subj",
+            &subject,
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            usage,
+            "-keyout",
+            &text(&key)?,
+            "-out",
+            &text(&certificate)?,
         ])?;
         private(&key)?;
         Ok(Self { certificate, key })
@@ -168,8 +190,23 @@ pub(crate) fn web(dir: &Path, address: &str) -> Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (dir.join("web.pem"), dir.join("web_key.pem"));
     let name = format!("subjectAltName=IP:{address}");
     run(&[
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "30", "-subj",
-        "/CN=web", "-addext", &name, "-keyout", &text(&key)?, "-out", &text(&certificate)?,
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-noenc",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=web",
+        "-addext",
+        &name,
+        "-keyout",
+        &text(&key)?,
+        "-out",
+        &text(&certificate)?,
     ])?;
     private(&key)?;
     Ok((certificate, key))
@@ -189,5 +226,6 @@ pub(crate) fn text(path: &Path) -> Result<String> {
 /// Keys are for nobody but their owner.
 pub(crate) fn private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(|| format!("{}", path.display()))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("{}", path.display()))
 }

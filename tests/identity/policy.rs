@@ -9,7 +9,11 @@ use crate::site::{Site, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "policy::a_workload_that_goes_loses_its_stream", reasons: &[], run: gone },
-    Case { name: "policy::a_workload_without_a_name_is_denied_and_the_list_says_why", reasons: &[], run: nameless },
+    Case {
+        name: "policy::a_workload_without_a_name_is_denied_and_the_list_says_why",
+        reasons: &[],
+        run: nameless,
+    },
     Case { name: "policy::another_service_account_is_another_identity", reasons: &[], run: renamed },
 ];
 
@@ -29,8 +33,7 @@ fn gone(site: &mut Site) -> Result<()> {
 }
 
 fn nameless(site: &mut Site) -> Result<()> {
-    let policy = site.policy().with_word(Kind::Workload, "n1-t1-p1", "serviceAccount", Value::Null);
-    site.apply(&policy.with_word(Kind::Workload, "n1-t1-p1", "namespace", Value::Null))?;
+    site.apply(&site.policy().with_word(Kind::Workload, "n1-t1-p1", "serviceAccount", Value::Null))?;
     let listed = site.listed("n1-t1-p1", "denied", |one| one["state"] == "denied")?;
     ensure!(listed["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "no reason: {listed}");
     ensure!(listed["spiffeId"].is_null(), "{listed}");
@@ -48,7 +51,9 @@ fn renamed(site: &mut Site) -> Result<()> {
     ensure!(after == wanted, "{before} became {after}");
     site.apply(&site.policy())?;
     let own = id_of(site.workload("n1-t1-p1")?);
-    site.listed("n1-t1-p1", "its old name", |one| one["spiffeId"] == own.as_str() && one["state"] == "valid")?;
+    site.listed("n1-t1-p1", "its old name", |one| {
+        one["spiffeId"] == own.as_str() && one["state"] == "valid"
+    })?;
     ensure!(client.identity()?.0 == own, "it kept the other name");
     Ok(())
 }

@@ -9,7 +9,11 @@ use crate::client::Said;
 use crate::site::{LIMIT, Site, domain_of, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "revocation::a_workload_loses_its_stream_and_every_call_and_nobody_else_does", reasons: &[], run: workload },
+    Case {
+        name: "revocation::a_workload_loses_its_stream_and_every_call_and_nobody_else_does",
+        reasons: &[],
+        run: workload,
+    },
     Case { name: "revocation::a_spiffe_id_is_revoked_wherever_it_is", reasons: &[], run: by_id },
     Case { name: "revocation::a_tenant_loses_everything_and_its_bundle_is_empty", reasons: &[], run: tenant },
     Case { name: "revocation::it_is_in_force_after_a_restart", reasons: &[], run: restarted },
@@ -80,7 +84,11 @@ fn tenant(site: &mut Site) -> Result<()> {
     }
     let other = site.client("n1-t2-p1")?;
     let has = |bundles: &std::collections::BTreeMap<String, usize>| bundles.get(&domain_of("t1")).copied();
-    trusts(&other, "t1's authority", |said| matches!(said, Said::Svid { bundles, .. } if has(bundles) == Some(1)))?;
+    trusts(
+        &other,
+        "t1's authority",
+        |said| matches!(said, Said::Svid { bundles, .. } if has(bundles) == Some(1)),
+    )?;
     revoke(site, &["--tenant", "t1"])?;
     for stream in &streams {
         stream.is_denied()?;
@@ -88,9 +96,11 @@ fn tenant(site: &mut Site) -> Result<()> {
     for name in ["n1-t1-p1", "n1-t1-p2", "n1-t1-host"] {
         site.client(name)?.is_denied()?;
     }
-    trusts(&other, "nothing of t1", |said| {
-        matches!(said, Said::Svid { bundles, .. } if has(bundles).unwrap_or_default() == 0)
-    })?;
+    trusts(
+        &other,
+        "nothing of t1",
+        |said| matches!(said, Said::Svid { bundles, .. } if has(bundles).unwrap_or_default() == 0),
+    )?;
     let domain = site.trust_domain("n1", "t1")?;
     ensure!(domain["revoked"] == true, "{domain}");
     let keys: Value = serde_json::from_str(domain["bundle"].as_str().context("no bundle")?)?;
@@ -98,7 +108,11 @@ fn tenant(site: &mut Site) -> Result<()> {
     restore(site, &["--tenant", "t1"])?;
     site.settle("n1")?;
     site.client("n1-t1-p1")?.identity()?;
-    trusts(&other, "t1's authority again", |said| matches!(said, Said::Svid { bundles, .. } if has(bundles) == Some(1)))
+    trusts(
+        &other,
+        "t1's authority again",
+        |said| matches!(said, Said::Svid { bundles, .. } if has(bundles) == Some(1)),
+    )
 }
 
 fn trusts(client: &crate::heard::Client, what: &str, fits: impl Fn(&Said) -> bool) -> Result<()> {

@@ -12,8 +12,16 @@ use crate::openssl::{Papers, verifies};
 use crate::site::Site;
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "rotation::a_stream_is_given_a_successor_before_its_certificate_ends", reasons: &[], run: successors },
-    Case { name: "rotation::an_operator_can_ask_for_it_and_only_whom_it_names_is_touched", reasons: &[], run: by_hand },
+    Case {
+        name: "rotation::a_stream_is_given_a_successor_before_its_certificate_ends",
+        reasons: &[],
+        run: successors,
+    },
+    Case {
+        name: "rotation::an_operator_can_ask_for_it_and_only_whom_it_names_is_touched",
+        reasons: &[],
+        run: by_hand,
+    },
     Case { name: "rotation::a_new_authority_overlaps_with_the_old_one", reasons: &[], run: authority },
 ];
 
@@ -75,9 +83,10 @@ fn authority(site: &mut Site) -> Result<()> {
     watch.svid_other_than(&[])?;
     let sequence = site.trust_domain("n1", "t1")?["sequence"].clone();
     site.ctl("n1")?.run(&["identity", "rotate", "--tenant", "t1", "--authority"], "")?;
-    watch.hears("two authorities", |said| {
-        matches!(said, Said::Svid { bundles, .. } if bundles.values().eq([&2]))
-    })?;
+    watch.hears(
+        "two authorities",
+        |said| matches!(said, Said::Svid { bundles, .. } if bundles.values().eq([&2])),
+    )?;
     let domain = site.trust_domain("n1", "t1")?;
     ensure!(domain["sequence"].as_u64() > sequence.as_u64(), "B-2: {sequence} became {}", domain["sequence"]);
     let bundle = site.scratch("overlap")?.join("bundle.pem");
@@ -85,7 +94,10 @@ fn authority(site: &mut Site) -> Result<()> {
     let (good, said) = verifies(&old, &bundle)?;
     ensure!(good, "what the old authority signed: {said}");
     let other = site.trust_domain("n1", "t2")?;
-    ensure!(other["authoritiesNotAfter"].as_array().map(Vec::len) == Some(1), "t2 has a new one too: {other}");
+    ensure!(
+        other["authoritiesNotAfter"].as_array().map(Vec::len) == Some(1),
+        "t2 has a new one too: {other}"
+    );
     site.mark_changed();
     Ok(())
 }

@@ -205,7 +205,8 @@ impl Site {
     /// What `identity list` says of one workload.
     pub(crate) fn identity(&self, workload: &str) -> Result<Value> {
         let list = self.list(&self.workload(workload)?.node)?;
-        let found = list["identities"].as_array().and_then(|all| all.iter().find(|one| one["workload"] == workload));
+        let found =
+            list["identities"].as_array().and_then(|all| all.iter().find(|one| one["workload"] == workload));
         found.cloned().with_context(|| format!("{workload} is not listed: {list:#}"))
     }
 
@@ -222,14 +223,16 @@ impl Site {
     /// What `identity list` says of one trust domain, as a node sees it.
     pub(crate) fn trust_domain(&self, node: &str, tenant: &str) -> Result<Value> {
         let list = self.list(node)?;
-        let found = list["trustDomains"].as_array().and_then(|all| all.iter().find(|one| one["tenant"] == tenant));
+        let found =
+            list["trustDomains"].as_array().and_then(|all| all.iter().find(|one| one["tenant"] == tenant));
         found.cloned().with_context(|| format!("no trust domain of {tenant:?}: {list:#}"))
     }
 
     /// Serial numbers of every certificate that a node serves.
     pub(crate) fn serials(&self, node: &str) -> Result<BTreeMap<String, String>> {
         let list = self.list(node)?;
-        let pair = |one: &Value| Some((one["workload"].as_str()?.to_owned(), one["serial"].as_str()?.to_owned()));
+        let pair =
+            |one: &Value| Some((one["workload"].as_str()?.to_owned(), one["serial"].as_str()?.to_owned()));
         Ok(list["identities"].as_array().context("no identities")?.iter().filter_map(pair).collect())
     }
 
@@ -284,7 +287,11 @@ impl Fixture for Site {
     fn before(&mut self) -> Result<()> {
         let is_clean = std::mem::replace(&mut self.has_ended, false) && !self.is_changed;
         self.expects_errors = false;
-        if is_clean { self.as_at_first()? } else { self.from_nothing()? }
+        if is_clean {
+            self.as_at_first()?
+        } else {
+            self.from_nothing()?
+        }
         for name in self.node_names() {
             let logged = evidence::errors_logged(self.lab.node(&name)?)?.len();
             self.logged.insert(name, logged);

@@ -14,19 +14,38 @@ use crate::site::{Site, domain_of, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "statements::x1_a_leaf_has_exactly_one_uri", reasons: &[], run: x1 },
-    Case { name: "statements::x3_a_leaf_has_a_path_and_the_name_is_critical_where_the_subject_is_empty", reasons: &[], run: x3 },
+    Case {
+        name: "statements::x3_a_leaf_has_a_path_and_the_name_is_critical_where_the_subject_is_empty",
+        reasons: &[],
+        run: x3,
+    },
     Case { name: "statements::x4_signing_certificates_are_their_trust_domain", reasons: &[], run: x4 },
     Case { name: "statements::x5_signing_certificates_cannot_authenticate", reasons: &[], run: x5 },
-    Case { name: "statements::x6_signing_certificates_are_authorities_and_a_leaf_is_not", reasons: &[], run: x6 },
+    Case {
+        name: "statements::x6_signing_certificates_are_authorities_and_a_leaf_is_not",
+        reasons: &[],
+        run: x6,
+    },
     Case { name: "statements::x7_key_usage_is_critical_and_says_what_each_may", reasons: &[], run: x7 },
     Case { name: "statements::x8_a_leaf_is_for_servers_and_clients", reasons: &[], run: x8 },
-    Case { name: "statements::x10_authorities_are_constrained_to_their_trust_domain", reasons: &[], run: x10 },
-    Case { name: "statements::the_chain_is_leaf_node_ca_tenant_ca_each_signed_by_the_next", reasons: &[], run: chain },
+    Case {
+        name: "statements::x10_authorities_are_constrained_to_their_trust_domain",
+        reasons: &[],
+        run: x10,
+    },
+    Case {
+        name: "statements::the_chain_is_leaf_node_ca_tenant_ca_each_signed_by_the_next",
+        reasons: &[],
+        run: chain,
+    },
     Case { name: "statements::a_serial_number_is_never_used_twice", reasons: &[], run: serials },
 ];
 
 /// Shows a statement on the chains of workloads of two tenants; the third argument is the tenant.
-fn each(site: &Site, holds: impl Fn(&X509Certificate<'_>, &[X509Certificate<'_>], &str) -> Result<()>) -> Result<()> {
+fn each(
+    site: &Site,
+    holds: impl Fn(&X509Certificate<'_>, &[X509Certificate<'_>], &str) -> Result<()>,
+) -> Result<()> {
     for name in ["n1-t1-p1", "n1-t1-p2", "n1-t2-p1", "n1-t3-host"] {
         let ders = Papers::of(site, name)?.ders()?;
         let parsed: Result<Vec<Certificate<'_>>> = ders.iter().map(|der| Certificate::parse(der)).collect();
@@ -124,7 +143,8 @@ fn x7(site: &mut Site) -> Result<()> {
 
 fn x8(site: &mut Site) -> Result<()> {
     each(site, |leaf, _, _| {
-        let purposes = leaf.extended_key_usage().map_err(|error| anyhow!("{error}"))?.context("no purposes")?;
+        let purposes =
+            leaf.extended_key_usage().map_err(|error| anyhow!("{error}"))?.context("no purposes")?;
         ensure!(purposes.value.server_auth && purposes.value.client_auth, "{:?}", purposes.value);
         ensure!(!purposes.value.any, "any purpose");
         Ok(())

@@ -40,7 +40,10 @@ impl Token {
         let tokens = dir.join("tokens");
         fs::create_dir(&tokens)?;
         let token = Self { configuration: dir.join("softhsm2.conf"), pin_file: dir.join("pin") };
-        fs::write(&token.configuration, format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display()))?;
+        fs::write(
+            &token.configuration,
+            format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display()),
+        )?;
         fs::write(&token.pin_file, PIN)?;
         private(&token.pin_file)?;
         token.util(&["--init-token", "--free", "--label", LABEL, "--so-pin", "1357"])?;

@@ -14,8 +14,16 @@ use crate::site::Site;
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "upstream::chains_lead_to_a_root_on_disk_and_to_the_bundle", reasons: &[], run: on_disk },
-    Case { name: "upstream::a_root_that_is_replaced_on_disk_signs_without_a_restart", reasons: &[], run: replaced },
-    Case { name: "upstream::a_root_that_is_gone_or_wrong_changes_nothing_that_is_served", reasons: &[], run: gone },
+    Case {
+        name: "upstream::a_root_that_is_replaced_on_disk_signs_without_a_restart",
+        reasons: &[],
+        run: replaced,
+    },
+    Case {
+        name: "upstream::a_root_that_is_gone_or_wrong_changes_nothing_that_is_served",
+        reasons: &[],
+        run: gone,
+    },
 ];
 
 /// A new authority waits for several refresh hints before it signs.

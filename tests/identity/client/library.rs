@@ -85,7 +85,9 @@ fn token(svid: Result<spiffe::JwtSvid, WorkloadApiError>) -> Said {
 fn refused(error: &WorkloadApiError) -> Said {
     let message = error.to_string();
     let code = match error {
-        WorkloadApiError::NoIdentityIssued | WorkloadApiError::PermissionDenied(_) => "PermissionDenied".to_owned(),
+        WorkloadApiError::NoIdentityIssued | WorkloadApiError::PermissionDenied(_) => {
+            "PermissionDenied".to_owned()
+        }
         WorkloadApiError::Transport(TransportError::Status(status)) => format!("{:?}", status.code()),
         _ => "(of the client)".to_owned(),
     };

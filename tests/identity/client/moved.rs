@@ -44,7 +44,9 @@ pub(super) async fn ask(client: &mut WorkloadClient) -> Result<Said> {
 fn said(message: Result<Option<X509svidResponse>, Status>) -> Result<Said> {
     let response = match message {
         Ok(Some(response)) => response,
-        Ok(None) => return Ok(Said::Refused { code: "Ok".to_owned(), message: "the stream ended".to_owned() }),
+        Ok(None) => {
+            return Ok(Said::Refused { code: "Ok".to_owned(), message: "the stream ended".to_owned() });
+        }
         Err(status) => return Ok(status_said(&status)),
     };
     let svid = response.svids.first().context("an answer without an SVID")?;

@@ -11,7 +11,8 @@ use super::{Said, say};
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn get(to: SocketAddr, path: &str) -> Result<()> {
-    say(&asked(to, path).unwrap_or_else(|error| Said::Refused { code: "(http)".to_owned(), message: format!("{error:#}") }))
+    say(&asked(to, path)
+        .unwrap_or_else(|error| Said::Refused { code: "(http)".to_owned(), message: format!("{error:#}") }))
 }
 
 fn asked(to: SocketAddr, path: &str) -> Result<Said> {
