@@ -2,9 +2,11 @@
 //! knows no workload's process and no socket.
 
 mod csr;
+mod decide;
 mod der;
 mod domain;
 mod error;
+mod inner;
 mod key;
 mod local;
 mod member;

@@ -17,7 +17,7 @@ use crate::identity::upstream::Target;
 const PLACE: Place<'static> = Place { drawer: OWN_DRAWER, item: "revocations" };
 const VERSION: u32 = 1;
 /// Revocations that are kept at once.
-pub(super) const REVOCATIONS_MAX: usize = 50_000;
+const REVOCATIONS_MAX: usize = 50_000;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

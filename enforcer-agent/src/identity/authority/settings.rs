@@ -168,17 +168,17 @@ impl AuthorityConfig {
 
     pub(super) fn ca_schedule(&self) -> Schedule {
         let reach = self.lifetimes.node_ca.max(self.lifetimes.node_svid);
-        Schedule { life: self.lifetimes.tenant_ca, refresh_hint: self.refresh_hint, reach }
+        Schedule { refresh_hint: self.refresh_hint, reach }
     }
 
     pub(super) const fn jwt_schedule(&self) -> Schedule {
-        let Lifetimes { tenant_ca, jwt, .. } = self.lifetimes;
-        Schedule { life: tenant_ca, refresh_hint: self.refresh_hint, reach: jwt }
+        let Lifetimes { jwt, .. } = self.lifetimes;
+        Schedule { refresh_hint: self.refresh_hint, reach: jwt }
     }
 
     pub(super) const fn root_schedule(&self) -> Schedule {
-        let Lifetimes { root, tenant_ca, .. } = self.lifetimes;
-        Schedule { life: root, refresh_hint: self.refresh_hint, reach: tenant_ca }
+        let Lifetimes { tenant_ca, .. } = self.lifetimes;
+        Schedule { refresh_hint: self.refresh_hint, reach: tenant_ca }
     }
 }
 
