@@ -70,8 +70,8 @@ impl Entitlements {
     /// True when a workload of `node` has this ID.
     #[must_use]
     pub fn may_have(&self, id: &SpiffeId, node: &str, own: &str) -> bool {
-        self.members.values().any(|member| {
-            member.id.as_ref() == Ok(id) && member.node.as_deref().unwrap_or(own) == node
-        })
+        self.members
+            .values()
+            .any(|member| member.id.as_ref() == Ok(id) && member.node.as_deref().unwrap_or(own) == node)
     }
 }

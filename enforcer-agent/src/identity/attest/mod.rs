@@ -119,7 +119,11 @@ impl Attestor {
         let path = process.group_path()?;
         let lineage = (self.lineage_of_path)(&path);
         // Moved meanwhile, the path may be another group's that was made under the same name.
-        if process.group_path()? == path { Ok(lineage) } else { Err(AttestError::NoWorkload { pid: process.pid() }) }
+        if process.group_path()? == path {
+            Ok(lineage)
+        } else {
+            Err(AttestError::NoWorkload { pid: process.pid() })
+        }
     }
 }
 
