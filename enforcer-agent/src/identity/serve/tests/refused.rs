@@ -163,6 +163,46 @@ async fn garbage_ends_its_own_connection_and_no_other() {
     first(&mut client).await.unwrap();
 }
 
+/// What gRPC's C library sends, and so Python, C++ and others: the path of the socket where HTTP/2 wants a host.
+#[tokio::test]
+async fn who_takes_the_sockets_path_for_a_host_is_served() {
+    const FIELDS: [(&str, &str); 7] = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/SpiffeWorkloadAPI/FetchX509SVID"),
+        (":authority", "run%2Fenforcer%2Fworkload.sock"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("workload.spiffe.io", "true"),
+    ];
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let block: Vec<u8> =
+        FIELDS.iter().flat_map(|(name, value)| [vec![0x40], text(name), text(value)].concat()).collect();
+    let frame = |kind: u8, flags: u8, stream: u8, contents: &[u8]| {
+        let length = u32::try_from(contents.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, stream], contents].concat()
+    };
+    let scene = Scene::new();
+    scene.grant("red-1", red());
+    let _before = scene.attest.come(Some(member("red-1", "red")));
+    let mut stream = UnixStream::connect(&scene.socket).await.unwrap();
+    let (settings, request) = (frame(4, 0, 0, &[]), frame(1, 4, 1, &block));
+    let message = frame(0, 1, 1, &[0; 5]);
+    let sent = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &settings, &request, &message].concat();
+    stream.write_all(&sent).await.unwrap();
+    let kind = loop {
+        let mut head = [0; 9];
+        timeout(PATIENCE, stream.read_exact(&mut head)).await.expect("an answer").unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut contents = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut contents).await.unwrap();
+        if head[8] == 1 && (head[3] == 0 || head[3] == 3) {
+            break head[3];
+        }
+    };
+    assert_eq!(kind, 0, "data, and no RST_STREAM");
+}
+
 /// E-6.
 #[tokio::test]
 async fn the_service_describes_itself_to_those_who_may_call_it() {
