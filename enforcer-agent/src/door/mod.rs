@@ -2,6 +2,7 @@
 //! room may know it.
 
 pub mod accept;
+pub mod authority;
 pub mod identity;
 pub mod policy;
 pub mod records;

@@ -13,9 +13,9 @@ mod limits;
 mod pull;
 mod refusal;
 mod sds;
-mod workload_api;
 #[cfg(test)]
 mod tests;
+mod workload_api;
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -38,13 +38,13 @@ use self::budget::Budget;
 use self::connection::Connection;
 pub use self::door::WorkloadDoor;
 use self::gate::Gate;
+pub use self::limits::ServeLimits;
 use self::limits::{
     CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, DISCOVERY_MESSAGE_MAX_BYTES,
     HANDED_OVER_MAX, HEADERS_MAX_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES,
 };
-pub use self::limits::ServeLimits;
-use self::sds::nobody::Nobody;
 use self::sds::SecretCalls;
+use self::sds::nobody::Nobody;
 use self::workload_api::WorkloadCalls;
 use super::attest::Attest;
 use super::upstream::Upstream;
@@ -54,7 +54,9 @@ use crate::door::stop::Stop;
 /// A token and an audience, checked against every bundle of the node: whom it names and its claims, or what is
 /// wrong with it, for the log.
 pub type ValidateJwt = Arc<
-    dyn Fn(&str, &str) -> Result<(SpiffeId, serde_json::Map<String, serde_json::Value>), String> + Send + Sync,
+    dyn Fn(&str, &str) -> Result<(SpiffeId, serde_json::Map<String, serde_json::Value>), String>
+        + Send
+        + Sync,
 >;
 
 /// What is done with tokens, by those who know how.
@@ -157,7 +159,9 @@ async fn serve(
         .add_service(InterceptedService::new(workloads, move |request: Request<()>| {
             workload_gate.workload_api(request)
         }))
-        .add_service(InterceptedService::new(secrets, move |request: Request<()>| secrets_gate.admit(request)))
+        .add_service(InterceptedService::new(secrets, move |request: Request<()>| {
+            secrets_gate.admit(request)
+        }))
         .add_optional_service(reflection);
     let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
     Ok(router.serve_with_incoming_shutdown(accepted, async move { stop.wait().await }).await?)
@@ -182,6 +186,9 @@ impl Debug for Jwt {
 
 impl Debug for ServeParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServeParts").field("door", &self.door).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("ServeParts")
+            .field("door", &self.door)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

@@ -135,8 +135,10 @@ fn all_authorities(material: &Material, nobody: &Nobody) -> CertificateValidatio
         trust_bundle: Some(anchors(Some(bundle), nobody)),
         ..Anchors::default()
     });
-    let config =
-        SpiffeCertValidatorConfig { trust_domains: trust_domains.collect(), ..SpiffeCertValidatorConfig::default() };
+    let config = SpiffeCertValidatorConfig {
+        trust_domains: trust_domains.collect(),
+        ..SpiffeCertValidatorConfig::default()
+    };
     CertificateValidationContext {
         custom_validator_config: Some(TypedExtensionConfig {
             name: SPIFFE_VALIDATOR.to_owned(),
@@ -176,7 +178,8 @@ fn inline(bytes: Vec<u8>) -> DataSource {
 fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     let body = Zeroizing::new(STANDARD.encode(der));
     // All at once, so that nothing is left behind by growing.
-    let mut text = Zeroizing::new(String::with_capacity(body.len() + body.len() / PEM_LINE + 2 * label.len() + 64));
+    let mut text =
+        Zeroizing::new(String::with_capacity(body.len() + body.len() / PEM_LINE + 2 * label.len() + 64));
     text.push_str(&format!("-----BEGIN {label}-----\n"));
     let mut rest = body.as_str();
     while !rest.is_empty() {

@@ -121,7 +121,9 @@ impl WorkloadCalls {
             match error {
                 UpstreamError::Away(_) => away(),
                 UpstreamError::Refused(_) | UpstreamError::Revoked(_) => refusal::no_identity(),
-                UpstreamError::Request(_) => Status::invalid_argument("the authority does not take this audience"),
+                UpstreamError::Request(_) => {
+                    Status::invalid_argument("the authority does not take this audience")
+                }
             }
         })
     }
