@@ -119,7 +119,7 @@ async fn revocation_lists_go_with_the_bundles() {
     let scene = Scene::new();
     let red = Authority::new("red.fleet.example");
     let crl = red.crl();
-    scene.grant("red-1", granted(Material { crls: vec![crl.clone()], ..red.material("/a") }));
+    scene.grant("red-1", granted(Material { crls: red.lists(vec![crl.clone()]), ..red.material("/a") }));
     let mut client = scene.client("red-1", "red").await;
     assert_eq!(next(&mut open(&mut client).await).await.unwrap().crl, [crl.to_vec()]);
     let mut bundles = client.fetch_x509_bundles(X509BundlesRequest {}).await.unwrap().into_inner();

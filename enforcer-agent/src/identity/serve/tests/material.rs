@@ -16,7 +16,7 @@ use rustls_pki_types::CertificateRevocationListDer;
 use zeroize::Zeroizing;
 
 use crate::identity::secret::PrivateKey;
-use crate::identity::svid::{Material, Standing, Svid};
+use crate::identity::svid::{Crls, Material, Standing, Svid};
 
 /// The authority of a trust domain.
 pub(super) struct Authority {
@@ -65,12 +65,17 @@ impl Authority {
             not_after: Duration::MAX,
         };
         let bundle = Arc::clone(&self.bundle);
-        Material { svid: Arc::new(svid), bundle, federated: BTreeMap::new(), crls: Vec::new() }
+        Material { svid: Arc::new(svid), bundle, federated: BTreeMap::new(), crls: BTreeMap::new() }
     }
 
     /// The same, granted.
     pub(super) fn granted(&self, path: &str) -> Standing {
         granted(self.material(path))
+    }
+
+    /// Lists as those of this trust domain.
+    pub(super) fn lists(&self, lists: Crls) -> BTreeMap<TrustDomain, Crls> {
+        BTreeMap::from([(self.bundle.trust_domain.clone(), lists)])
     }
 
     /// A revocation list on which nobody is.

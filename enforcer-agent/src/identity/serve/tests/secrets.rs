@@ -121,7 +121,7 @@ async fn a_workload_is_given_its_own_certificate_under_two_names() {
 async fn each_trust_domain_has_a_context_that_lets_in_its_own_members_alone() {
     let scene = Scene::new();
     let (red, blue) = (Authority::new("red.fleet.example"), Authority::new("blue.fleet.example"));
-    let material = Material { crls: vec![red.crl()], ..federated(red.material("/a"), &[&blue]) };
+    let material = Material { crls: red.lists(vec![red.crl()]), ..federated(red.material("/a"), &[&blue]) };
     scene.grant("red-1", granted(material));
     let cases = [
         ("ROOTCA", &red, "spiffe://red.fleet.example/", true),
