@@ -84,18 +84,19 @@ impl Keeper {
         tokio::spawn(async move {
             let looked = tokio::task::spawn_blocking({
                 let name = name.clone();
-                move || shelf.node_ca(&name)
+                move || shelf.node_cas(&name)
             });
             let is_good = |ca: &NodeCa| {
                 let is_anchored =
                     bundle.as_ref().is_some_and(|bundle| super::domain::is_anchored(ca.chain(), bundle));
                 is_anchored && ca.not_before() <= now && now < ca.not_after()
             };
-            let answer = match looked.await.ok().flatten().filter(is_good) {
-                Some(ca) => Ok(Arc::new(ca)),
+            let [latest, before] = looked.await.unwrap_or_default().map(|ca| ca.filter(is_good).map(Arc::new));
+            let answer = match latest {
+                Some(ca) => Ok(ca),
                 None => ask.await,
             };
-            let _stopping = outcomes.send(Outcome::NodeCa(name, answer)).await;
+            let _stopping = outcomes.send(Outcome::NodeCa(name, answer, before)).await;
         });
     }
 
@@ -105,7 +106,7 @@ impl Keeper {
         }
         let (ask, outcomes) = (self.node_ca(name.clone()), self.outcomes.clone());
         tokio::spawn(async move {
-            let _stopping = outcomes.send(Outcome::NodeCa(name, ask.await)).await;
+            let _stopping = outcomes.send(Outcome::NodeCa(name, ask.await, None)).await;
         });
     }
 

@@ -1,11 +1,13 @@
 //! One tenant's trust domain on this node: its node CAs, when the next is due, and what was revoked of what they
 //! signed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use enforcer_core::identity::bundle::Bundle;
 use enforcer_core::identity::schedule::{Term, back_off, has_come};
+use enforcer_core::policy::model::Name;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,8 @@ pub(super) struct Domain {
     pub(super) trouble: Option<Trouble>,
     /// Certificates that were taken away before their end.
     pub(super) revoked: RevokedSerials,
+    /// Workloads whose certificate no known node CA has signed: while there are any, the lists are not complete.
+    pub(super) unlisted: BTreeSet<Name>,
     /// Signed anew when something above changes.
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
 }
@@ -93,6 +97,16 @@ impl Domain {
     /// Keeps the node CAs that hang from an authority in the bundle.
     pub(super) fn keep_anchored(&mut self, bundle: &Bundle) {
         self.cas.retain(|(ca, _)| is_anchored(ca.chain(), bundle));
+    }
+
+    /// Takes note of whether a node CA that is known has signed what a workload is served.
+    pub(super) fn note_issuer(&mut self, workload: &Name, svid: &Svid) {
+        let issuer = svid.chain.get(1);
+        if self.cas.iter().any(|(ca, _)| ca.chain().first() == issuer) {
+            self.unlisted.remove(workload);
+        } else {
+            self.unlisted.insert(Arc::clone(workload));
+        }
     }
 
     /// Takes note of a failure.

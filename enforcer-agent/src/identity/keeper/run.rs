@@ -25,6 +25,7 @@ use super::task::{Outcome, Wish};
 use super::{OUTCOMES_WAITING_MAX, trust};
 use crate::door::identity::{Command, Health, VerifyPeer};
 use crate::door::stop::Stop;
+use crate::identity::authority::NodeCa;
 use crate::identity::clock::{Clock, die};
 use crate::identity::custody::Vault;
 use crate::identity::svid::Svid;
@@ -381,7 +382,7 @@ impl Keeper {
                     }
                 }
             }
-            Outcome::NodeCa(domain, answer) => self.take_ca(&domain, answer),
+            Outcome::NodeCa(domain, answer, before) => self.take_ca(&domain, answer, before),
             Outcome::Own(answer) => self.take_own(answer),
             Outcome::Told(reply, answer) => {
                 // The authority published before it answered.
@@ -393,14 +394,28 @@ impl Keeper {
         }
     }
 
-    fn take_ca(&mut self, name: &TrustDomain, answer: Result<Arc<crate::identity::authority::NodeCa>, UpstreamError>) {
+    fn take_ca(
+        &mut self,
+        name: &TrustDomain,
+        answer: Result<Arc<NodeCa>, UpstreamError>,
+        before: Option<Arc<NodeCa>>,
+    ) {
         let now = (self.clock)();
         let Some(domain) = self.domains.get_mut(name) else { return };
         domain.is_asked = false;
+        if let Some(before) = before {
+            domain.take(before, now, die());
+        }
         match answer {
             Ok(ca) => {
                 info!(domain = %name, not_after = ca.not_after().as_secs(), "node CA in place");
                 domain.take(ca, now, die());
+                for workload in domain.unlisted.clone() {
+                    if let Some(svid) = self.members.get(&workload).and_then(|member| member.svid.as_ref()) {
+                        domain.note_issuer(&workload, svid);
+                    }
+                }
+                self.publish_domains(&BTreeSet::from([name.clone()]));
             }
             Err(error) => {
                 warn!(domain = %name, %error, "no node CA");
@@ -436,6 +451,9 @@ impl Keeper {
             step(std::mem::replace(&mut member.state, State::Absent), Event::Issued(term), now, die());
         member.state = state;
         if action == Action::Serve {
+            if let Some(domain) = self.domains.get_mut(&member.entitlement.domain) {
+                domain.note_issuer(&wish.workload, &svid);
+            }
             info!(
                 workload = %wish.workload,
                 id = %svid.id,
@@ -489,6 +507,9 @@ impl Keeper {
         member.question += 1;
         let (svid, is_revoked) = (member.svid.take(), matches!(member.state, State::Revoked(_)));
         let domain = member.entitlement.domain.clone();
+        if let Some(domain) = self.domains.get_mut(&domain) {
+            domain.unlisted.remove(name);
+        }
         if svid.is_some() {
             info!(workload = %name, reason, "certificate withdrawn");
         }
