@@ -62,6 +62,11 @@ impl Domain {
             }
         }
         info!(domain = %self.name, root = %signed.root, "the root signed a trust domain's authority");
-        self.keep(tools, state)
+        if let Err(error) = self.keep(tools, state.clone()) {
+            // The root can sign it again.
+            warn!(domain = %self.name, %error, "what the root signed could not be kept");
+            self.state = Some(state);
+        }
+        Ok(())
     }
 }

@@ -180,14 +180,22 @@ impl Domain {
         if self.state.is_none() {
             self.open(tools)?;
         }
-        let Some(state) = &self.state else { return Err(self.closed()) };
-        let mut state = state.clone();
+        let Some(known) = &self.state else { return Err(self.closed()) };
+        let mut state = known.clone();
         let (now, config) = (tools.now.as_secs(), tools.config);
         let cas = rotation::step(&mut state.cas, &config.ca_schedule(), now, || new_ca(&self.name, tools))?;
         let jwt = rotation::step(&mut state.jwt, &config.jwt_schedule(), now, || new_jwt(tools))?;
-        if cas || jwt {
-            info!(domain = %self.name, authorities = state.cas.len(), "a trust domain's keys were brought up to date");
-            self.keep(tools, state)?;
+        if !cas && !jwt {
+            return Ok(());
+        }
+        let can_go_on =
+            rotation::active(&known.cas, now).is_some() && rotation::active(&known.jwt, now).is_some();
+        match self.keep(tools, state) {
+            Ok(()) => info!(domain = %self.name, "a trust domain's keys were brought up to date"),
+            Err(error) if can_go_on => {
+                warn!(domain = %self.name, %error, "new keys could not be kept; the old ones serve on");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ mod frame;
 pub mod kek;
 mod keyfile;
 mod name;
-mod place;
+pub(in crate::identity) mod place;
 mod rewrap;
 mod sweep;
 pub mod token;

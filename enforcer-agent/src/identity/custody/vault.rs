@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 use super::drawer::DrawerKey;
 use super::error::CustodyError;
 use super::frame::{FILE_MAX_BYTES, Frame, Kind};
-use super::kek::{Kek, KekSource, Stamp};
+use super::kek::{Kek, KekSource};
+use super::place::Stamp;
 use super::{name, place, sweep};
 
 /// Held while drawer keys are sealed or a key-encryption key is dropped.
