@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::domain::{Domain, DomainError, Tools};
 use super::error::{AuthorityError, RootError};
+use super::root::Root;
 use super::root_source::RootHolder;
 use super::settings::{AuthorityConfig, Clock};
 use crate::identity::custody::{CustodyError, Vault};
@@ -24,6 +25,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) entitlements: watch::Receiver<Arc<Entitlements>>,
     pub(super) root: Mutex<RootHolder>,
+    /// The root as it was last: a token that hangs while it is asked again holds nobody up.
+    current_root: Mutex<Result<Arc<Root>, String>>,
     domains: Mutex<BTreeMap<TrustDomain, Arc<Mutex<Domain>>>>,
     pub(super) revoked: Mutex<Revocations>,
     pub(super) trust: watch::Sender<Arc<Trust>>,
@@ -45,6 +48,7 @@ impl Inner {
             clock,
             entitlements,
             root: Mutex::default(),
+            current_root: Mutex::new(Err("it was not read yet".to_owned())),
             domains: Mutex::default(),
             revoked: Mutex::new(revoked),
             trust: watch::Sender::default(),
@@ -54,7 +58,12 @@ impl Inner {
 
     /// Brings everything up to date and publishes it.
     pub(super) fn refresh(&self) {
-        lock(&self.root).refresh(&self.vault, &self.config, (self.clock)());
+        let current = {
+            let mut root = lock(&self.root);
+            root.refresh(&self.vault, &self.config, (self.clock)());
+            root.current()
+        };
+        *lock(&self.current_root) = current;
         self.publish();
     }
 
@@ -80,7 +89,7 @@ impl Inner {
         domain: &TrustDomain,
         act: impl FnOnce(&mut Domain, Tools<'_>) -> Result<T, DomainError>,
     ) -> Result<T, DomainError> {
-        let root = lock(&self.root).current().cloned();
+        let root = lock(&self.current_root).clone();
         let tools = Tools {
             vault: &self.vault,
             config: &self.config,

@@ -84,6 +84,16 @@ pub(super) fn read(
     Ok(Some(bytes))
 }
 
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::identity) struct Stamp(Option<(u64, u64, u64, i64, i64)>);
+
+/// The state of a file; always the same while there is none.
+pub(in crate::identity) fn stamp(path: &Path) -> Stamp {
+    let file = fs::metadata(path).ok();
+    Stamp(file.map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec())))
+}
+
 /// Writes a new file; one that exists is left alone and an error.
 pub(super) fn create(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;

@@ -59,13 +59,13 @@ async fn keep_connected(
 ) {
     let mut wait = FIRST_WAIT;
     loop {
-        let stamp = connect::stamp(config);
+        let stamps = connect::stamps(config);
         match connect::connect(config).await {
             Ok(channel) => {
                 connected.send_replace(Some(channel.clone()));
                 let heard = tokio::select! {
                     heard = listen(channel, known) => heard,
-                    () = files_changed(config, &stamp) => {
+                    () = files_changed(config, &stamps) => {
                         info!("the certificates for the authority changed: connecting anew");
                         true
                     }
@@ -151,9 +151,9 @@ async fn take(message: Trust, known: &Arc<Known>) -> bool {
     taken.await.unwrap_or(false)
 }
 
-async fn files_changed(config: &RemoteConfig, stamp: &connect::Stamp) {
+async fn files_changed(config: &RemoteConfig, stamps: &connect::Stamps) {
     let mut look = interval(LOOK);
-    while connect::stamp(config) == *stamp {
+    while connect::stamps(config) == *stamps {
         look.tick().await;
     }
 }
