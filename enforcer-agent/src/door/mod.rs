@@ -9,3 +9,4 @@ pub mod records;
 pub mod stop;
 pub mod survey;
 pub mod unix;
+pub mod upstream;

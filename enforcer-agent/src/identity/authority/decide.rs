@@ -13,7 +13,7 @@ use tracing::info;
 use super::domain::Domain;
 use super::inner::{Inner, lock, refused, state_error};
 use super::{csr, revoked};
-use crate::identity::upstream::{Target, UpstreamError};
+use crate::door::upstream::{Target, UpstreamError};
 
 /// Audiences of one token.
 const AUDIENCES_MAX: usize = 16;

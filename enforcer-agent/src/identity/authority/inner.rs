@@ -15,8 +15,8 @@ use super::error::{AuthorityError, RootError};
 use super::root::Root;
 use super::root_source::RootHolder;
 use super::settings::{AuthorityConfig, Clock};
+use crate::door::upstream::UpstreamError;
 use crate::identity::custody::{CustodyError, Vault};
-use crate::identity::upstream::UpstreamError;
 
 /// What the authority works with. Everything here may wait for the disk.
 pub(super) struct Inner {

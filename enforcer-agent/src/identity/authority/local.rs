@@ -17,8 +17,8 @@ use super::error::AuthorityError;
 use super::inner::{Inner, lock, refused};
 use super::revoked;
 use super::settings::{AuthorityConfig, Clock, RootSource};
+use crate::door::upstream::{Target, Upstream, UpstreamError};
 use crate::identity::custody::Vault;
-use crate::identity::upstream::{Target, Upstream, UpstreamError};
 
 /// An authority on this node.
 pub struct Local {

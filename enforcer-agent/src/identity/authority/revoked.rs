@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::error::AuthorityError;
 use super::root_source::OWN_DRAWER;
 use super::store::{self, Place};
+use crate::door::upstream::Target;
 use crate::identity::custody::Vault;
-use crate::identity::upstream::Target;
 
 const PLACE: Place<'static> = Place { drawer: OWN_DRAWER, item: "revocations" };
 const VERSION: u32 = 1;

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use enforcer_core::identity::spiffe_id::SpiffeId;
@@ -14,8 +13,7 @@ use super::error::AuthorityError;
 use super::rotation::Schedule;
 use crate::identity::custody::token::TokenConfig;
 
-/// The time of day, since the Unix epoch.
-pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub use crate::identity::clock::Clock;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Further names of the node.

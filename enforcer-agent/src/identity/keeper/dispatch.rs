@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::run::Keeper;
 use super::task::{Outcome, Wish};
 use super::{BATCH_MAX, TASKS_MAX, issue};
+use crate::door::upstream::UpstreamError;
 use crate::identity::authority::{NodeCa, request};
 use crate::identity::svid::Svid;
-use crate::identity::upstream::UpstreamError;
 
 /// How long the authority may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -91,7 +91,8 @@ impl Keeper {
                     bundle.as_ref().is_some_and(|bundle| super::domain::is_anchored(ca.chain(), bundle));
                 is_anchored && ca.not_before() <= now && now < ca.not_after()
             };
-            let [latest, before] = looked.await.unwrap_or_default().map(|ca| ca.filter(is_good).map(Arc::new));
+            let [latest, before] =
+                looked.await.unwrap_or_default().map(|ca| ca.filter(is_good).map(Arc::new));
             let answer = match latest {
                 Some(ca) => Ok(ca),
                 None => ask.await,

@@ -9,12 +9,12 @@ use enforcer_core::identity::bundle::Bundle;
 use enforcer_core::identity::schedule::{Term, back_off, has_come};
 use enforcer_core::policy::model::Name;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 use serde::{Deserialize, Serialize};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::UpstreamError;
 
 /// How long a revocation list says it is good for; a new one is signed at every change and every renewal.
 const CRL_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -145,7 +145,8 @@ impl Domain {
         }
         self.revoked.number += 1;
         let signed = self.cas.iter().filter_map(|(ca, _)| {
-            let of_this = |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
+            let of_this =
+                |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
             let serials: Vec<Vec<u8>> =
                 self.revoked.entries.iter().filter(of_this).map(|entry| entry.serial.clone()).collect();
             let list = ca.crl(&serials, self.revoked.number, now, now + CRL_LIFE);

@@ -52,7 +52,8 @@ impl Stock<'_> {
             .flatten()
             .filter_map(|domain| Some((domain.clone(), Arc::clone(self.trust.bundles.get(domain)?))))
             .collect();
-        let crls = std::iter::once(own).chain(federated.keys()).filter_map(|domain| self.crls(domain)).collect();
+        let crls =
+            std::iter::once(own).chain(federated.keys()).filter_map(|domain| self.crls(domain)).collect();
         let (svid, bundle) = (Arc::clone(svid), Arc::clone(bundle));
         Standing::Granted(Arc::new(Material { svid, bundle, federated, crls }))
     }

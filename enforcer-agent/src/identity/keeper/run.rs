@@ -25,11 +25,11 @@ use super::task::{Outcome, Wish};
 use super::{OUTCOMES_WAITING_MAX, trust};
 use crate::door::identity::{Command, Health, VerifyPeer};
 use crate::door::stop::Stop;
+use crate::door::upstream::{Upstream, UpstreamError};
 use crate::identity::authority::NodeCa;
 use crate::identity::clock::{Clock, die};
 use crate::identity::custody::Vault;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::{Upstream, UpstreamError};
 use crate::identity::wallet::Wallet;
 
 /// How often the clock is looked at: what is due, and whether it was set.
@@ -195,7 +195,8 @@ impl Keeper {
         let kept: BTreeSet<TrustDomain> =
             self.members.values().map(|member| member.entitlement.domain.clone()).collect();
         self.domains.retain(|domain, _| kept.contains(domain));
-        let changed = |domain: &TrustDomain| before.domains.get(domain) != scene.entitlements.domains.get(domain);
+        let changed =
+            |domain: &TrustDomain| before.domains.get(domain) != scene.entitlements.domains.get(domain);
         let affected: BTreeSet<TrustDomain> = kept.iter().filter(|domain| changed(domain)).cloned().collect();
         self.publish_domains(&affected);
     }
@@ -208,7 +209,8 @@ impl Keeper {
     /// Workloads that the policy no longer places here, or has given to another tenant or another name.
     fn forget_strangers(&mut self) {
         let here: BTreeMap<&Name, _> = self.local().collect();
-        let same = |name: &Name, member: &Member| here.get(name).is_some_and(|now| **now == member.entitlement);
+        let same =
+            |name: &Name, member: &Member| here.get(name).is_some_and(|now| **now == member.entitlement);
         let gone: Vec<Name> = self
             .members
             .iter()
@@ -226,8 +228,7 @@ impl Keeper {
     fn enlist(&mut self, name: &Name, is_present: bool) {
         let Some(entitlement) = self.entitlements.members.get(name) else { return };
         let domain = entitlement.domain.clone();
-        let member =
-            self.members.entry(Arc::clone(name)).or_insert_with(|| Member::new(entitlement.clone()));
+        let member = self.members.entry(Arc::clone(name)).or_insert_with(|| Member::new(entitlement.clone()));
         let event = match (&member.entitlement.id, is_present) {
             (_, false) => Event::Left,
             (Err(why), true) => Event::Unnamed(why.to_string().into()),
@@ -282,7 +283,9 @@ impl Keeper {
         let verdict = |(name, member): (&Name, &Member)| {
             let event = match (trust::revoked(&self.trust, name, member), &member.state) {
                 (Some(reason), State::Revoked(known)) if *known == reason => return None,
-                (Some(_), State::Absent) | (None, _) if !matches!(member.state, State::Revoked(_)) => return None,
+                (Some(_), State::Absent) | (None, _) if !matches!(member.state, State::Revoked(_)) => {
+                    return None;
+                }
                 (Some(reason), _) => Event::Revoked(reason),
                 (None, _) => Event::Restored,
             };

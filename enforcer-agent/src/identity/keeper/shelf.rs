@@ -43,7 +43,9 @@ impl Shelf {
     pub(super) fn node_cas(&self, domain: &TrustDomain) -> [Option<NodeCa>; 2] {
         [NODE_CA, NODE_CA_BEFORE].map(|item| {
             let sealed = self.read(domain, item)?;
-            NodeCa::from_sealed(&sealed).inspect_err(|error| warn!(%domain, item, %error, "does without")).ok()
+            NodeCa::from_sealed(&sealed)
+                .inspect_err(|error| warn!(%domain, item, %error, "does without"))
+                .ok()
         })
     }
 

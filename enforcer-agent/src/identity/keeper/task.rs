@@ -9,9 +9,9 @@ use enforcer_core::policy::model::Name;
 use rustls::sign::CertifiedKey;
 
 use crate::door::identity::Answer;
+use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::UpstreamError;
 
 /// A certificate that is wanted.
 #[derive(Clone, Debug)]

@@ -17,9 +17,9 @@ use tracing::{info, warn};
 
 use super::answer::{self, MESSAGE_MAX_BYTES};
 use super::known::Known;
-use super::{CALL_MAX, RemoteConfig, connect};
+use super::{CALL_MAX, RemoteConfig, connect, renew};
 use crate::door::stop::Stop;
-use crate::identity::upstream::UpstreamError;
+use crate::door::upstream::UpstreamError;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -34,10 +34,12 @@ pub(super) async fn run(
     mut stop: Stop,
 ) {
     let aging = Arc::clone(&known);
+    let renewing = renew::Renewing { config: &config, known: &known, connection: connected.subscribe() };
     tokio::select! {
         () = stop.wait() => {}
         () = keep_connected(&config, &known, &connected) => {}
         () = age(&aging) => {}
+        () = renewing.run() => {}
     }
     // Whoever waits for a connection waits in vain.
     drop(connected);

@@ -47,9 +47,9 @@ use self::sds::SecretCalls;
 use self::sds::nobody::Nobody;
 use self::workload_api::WorkloadCalls;
 use super::attest::Attest;
-use super::upstream::Upstream;
 use super::wallet::Wallet;
 use crate::door::stop::Stop;
+use crate::door::upstream::Upstream;
 
 /// A token and an audience, checked against every bundle of the node: whom it names and its claims, or what is
 /// wrong with it, for the log.

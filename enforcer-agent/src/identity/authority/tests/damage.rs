@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use super::{DAY, Fleet, START, bundle, domain, node_ca, tick};
+use crate::door::upstream::{Target, Upstream as _, UpstreamError};
 use crate::identity::authority::Local;
-use crate::identity::upstream::{Target, Upstream as _, UpstreamError};
 
 #[tokio::test]
 async fn a_damaged_state_closes_one_trust_domain_and_names_the_file() {

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use super::openssl::{Verify, run};
 use super::{DAY, Fleet, node_ca, svid, tick};
+use crate::door::upstream::{Upstream as _, UpstreamError};
 use crate::identity::authority::RootSource;
 use crate::identity::custody::tests::softhsm::with_softhsm;
-use crate::identity::upstream::{Upstream as _, UpstreamError};
 
 struct Disk(TempDir);
 

@@ -46,9 +46,8 @@ async fn revocation_lists_are_there_again_after_a_restart() {
     stage.revoke(Target::Workload("a".into())).await.unwrap();
     stage.close().await;
     let stage = Stage::open(&disk, START + HOUR / 10);
-    let has_list = |standing: &Standing| {
-        matches!(standing, Standing::Granted(material) if !material.crls.is_empty())
-    };
+    let has_list =
+        |standing: &Standing| matches!(standing, Standing::Granted(material) if !material.crls.is_empty());
     let Standing::Granted(b) = stage.stands("b", has_list).await else { unreachable!() };
     let (_, list) = CertificateRevocationList::from_der(&b.crls.values().next().unwrap()[0]).unwrap();
     assert!(list.iter_revoked_certificates().any(|one| one.user_certificate.to_bytes_be() == a.svid.serial));

@@ -30,9 +30,9 @@ use tonic::{Request, Status};
 
 use super::{Jwt, ServeLimits, ServeParts, WorkloadDoor, run};
 use crate::door::stop::Stopper;
+use crate::door::upstream::{Target, Upstream, UpstreamError};
 use crate::identity::attest::{Attest, AttestError, Process};
 use crate::identity::svid::{Member, Places, Standing};
-use crate::identity::upstream::{Target, Upstream, UpstreamError};
 use crate::identity::wallet::Wallet;
 
 const PATIENCE: Duration = Duration::from_secs(20);
