@@ -8,7 +8,7 @@ pub mod v1 {
 }
 
 /// The SPIFFE Workload API, which has no package.
-#[expect(clippy::all, missing_docs, reason = "generated")]
+#[expect(missing_docs, reason = "generated")]
 pub mod spiffe {
     include!(concat!(env!("OUT_DIR"), "/_.rs"));
 }

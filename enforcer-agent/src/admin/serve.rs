@@ -35,7 +35,7 @@ use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
-use crate::identity::upstream::Upstream;
+use crate::door::upstream::Upstream;
 
 /// Connections between a door and the server.
 const HANDED_OVER_MAX: usize = 16;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::Settings;
 use crate::config::settings::{IdentitySettings, KeySettings, TokenSettings};
-use crate::identity::custody::commands::{self, Pruned};
 use crate::identity::custody::KekSource;
+use crate::identity::custody::commands::{self, Pruned};
 use crate::identity::custody::token::TokenConfig;
 
 /// Makes the key file; says what was done.
@@ -17,7 +17,10 @@ use crate::identity::custody::token::TokenConfig;
 pub fn init(settings: &Settings) -> Result<String> {
     let file = key_file(settings)?;
     let id = commands::init(file, &vault(settings))?;
-    Ok(format!("{} holds the new key-encryption key {id}; keep a copy where this node's disk is not", file.display()))
+    Ok(format!(
+        "{} holds the new key-encryption key {id}; keep a copy where this node's disk is not",
+        file.display()
+    ))
 }
 
 /// Adds a new key to the key file.
@@ -74,7 +77,9 @@ fn key_file(settings: &Settings) -> Result<&Path> {
     match &identity.key {
         KeySettings::File(path) => Ok(path),
         KeySettings::Credential(name) => {
-            bail!("the key-encryption key is the systemd credential {name:?}: change the file it is made from")
+            bail!(
+                "the key-encryption key is the systemd credential {name:?}: change the file it is made from"
+            )
         }
         KeySettings::Token(token) => {
             bail!("the key-encryption key is in the token {:?}: use the token's own tools", token.token)

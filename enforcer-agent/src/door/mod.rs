@@ -2,9 +2,11 @@
 //! room may know it.
 
 pub mod accept;
+pub mod authority;
 pub mod identity;
 pub mod policy;
 pub mod records;
 pub mod stop;
 pub mod survey;
 pub mod unix;
+pub mod upstream;

@@ -12,7 +12,6 @@ pub mod remote;
 pub mod secret;
 pub mod serve;
 pub mod svid;
-pub mod upstream;
 pub mod wallet;
 
 /// Tests of other rooms play a node, whose files hold its key.

@@ -86,11 +86,9 @@ impl State {
     pub const fn term(&self) -> Option<&Term> {
         match self {
             Self::Valid(term) | Self::Renewing(term, _) => Some(term),
-            Self::Absent
-            | Self::Requesting(_)
-            | Self::Expired(_)
-            | Self::Denied(..)
-            | Self::Revoked(_) => None,
+            Self::Absent | Self::Requesting(_) | Self::Expired(_) | Self::Denied(..) | Self::Revoked(_) => {
+                None
+            }
         }
     }
 
@@ -225,9 +223,7 @@ fn tick(state: State, now: Duration) -> (State, Action) {
         State::Renewing(term, attempt) if is_due(attempt) => {
             (State::Renewing(*term, asked(attempt)), Action::Request)
         }
-        State::Requesting(attempt) if is_due(attempt) => {
-            (State::Requesting(asked(attempt)), Action::Request)
-        }
+        State::Requesting(attempt) if is_due(attempt) => (State::Requesting(asked(attempt)), Action::Request),
         State::Expired(attempt) if is_due(attempt) => (State::Expired(asked(attempt)), Action::Request),
         State::Denied(reason, Some(attempt)) if is_due(attempt) => {
             (State::Denied(Arc::clone(reason), Some(asked(attempt))), Action::Request)
@@ -278,7 +274,9 @@ mod tests {
     #[test]
     fn a_revoked_identity_stays_so_whatever_comes_until_it_is_given_back() {
         let revoked = State::Revoked("r".into());
-        for event in [Event::Placed, Event::Issued(term(1000, 4600)), Event::Failed, Event::Rotate, Event::Tick] {
+        for event in
+            [Event::Placed, Event::Issued(term(1000, 4600)), Event::Failed, Event::Rotate, Event::Tick]
+        {
             assert_eq!(step(revoked.clone(), event, at(2000), 0.5), (revoked.clone(), Action::Rest));
         }
         let (state, action) = step(revoked, Event::Restored, at(2000), 0.5);

@@ -48,7 +48,8 @@ impl TryFrom<Option<v1::IdentityTarget>> for Target {
 }
 
 fn name(text: String) -> Result<Name, TargetError> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     if (1..=NAME_MAX_BYTES).contains(&text.len()) && text.bytes().all(is_plain) {
         return Ok(text.into());
     }

@@ -74,9 +74,9 @@ impl TlsSource {
             .map_err(unusable)?
             .with_client_cert_verifier(Arc::new(doorkeeper));
         let mut config = match &self.own {
-            Own::Files { certificate, key } => builder
-                .with_single_cert(certificates(certificate)?, self::key(key)?)
-                .map_err(unusable)?,
+            Own::Files { certificate, key } => {
+                builder.with_single_cert(certificates(certificate)?, self::key(key)?).map_err(unusable)?
+            }
             Own::Wall(own) => builder.with_cert_resolver(Arc::new(Current(own.clone()))),
         };
         config.alpn_protocols = vec![b"h2".to_vec()];

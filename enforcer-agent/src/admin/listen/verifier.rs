@@ -31,11 +31,7 @@ pub(super) struct Doorkeeper {
 }
 
 impl Doorkeeper {
-    pub(super) const fn new(
-        issuers: Issuers,
-        guests: Guests,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
+    pub(super) const fn new(issuers: Issuers, guests: Guests, algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { issuers, guests, algorithms }
     }
 
@@ -50,8 +46,10 @@ impl Doorkeeper {
                 issuers.verify_client_cert(leaf, intermediates, now).map_err(|error| error.to_string())?;
             }
             Issuers::Wall(verify) => {
-                let chain: Vec<CertificateDer<'_>> =
-                    std::iter::once(leaf).chain(intermediates).map(|one| CertificateDer::from(&**one)).collect();
+                let chain: Vec<CertificateDer<'_>> = std::iter::once(leaf)
+                    .chain(intermediates)
+                    .map(|one| CertificateDer::from(&**one))
+                    .collect();
                 verify(&chain, std::time::Duration::from_secs(now.as_secs()))?;
             }
         }

@@ -25,8 +25,8 @@ use tracing::{info, warn};
 use crate::admin::caller::Caller;
 use crate::admin::guard::caller;
 use crate::door::stop::Stop;
-use crate::identity::remote::{PERMISSION_DENIED, REVOKED};
-use crate::identity::upstream::{Upstream, UpstreamError};
+use crate::door::upstream::{PERMISSION_DENIED, REVOKED};
+use crate::door::upstream::{Upstream, UpstreamError};
 use streams::Streams;
 use view::View;
 

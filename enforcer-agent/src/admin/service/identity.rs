@@ -3,9 +3,10 @@
 use enforcer_core::identity::target::{Target, TargetError};
 use enforcer_proto::v1::identity_service_server::IdentityService;
 use enforcer_proto::v1::{
-    self, EnrollNodeRequest, EnrollNodeResponse, IdentityMetricsRequest, IdentityMetricsResponse, ListIdentitiesRequest, ListIdentitiesResponse,
-    RestoreIdentityRequest, RestoreIdentityResponse, RevokeIdentityRequest, RevokeIdentityResponse,
-    RotateIdentityRequest, RotateIdentityResponse, ShowIdentityRequest, ShowIdentityResponse,
+    self, EnrollNodeRequest, EnrollNodeResponse, IdentityMetricsRequest, IdentityMetricsResponse,
+    ListIdentitiesRequest, ListIdentitiesResponse, RestoreIdentityRequest, RestoreIdentityResponse,
+    RevokeIdentityRequest, RevokeIdentityResponse, RotateIdentityRequest, RotateIdentityResponse,
+    ShowIdentityRequest, ShowIdentityResponse,
 };
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
@@ -28,7 +29,8 @@ impl IdentityCalls {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Status> {
-        let off = || Status::failed_precondition("the identity wall is turned off: `identity.enabled` is false");
+        let off =
+            || Status::failed_precondition("the identity wall is turned off: `identity.enabled` is false");
         self.door.as_ref().ok_or_else(off)?.ask(command).await.map_err(status::closed)
     }
 }

@@ -25,8 +25,8 @@ use tonic::transport::{Endpoint, Uri};
 
 use super::{Served, serve_with};
 use crate::admin::listen::ListenError;
-use crate::admin::listen::network::NetworkDoor;
 use crate::admin::listen::guests::Guests;
+use crate::admin::listen::network::NetworkDoor;
 use crate::admin::listen::tls::{Callers, Own, TlsSource};
 
 const PLANE: &str = "spiffe://fleet.example/plane";

@@ -23,11 +23,11 @@ use crate::config::settings::{IdentitySettings, UpstreamSettings};
 use crate::door::identity::{Health, IdentityDoor, Peer, VerifyPeer, WAITING_MAX};
 use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
+use crate::door::upstream::Upstream;
 use crate::identity::clock;
+use crate::identity::crypto::Checker;
 use crate::identity::custody::{CustodyError, Vault};
 use crate::identity::keeper::{Keeper, Parts};
-use crate::identity::crypto::Checker;
-use crate::identity::upstream::Upstream;
 use crate::identity::wallet::Wallet;
 use crate::workload::CgroupTree;
 
@@ -74,14 +74,8 @@ pub(super) async fn open(
     let entitlements = views.entitlements.subscribe();
     let (scenes, places) = (views.scenes.subscribe(), views.places.subscribe());
     tasks.spawn(views.follow(policy.watch()));
-    let upstream = upstream::open(
-        settings,
-        identity,
-        &vault,
-        entitlements.clone(),
-        &clock,
-        (&mut *tasks, stopper),
-    )?;
+    let upstream =
+        upstream::open(settings, identity, &vault, entitlements.clone(), &clock, (&mut *tasks, stopper))?;
     let (commands, inbox) = mpsc::channel(WAITING_MAX);
     let health = watch::Sender::new(Health::default());
     let own = watch::Sender::new(None);
@@ -119,7 +113,8 @@ fn verify(upstream: &Arc<dyn Upstream>, identity: &IdentitySettings) -> VerifyPe
     let (trust, fleet) = (upstream.trust(), identity.trust_domain.clone());
     Arc::new(move |chain, now| {
         let trust = Arc::clone(&trust.borrow());
-        let verified = chain::verify(chain, &trust, &fleet, now, &Checker).map_err(|error| error.to_string())?;
+        let verified =
+            chain::verify(chain, &trust, &fleet, now, &Checker).map_err(|error| error.to_string())?;
         Ok(Peer { id: verified.leaf.id, not_after: verified.until })
     })
 }
@@ -153,4 +148,3 @@ fn tell_once(told: &mut Option<String>, error: &CustodyError) {
         *told = Some(text);
     }
 }
-

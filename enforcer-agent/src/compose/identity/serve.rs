@@ -11,13 +11,13 @@ use tracing::error;
 use crate::config::Settings;
 use crate::config::settings::{FederationSettings, IdentitySettings};
 use crate::door::stop::Stopper;
+use crate::door::upstream::Upstream;
 use crate::identity::attest::Attestor;
 use crate::identity::clock::Clock;
+use crate::identity::crypto::Checker;
 use crate::identity::serve::federation::{FederationDoor, Publication};
 use crate::identity::serve::{self, Jwt, ServeLimits, ServeParts, WorkloadDoor};
-use crate::identity::crypto::Checker;
 use crate::identity::svid::Places;
-use crate::identity::upstream::Upstream;
 use crate::identity::wallet::Wallet;
 use crate::workload::CgroupTree;
 
@@ -78,11 +78,7 @@ impl Serving<'_> {
             let verified = unverified.verify(audience, &trust, &fleet, clock(), &Checker);
             verified.map(|token| (token.id, token.claims)).map_err(|error| error.to_string())
         };
-        Jwt {
-            bundle: jwks::write_jwt,
-            validate: Arc::new(validate),
-            lifetime: self.identity.lifetimes.jwt,
-        }
+        Jwt { bundle: jwks::write_jwt, validate: Arc::new(validate), lifetime: self.identity.lifetimes.jwt }
     }
 }
 

@@ -11,11 +11,11 @@ use super::super::keys;
 use crate::config::Settings;
 use crate::config::settings::{AuthoritySettings, IdentitySettings, UpstreamSettings};
 use crate::door::stop::Stopper;
+use crate::door::upstream::Upstream;
 use crate::identity::authority::{AuthorityConfig, Lifetimes, Local, RootSource};
 use crate::identity::clock::Clock;
 use crate::identity::custody::Vault;
 use crate::identity::remote::{Remote, RemoteConfig};
-use crate::identity::upstream::Upstream;
 
 /// Opens it, and starts what it needs.
 pub(super) fn open(

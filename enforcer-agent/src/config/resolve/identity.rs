@@ -287,8 +287,13 @@ mod tests {
              federation: {address: nowhere, tenants: []}\n",
         )
         .unwrap_err();
-        for word in ["trustDomain", "lifetimes.svid", "lifetimes.jwt", "nameConstraints", "federation.address"] {
-            assert!(all.iter().any(|problem| problem.contains(&format!("identity.{word}"))), "{word}: {all:?}");
+        for word in
+            ["trustDomain", "lifetimes.svid", "lifetimes.jwt", "nameConstraints", "federation.address"]
+        {
+            assert!(
+                all.iter().any(|problem| problem.contains(&format!("identity.{word}"))),
+                "{word}: {all:?}"
+            );
         }
     }
 }

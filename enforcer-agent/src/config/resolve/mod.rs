@@ -61,8 +61,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         capacity,
         flows,
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
-        listener: listener
-            .and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
+        listener: listener.and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
         identity,
         log: log(raw_log.unwrap_or_default(), &mut problems),
         records: numbers::records(records, &mut problems),

@@ -1,5 +1,6 @@
 //! Who a caller of the workload socket is: a process, its control group, and so the workload of the policy. It
-//! must not know what is served. Every answer is the kernel's, asked anew for each call; nothing is polled.
+//! must not know what is served. Every answer is the kernel's, asked anew for each call; nothing is polled. Where
+//! threads of one process are in different groups (threaded control groups), the main thread's is the process's.
 
 mod pidfd;
 mod process;
@@ -119,7 +120,11 @@ impl Attestor {
         let path = process.group_path()?;
         let lineage = (self.lineage_of_path)(&path);
         // Moved meanwhile, the path may be another group's that was made under the same name.
-        if process.group_path()? == path { Ok(lineage) } else { Err(AttestError::NoWorkload { pid: process.pid() }) }
+        if process.group_path()? == path {
+            Ok(lineage)
+        } else {
+            Err(AttestError::NoWorkload { pid: process.pid() })
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// `struct pidfd_info` of `linux/pidfd.h` as Linux 6.13 has it; later kernels take the shorter one.
 #[repr(C)]
@@ -52,6 +54,12 @@ pub(super) fn group(pidfd: &OwnedFd) -> io::Result<Option<u64>> {
 pub(super) fn has_ended(pidfd: &impl AsFd) -> io::Result<bool> {
     let mut waiting = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
     Ok(poll(&mut waiting, PollTimeout::ZERO)? > 0)
+}
+
+/// Has the runtime listen for the end of the process.
+pub(super) fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor is open and stays the same one until it is dropped, here with the value.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
 }
 
 /// A descriptor of the process that has this number now.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerPidfd;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
@@ -26,7 +25,7 @@ pub struct Process {
 
 impl Process {
     /// The process that connected this socket, as the kernel remembers it since 6.5; by number on older ones.
-    pub(super) fn peer(stream: &UnixStream) -> Result<Self, AttestError> {
+    pub(in crate::identity) fn peer(stream: &UnixStream) -> Result<Self, AttestError> {
         match getsockopt(stream, PeerPidfd) {
             Ok(pidfd) => Self::held(pidfd),
             Err(nix::Error::ENOPROTOOPT) => {
@@ -60,9 +59,7 @@ impl Process {
     fn held(pidfd: OwnedFd) -> Result<Self, AttestError> {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let pid = procfs::pid_of(pidfd.as_raw_fd()).map_err(|error| kernel("read /proc", error))?;
-        // SAFETY: an owned descriptor stays open, and the same, until it is dropped.
-        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
-            .map_err(|error| kernel("watch the process", error.into()))?;
+        let pidfd = pidfd::watch(pidfd).map_err(|error| kernel("watch the process", error))?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         Ok(Self { pidfd, pid: pid.ok_or(AttestError::Gone)?, serial })
     }

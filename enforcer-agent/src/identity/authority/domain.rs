@@ -8,15 +8,15 @@ use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use rcgen::SanType;
 use rustls_pki_types::CertificateDer;
-use sha2::{Digest as _, Sha256};
 use tracing::{error, info, warn};
 
 use super::error::{AuthorityError, IssueError, RootError};
 use super::key::Point;
 use super::member::{CaKey, CaKind, CaMember, JwtSigner};
 use super::profile::{self, Rank, Validity};
+use super::published;
 use super::root::Root;
-use super::rotation::{self, Entry, Made};
+use super::rotation::{self, Made};
 use super::settings::AuthorityConfig;
 use super::store::{self, DomainState, Place};
 use crate::identity::custody::Vault;
@@ -28,8 +28,8 @@ const BELIEVED: Duration = Duration::from_secs(30);
 /// A trust domain. One that cannot be read is closed, and tried again.
 #[derive(Debug)]
 pub(super) struct Domain {
-    name: TrustDomain,
-    state: Option<DomainState>,
+    pub(super) name: TrustDomain,
+    pub(super) state: Option<DomainState>,
     /// Why it is closed.
     problem: Option<String>,
     bundle: Option<Built>,
@@ -84,8 +84,12 @@ impl Domain {
         }
         self.step(tools)?;
         let Some(state) = &mut self.state else { return Err(self.closed()) };
-        let mut bundle = if revoked { empty(&self.name, tools) } else { full(&self.name, state, tools) };
-        let digest = digest(&bundle);
+        let mut bundle = if revoked {
+            published::empty(&self.name, tools)
+        } else {
+            published::full(&self.name, state, tools)
+        };
+        let digest = published::digest(&bundle);
         if state.published != digest {
             // From the clock, so that a state that was lost does not count from one again (B-2).
             state.sequence = state.sequence.saturating_add(1).max(tools.now.as_secs());
@@ -171,72 +175,27 @@ impl Domain {
         self.keep(tools, state)
     }
 
-    /// The CA that signs, its certificate below the root, and what lies within both and `lifetime`.
-    fn signing(
-        &mut self,
-        tools: Tools<'_>,
-        lifetime: Duration,
-    ) -> Result<(Arc<CaKey>, CertificateDer<'static>, Validity), DomainError> {
-        self.step(tools)?;
-        let now = tools.now;
-        self.bring_under_root(tools)?;
-        let active = self.state.as_ref().and_then(|state| rotation::active(&state.cas, now.as_secs()));
-        let Some(CaMember { ca, under_root: Some(above) }) = active.map(|entry| &entry.key) else {
-            return Err(self.closed());
-        };
-        let validity =
-            Validity::from_now(now, lifetime).within(ca.validity, now)?.within(above.validity, now)?;
-        Ok((Arc::clone(ca), above.certificate.clone(), validity))
-    }
-
-    /// Has the root sign the CA, unless this root did. While there is no root, what an earlier one signed serves
-    /// as long as it is valid.
-    fn bring_under_root(&mut self, tools: Tools<'_>) -> Result<(), DomainError> {
-        let Some(state) = &self.state else { return Err(self.closed()) };
-        let Some(active) = rotation::active(&state.cas, tools.now.as_secs()) else {
-            return Err(self.closed());
-        };
-        let valid = active.key.under_root.as_deref().filter(|above| tools.now < above.validity.not_after);
-        let root = match (tools.root, valid) {
-            (Ok(root), Some(above)) if above.root == root.digest => return Ok(()),
-            (Ok(root), _) => root,
-            (Err(_), Some(_)) => return Ok(()),
-            (Err(problem), None) => return Err(DomainError::Root(problem.to_owned())),
-        };
-        let kind = kind(&self.name, tools.config);
-        let constrained = tools.config.name_constraints && kind.rank == Rank::Tenant;
-        let signed = match root.sign(&self.name, &active.key.ca, kind.rank, constrained, tools.now) {
-            Ok(signed) => signed,
-            Err(problem) if valid.is_some() => {
-                warn!(domain = %self.name, %problem, "the new root does not sign; what the old one signed serves on");
-                return Ok(());
-            }
-            Err(problem) => return Err(DomainError::Root(problem.to_string())),
-        };
-        let mut state = state.clone();
-        let signed = Arc::new(signed);
-        for entry in &mut state.cas {
-            if Arc::ptr_eq(&entry.key.ca, &active.key.ca) {
-                entry.key.under_root = Some(Arc::clone(&signed));
-            }
-        }
-        info!(domain = %self.name, root = %signed.root, "the root signed a trust domain's authority");
-        self.keep(tools, state)
-    }
-
     /// Reads the state if need be, and brings its keys up to date.
-    fn step(&mut self, tools: Tools<'_>) -> Result<(), DomainError> {
+    pub(super) fn step(&mut self, tools: Tools<'_>) -> Result<(), DomainError> {
         if self.state.is_none() {
             self.open(tools)?;
         }
-        let Some(state) = &self.state else { return Err(self.closed()) };
-        let mut state = state.clone();
+        let Some(known) = &self.state else { return Err(self.closed()) };
+        let mut state = known.clone();
         let (now, config) = (tools.now.as_secs(), tools.config);
         let cas = rotation::step(&mut state.cas, &config.ca_schedule(), now, || new_ca(&self.name, tools))?;
         let jwt = rotation::step(&mut state.jwt, &config.jwt_schedule(), now, || new_jwt(tools))?;
-        if cas || jwt {
-            info!(domain = %self.name, authorities = state.cas.len(), "a trust domain's keys were brought up to date");
-            self.keep(tools, state)?;
+        if !cas && !jwt {
+            return Ok(());
+        }
+        let can_go_on =
+            rotation::active(&known.cas, now).is_some() && rotation::active(&known.jwt, now).is_some();
+        match self.keep(tools, state) {
+            Ok(()) => info!(domain = %self.name, "a trust domain's keys were brought up to date"),
+            Err(error) if can_go_on => {
+                warn!(domain = %self.name, %error, "new keys could not be kept; the old ones serve on");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -260,14 +219,15 @@ impl Domain {
     }
 
     /// A key is used only once it is kept.
-    fn keep(&mut self, tools: Tools<'_>, state: DomainState) -> Result<(), DomainError> {
+    pub(super) fn keep(&mut self, tools: Tools<'_>, state: DomainState) -> Result<(), DomainError> {
         store::save_domain(tools.vault, place(&self.name), &state)?;
         self.state = Some(state);
         self.bundle = None;
         Ok(())
     }
 
-    fn closed(&self) -> DomainError {
+    /// Why there is nothing to work with.
+    pub(super) fn closed(&self) -> DomainError {
         let problem = self.problem.as_deref().unwrap_or("it has no key that is valid now");
         DomainError::Issue(IssueError::Issuer(problem.to_owned()))
     }
@@ -277,7 +237,7 @@ fn place(name: &TrustDomain) -> Place<'_> {
     Place { drawer: name.as_str(), item: ITEM }
 }
 
-fn kind<'a>(name: &'a TrustDomain, config: &AuthorityConfig) -> CaKind<'a> {
+pub(super) fn kind<'a>(name: &'a TrustDomain, config: &AuthorityConfig) -> CaKind<'a> {
     if *name == config.fleet {
         CaKind { domain: name, title: "fleet CA", rank: Rank::Last }
     } else {
@@ -295,41 +255,6 @@ fn new_jwt(tools: Tools<'_>) -> Result<Made<Arc<JwtSigner>>, IssueError> {
     let Validity { not_before, not_after } = Validity::from_now(tools.now, tools.config.lifetimes.tenant_ca);
     let key = Arc::new(JwtSigner::generate()?);
     Ok(Made { key, not_before: not_before.as_secs(), not_after: not_after.as_secs() })
-}
-
-fn empty(name: &TrustDomain, tools: Tools<'_>) -> Bundle {
-    let seconds = tools.config.refresh_hint.as_secs();
-    Bundle {
-        trust_domain: name.clone(),
-        x509: Vec::new(),
-        jwt: Vec::new(),
-        sequence: 0,
-        refresh_hint_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
-    }
-}
-
-fn full(name: &TrustDomain, state: &DomainState, tools: Tools<'_>) -> Bundle {
-    let now = tools.now.as_secs();
-    let x509 = rotation::published(&state.cas, now).into_iter().map(|entry| entry.key.ca.anchor.clone());
-    let jwt = rotation::published(&state.jwt, now)
-        .into_iter()
-        .map(|entry: &Entry<Arc<JwtSigner>>| entry.key.public());
-    Bundle { x509: x509.collect(), jwt: jwt.collect(), ..empty(name, tools) }
-}
-
-/// Of everything that readers of a bundle see but its sequence.
-fn digest(bundle: &Bundle) -> String {
-    let mut hash = Sha256::new();
-    for certificate in &bundle.x509 {
-        hash.update(b"x509");
-        hash.update(Sha256::digest(certificate));
-    }
-    for key in &bundle.jwt {
-        hash.update(b"jwt");
-        hash.update(Sha256::digest(&key.id));
-    }
-    hash.update(bundle.refresh_hint_seconds.to_be_bytes());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl From<RootError> for DomainError {

@@ -1,10 +1,13 @@
 //! The authority that a node can be for itself and for others: tenant CAs below a root, and what they sign. It
 //! knows no workload's process and no socket.
 
+mod below_root;
 mod csr;
+mod decide;
 mod der;
 mod domain;
 mod error;
+mod inner;
 mod key;
 mod local;
 mod member;
@@ -12,6 +15,7 @@ mod node_ca;
 mod pack;
 mod parsed;
 mod profile;
+mod published;
 pub(in crate::identity) mod revoked;
 mod root;
 mod root_key;

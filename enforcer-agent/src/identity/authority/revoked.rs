@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::error::AuthorityError;
 use super::root_source::OWN_DRAWER;
 use super::store::{self, Place};
+use crate::door::upstream::Target;
 use crate::identity::custody::Vault;
-use crate::identity::upstream::Target;
 
 const PLACE: Place<'static> = Place { drawer: OWN_DRAWER, item: "revocations" };
 const VERSION: u32 = 1;
 /// Revocations that are kept at once.
-pub(super) const REVOCATIONS_MAX: usize = 50_000;
+const REVOCATIONS_MAX: usize = 50_000;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

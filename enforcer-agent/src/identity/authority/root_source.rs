@@ -21,6 +21,7 @@ use super::root_key::{RootKey, TokenKind};
 use super::rotation::{self, Entry, Made};
 use super::settings::{AuthorityConfig, RootSource};
 use super::store::{self, Place};
+use crate::identity::custody::place::{Stamp, stamp};
 use crate::identity::custody::token::{Token, TokenConfig};
 use crate::identity::custody::{CustodyError, Vault};
 
@@ -45,13 +46,11 @@ pub(super) struct RootHolder {
     token: Option<Arc<Token>>,
 }
 
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
 impl RootHolder {
     /// The root that signs, or why there is none.
-    pub(super) fn current(&self) -> Result<&Arc<Root>, String> {
+    pub(super) fn current(&self) -> Result<Arc<Root>, String> {
         let problem = || self.problem.clone().unwrap_or_else(|| "it was not read yet".to_owned());
-        self.current.as_ref().ok_or_else(problem)
+        self.current.clone().ok_or_else(problem)
     }
 
     /// What a person should know: why the newest state of the source is not in use.
@@ -80,7 +79,7 @@ impl RootHolder {
             }),
             RootSource::Pkcs11 { token, key_label, certificate } => {
                 self.when_changed(&[certificate], now, |holder| {
-                    let token = holder.open_token(token)?;
+                    let token = holder.token(token);
                     read_root(certificate, |der| in_token(token, key_label, der, certificate))
                 })
             }
@@ -161,13 +160,9 @@ impl RootHolder {
         Ok(())
     }
 
-    fn open_token(&mut self, config: &TokenConfig) -> Result<Arc<Token>, RootError> {
-        if let Some(token) = &self.token {
-            return Ok(Arc::clone(token));
-        }
-        let token = Arc::new(Token::open(config.clone())?);
-        self.token = Some(Arc::clone(&token));
-        Ok(token)
+    /// One token for all attempts: it remembers that a PIN was refused.
+    fn token(&mut self, config: &TokenConfig) -> Arc<Token> {
+        Arc::clone(self.token.get_or_insert_with(|| Arc::new(Token::new(config.clone()))))
     }
 
     /// Says it once, not at each look.
@@ -267,11 +262,6 @@ fn token_kind(der: &CertificateDer<'_>) -> Option<TokenKind> {
     let known = [(OID_EC_P256, TokenKind::P256), (OID_NIST_EC_P384, TokenKind::P384)];
     let is_ec = algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY;
     known.into_iter().find(|(oid, _)| is_ec && *oid == curve).map(|(_, kind)| kind)
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let file = fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
 impl From<AuthorityError> for RootError {

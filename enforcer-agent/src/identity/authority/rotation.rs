@@ -80,8 +80,6 @@ pub(super) struct Made<K> {
 /// How often, how far ahead, how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
-    /// How long a key is valid.
-    pub(super) life: Duration,
     /// How often readers of the bundle ask for a newer one.
     pub(super) refresh_hint: Duration,
     /// How long what a key signs is valid.
@@ -233,11 +231,10 @@ mod tests {
 
     use super::*;
 
-    const SCHEDULE: Schedule = Schedule {
-        life: Duration::from_secs(100_000),
-        refresh_hint: Duration::from_secs(100),
-        reach: Duration::from_secs(1_000),
-    };
+    /// How long a key is valid.
+    const LIFE: u64 = 100_000;
+    const SCHEDULE: Schedule =
+        Schedule { refresh_hint: Duration::from_secs(100), reach: Duration::from_secs(1_000) };
 
     /// Steps at `now`; keys are named by when they were made.
     fn at(keys: &mut Vec<Entry<u64>>, now: u64) -> bool {
@@ -245,7 +242,7 @@ mod tests {
     }
 
     fn made(now: u64) -> Made<u64> {
-        Made { key: now, not_before: now - 60, not_after: now + SCHEDULE.life.as_secs() }
+        Made { key: now, not_before: now - 60, not_after: now + LIFE }
     }
 
     fn names(keys: &[Entry<u64>], now: u64) -> Vec<u64> {

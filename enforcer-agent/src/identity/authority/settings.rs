@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use enforcer_core::identity::spiffe_id::SpiffeId;
@@ -14,8 +13,7 @@ use super::error::AuthorityError;
 use super::rotation::Schedule;
 use crate::identity::custody::token::TokenConfig;
 
-/// The time of day, since the Unix epoch.
-pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub use crate::identity::clock::Clock;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Further names of the node.
@@ -168,17 +166,17 @@ impl AuthorityConfig {
 
     pub(super) fn ca_schedule(&self) -> Schedule {
         let reach = self.lifetimes.node_ca.max(self.lifetimes.node_svid);
-        Schedule { life: self.lifetimes.tenant_ca, refresh_hint: self.refresh_hint, reach }
+        Schedule { refresh_hint: self.refresh_hint, reach }
     }
 
     pub(super) const fn jwt_schedule(&self) -> Schedule {
-        let Lifetimes { tenant_ca, jwt, .. } = self.lifetimes;
-        Schedule { life: tenant_ca, refresh_hint: self.refresh_hint, reach: jwt }
+        let Lifetimes { jwt, .. } = self.lifetimes;
+        Schedule { refresh_hint: self.refresh_hint, reach: jwt }
     }
 
     pub(super) const fn root_schedule(&self) -> Schedule {
-        let Lifetimes { root, tenant_ca, .. } = self.lifetimes;
-        Schedule { life: root, refresh_hint: self.refresh_hint, reach: tenant_ca }
+        let Lifetimes { tenant_ca, .. } = self.lifetimes;
+        Schedule { refresh_hint: self.refresh_hint, reach: tenant_ca }
     }
 }
 

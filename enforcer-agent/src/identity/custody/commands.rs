@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CustodyError;
 use super::keyfile::{self, Key};
-use super::{name, place, vault};
+use super::{drawer, name, place, vault};
 
 /// Makes a key file and an empty vault. Neither replaces anything.
 ///
@@ -82,7 +82,7 @@ fn needed(vault_directory: &Path) -> Result<BTreeMap<String, String>, CustodyErr
     let mut needed = BTreeMap::new();
     for drawer in place::list(vault_directory)? {
         if name::drawer(&drawer).is_ok()
-            && let Some(id) = vault::key_id(vault_directory, &drawer)?
+            && let Some(id) = drawer::key_id(vault_directory, &drawer)?
         {
             needed.insert(id, drawer);
         }

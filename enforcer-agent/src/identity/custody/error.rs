@@ -115,7 +115,7 @@ pub enum CustodyError {
 }
 
 impl CustodyError {
-    pub(super) fn io(operation: &'static str, path: &Path, error: io::Error) -> Self {
+    pub(in crate::identity) fn io(operation: &'static str, path: &Path, error: io::Error) -> Self {
         Self::Io { operation, path: path.to_owned(), error }
     }
 

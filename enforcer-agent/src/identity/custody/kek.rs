@@ -1,14 +1,13 @@
 //! The key-encryption key: where it comes from, and sealing with it. The current key seals, older ones still open.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::error::CustodyError;
 use super::frame::{self, Cipher, Frame, Kind};
+use super::place::Stamp;
 use super::token::{Token, TokenConfig};
 use super::{keyfile, place};
 
@@ -72,14 +71,9 @@ impl KekSource {
             },
             Self::Pkcs11 { .. } => return Stamp::default(),
         };
-        let metadata = fs::metadata(path).ok();
-        Stamp(metadata.map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec())))
+        place::stamp(&path)
     }
 }
-
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp(Option<(u64, u64, u64, i64, i64)>);
 
 /// Key-encryption keys at hand.
 pub(super) enum Kek {

@@ -2,18 +2,22 @@
 //! and of what the contents mean.
 
 pub mod commands;
+mod drawer;
 mod error;
 mod frame;
 pub mod kek;
 mod keyfile;
 mod name;
-mod place;
+pub(in crate::identity) mod place;
+mod rewrap;
+mod sweep;
 pub mod token;
 pub mod vault;
 
 pub use error::CustodyError;
 pub use kek::KekSource;
-pub use vault::{DrawerFailure, Durability, Rewrapped, Vault};
+pub use rewrap::{DrawerFailure, Rewrapped};
+pub use vault::{Durability, Vault};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -84,8 +84,18 @@ pub(super) fn read(
     Ok(Some(bytes))
 }
 
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::identity) struct Stamp(Option<(u64, u64, u64, i64, i64)>);
+
+/// The state of a file; always the same while there is none.
+pub(in crate::identity) fn stamp(path: &Path) -> Stamp {
+    let file = fs::metadata(path).ok();
+    Stamp(file.map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec())))
+}
+
 /// Writes a new file; one that exists is left alone and an error.
-pub(super) fn create(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
+pub(in crate::identity) fn create(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
     file.write_all(bytes)?;
     if synced {
@@ -108,14 +118,14 @@ pub(super) fn replace(path: &Path, temporary: &Path, bytes: &[u8], synced: bool)
 }
 
 /// Makes a new or changed name in a directory last.
-pub(super) fn sync(directory: &Path) -> Result<(), CustodyError> {
+pub(in crate::identity) fn sync(directory: &Path) -> Result<(), CustodyError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| CustodyError::io("sync", directory, error))
 }
 
 /// Removes a file; one that is not there is removed already.
-pub(super) fn remove(path: &Path) -> Result<(), CustodyError> {
+pub(in crate::identity) fn remove(path: &Path) -> Result<(), CustodyError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

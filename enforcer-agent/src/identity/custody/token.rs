@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::error::CustodyError;
 use super::frame::NONCE_BYTES;
-use super::place;
+use super::place::{self, Stamp};
 
 const PIN_FILE_MAX_BYTES: u64 = 1024;
 const TAG_BITS: u64 = 128;
@@ -54,8 +54,8 @@ pub struct Token {
 enum State {
     Closed,
     Open(Session),
-    /// The token did not take the PIN. Trying again would lock it.
-    PinRefused,
+    /// The token did not take the PIN. Trying again would lock it, unless the PIN's file has changed.
+    PinRefused(Stamp),
 }
 
 impl fmt::Debug for Token {
@@ -70,9 +70,15 @@ impl Token {
     /// # Errors
     /// There is no such module, token or PIN, or the token refuses.
     pub fn open(config: TokenConfig) -> Result<Self, CustodyError> {
-        let token = Self { config, state: Mutex::new(State::Closed) };
+        let token = Self::new(config);
         token.with(|_| Ok(()))?;
         Ok(token)
+    }
+
+    /// A token that is opened when it is needed. Who keeps it keeps count of refused PINs.
+    #[must_use]
+    pub const fn new(config: TokenConfig) -> Self {
+        Self { config, state: Mutex::new(State::Closed) }
     }
 
     /// Seals with the AES key of this label.
@@ -161,17 +167,23 @@ impl Token {
     }
 
     fn session<'a>(&self, state: &'a mut MutexGuard<'_, State>) -> Result<&'a Session, CustodyError> {
-        if matches!(**state, State::Closed) {
+        let stamp = place::stamp(&self.config.pin_file);
+        let again = match &**state {
+            State::Open(_) => false,
+            State::Closed => true,
+            State::PinRefused(refused) => *refused != stamp,
+        };
+        if again {
             **state = match self.log_in() {
                 Ok(session) => State::Open(session),
-                Err(Failure::Pin(_)) => State::PinRefused,
+                Err(Failure::Pin(_)) => State::PinRefused(stamp),
                 Err(failure) => return Err(self.error(failure)),
             };
         }
         match &**state {
             State::Open(session) => Ok(session),
-            State::Closed | State::PinRefused => Err(self.error(Failure::Pin(format!(
-                "it does not take the PIN in {}; it is not tried again before a restart, which might lock the token",
+            State::Closed | State::PinRefused(_) => Err(self.error(Failure::Pin(format!(
+                "it does not take the PIN in {}; the same is not tried again, which might lock the token",
                 self.config.pin_file.display()
             )))),
         }

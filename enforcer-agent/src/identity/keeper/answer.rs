@@ -17,8 +17,8 @@ use super::member::Member;
 use super::run::{Keeper, hex};
 use super::task::Outcome;
 use crate::door::identity::{Answer, Command, Enrolled, Order, Refused};
+use crate::door::upstream::Target;
 use crate::identity::pem;
-use crate::identity::upstream::Target;
 
 impl Keeper {
     /// Answers, at once or when the authority has.
@@ -129,7 +129,9 @@ impl Keeper {
     fn is_known(&self, target: &Target) -> bool {
         match target {
             Target::Workload(name) => self.entitlements.members.contains_key(name),
-            Target::Tenant(tenant) => self.entitlements.domains.values().any(|domain| domain.tenant == *tenant),
+            Target::Tenant(tenant) => {
+                self.entitlements.domains.values().any(|domain| domain.tenant == *tenant)
+            }
             Target::SpiffeId(id) => {
                 self.entitlements.members.values().any(|member| member.id.as_ref() == Ok(id))
             }
@@ -225,7 +227,7 @@ impl Keeper {
     fn tell(
         &self,
         reply: oneshot::Sender<Answer>,
-        asked: impl Future<Output = Result<Vec<String>, crate::identity::upstream::UpstreamError>> + Send + 'static,
+        asked: impl Future<Output = Result<Vec<String>, crate::door::upstream::UpstreamError>> + Send + 'static,
     ) {
         let outcomes = self.outcomes.clone();
         tokio::spawn(async move {

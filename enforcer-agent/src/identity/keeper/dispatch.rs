@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::run::Keeper;
 use super::task::{Outcome, Wish};
 use super::{BATCH_MAX, TASKS_MAX, issue};
+use crate::door::upstream::UpstreamError;
 use crate::identity::authority::{NodeCa, request};
 use crate::identity::svid::Svid;
-use crate::identity::upstream::UpstreamError;
 
 /// How long the authority may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -84,18 +84,20 @@ impl Keeper {
         tokio::spawn(async move {
             let looked = tokio::task::spawn_blocking({
                 let name = name.clone();
-                move || shelf.node_ca(&name)
+                move || shelf.node_cas(&name)
             });
             let is_good = |ca: &NodeCa| {
                 let is_anchored =
                     bundle.as_ref().is_some_and(|bundle| super::domain::is_anchored(ca.chain(), bundle));
                 is_anchored && ca.not_before() <= now && now < ca.not_after()
             };
-            let answer = match looked.await.ok().flatten().filter(is_good) {
-                Some(ca) => Ok(Arc::new(ca)),
+            let [latest, before] =
+                looked.await.unwrap_or_default().map(|ca| ca.filter(is_good).map(Arc::new));
+            let answer = match latest {
+                Some(ca) => Ok(ca),
                 None => ask.await,
             };
-            let _stopping = outcomes.send(Outcome::NodeCa(name, answer)).await;
+            let _stopping = outcomes.send(Outcome::NodeCa(name, answer, before)).await;
         });
     }
 
@@ -105,7 +107,7 @@ impl Keeper {
         }
         let (ask, outcomes) = (self.node_ca(name.clone()), self.outcomes.clone());
         tokio::spawn(async move {
-            let _stopping = outcomes.send(Outcome::NodeCa(name, ask.await)).await;
+            let _stopping = outcomes.send(Outcome::NodeCa(name, ask.await, None)).await;
         });
     }
 

@@ -1,18 +1,20 @@
 //! One tenant's trust domain on this node: its node CAs, when the next is due, and what was revoked of what they
 //! signed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use enforcer_core::identity::bundle::Bundle;
 use enforcer_core::identity::schedule::{Term, back_off, has_come};
+use enforcer_core::policy::model::Name;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 use serde::{Deserialize, Serialize};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::UpstreamError;
 
 /// How long a revocation list says it is good for; a new one is signed at every change and every renewal.
 const CRL_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -28,6 +30,8 @@ pub(super) struct Domain {
     pub(super) trouble: Option<Trouble>,
     /// Certificates that were taken away before their end.
     pub(super) revoked: RevokedSerials,
+    /// Workloads whose certificate no known node CA has signed: while there are any, the lists are not complete.
+    pub(super) unlisted: BTreeSet<Name>,
     /// Signed anew when something above changes.
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
 }
@@ -95,6 +99,16 @@ impl Domain {
         self.cas.retain(|(ca, _)| is_anchored(ca.chain(), bundle));
     }
 
+    /// Takes note of whether a node CA that is known has signed what a workload is served.
+    pub(super) fn note_issuer(&mut self, workload: &Name, svid: &Svid) {
+        let issuer = svid.chain.get(1);
+        if self.cas.iter().any(|(ca, _)| ca.chain().first() == issuer) {
+            self.unlisted.remove(workload);
+        } else {
+            self.unlisted.insert(Arc::clone(workload));
+        }
+    }
+
     /// Takes note of a failure.
     pub(super) fn fail(&mut self, error: UpstreamError, now: Duration, die: f64) {
         let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures).saturating_add(1);
@@ -131,7 +145,8 @@ impl Domain {
         }
         self.revoked.number += 1;
         let signed = self.cas.iter().filter_map(|(ca, _)| {
-            let of_this = |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
+            let of_this =
+                |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
             let serials: Vec<Vec<u8>> =
                 self.revoked.entries.iter().filter(of_this).map(|entry| entry.serial.clone()).collect();
             let list = ca.crl(&serials, self.revoked.number, now, now + CRL_LIFE);

@@ -25,7 +25,9 @@ impl Keeper {
         let late = self.members.iter().filter(|(_, member)| member.state.is_late(now));
         let mut warnings: Vec<String> = late
             .map(|(name, member)| match &member.state {
-                State::Expired(_) => format!("workload {name}: its certificate has expired, and no successor came"),
+                State::Expired(_) => {
+                    format!("workload {name}: its certificate has expired, and no successor came")
+                }
                 _ => format!("workload {name}: its certificate is about to expire, and no successor came"),
             })
             .collect();
@@ -35,7 +37,10 @@ impl Keeper {
         let ready = warnings.is_empty();
         for (name, domain) in &self.domains {
             if let Some(trouble) = &domain.trouble {
-                warnings.push(format!("{name}: no node CA after {} attempts: {}", trouble.failures, trouble.error));
+                warnings.push(format!(
+                    "{name}: no node CA after {} attempts: {}",
+                    trouble.failures, trouble.error
+                ));
             }
         }
         let untold = warnings.len().saturating_sub(WARNINGS_MAX);

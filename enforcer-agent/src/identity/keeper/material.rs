@@ -52,7 +52,8 @@ impl Stock<'_> {
             .flatten()
             .filter_map(|domain| Some((domain.clone(), Arc::clone(self.trust.bundles.get(domain)?))))
             .collect();
-        let crls = std::iter::once(own).chain(federated.keys()).filter_map(|domain| self.crls(domain)).collect();
+        let crls =
+            std::iter::once(own).chain(federated.keys()).filter_map(|domain| self.crls(domain)).collect();
         let (svid, bundle) = (Arc::clone(svid), Arc::clone(bundle));
         Standing::Granted(Arc::new(Material { svid, bundle, federated, crls }))
     }
@@ -62,7 +63,8 @@ impl Stock<'_> {
     fn crls(&self, domain: &TrustDomain) -> Option<(TrustDomain, Crls)> {
         let placed = self.entitlements.domains.get(domain)?;
         let is_here_alone = placed.nodes.iter().all(|node| node.as_deref().unwrap_or(self.node) == self.node);
-        let lists = &self.domains.get(domain)?.crls;
-        (is_here_alone && !lists.is_empty()).then(|| (domain.clone(), lists.clone()))
+        let here = self.domains.get(domain)?;
+        let is_complete = is_here_alone && !here.crls.is_empty() && here.unlisted.is_empty();
+        is_complete.then(|| (domain.clone(), here.crls.clone()))
     }
 }

@@ -34,7 +34,11 @@ impl Keeper {
         for identity in &listed.identities {
             let _ = writeln!(text, "enforcer_svid_issued_total{{{}}} {}", labels(identity), identity.issued);
         }
-        family(&mut text, "enforcer_node_ca_expiry_seconds", "Seconds until this node's CA for a tenant ends.");
+        family(
+            &mut text,
+            "enforcer_node_ca_expiry_seconds",
+            "Seconds until this node's CA for a tenant ends.",
+        );
         for (name, domain) in &self.domains {
             if let Some(term) = domain.term() {
                 let left = term.not_after.saturating_sub(now).as_secs();

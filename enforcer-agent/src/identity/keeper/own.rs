@@ -9,7 +9,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::identity::upstream::UpstreamError;
+use crate::door::upstream::UpstreamError;
 
 /// The same life as a workload's.
 #[derive(Debug)]

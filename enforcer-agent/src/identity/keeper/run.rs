@@ -25,10 +25,11 @@ use super::task::{Outcome, Wish};
 use super::{OUTCOMES_WAITING_MAX, trust};
 use crate::door::identity::{Command, Health, VerifyPeer};
 use crate::door::stop::Stop;
+use crate::door::upstream::{Upstream, UpstreamError};
+use crate::identity::authority::NodeCa;
 use crate::identity::clock::{Clock, die};
 use crate::identity::custody::Vault;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::{Upstream, UpstreamError};
 use crate::identity::wallet::Wallet;
 
 /// How often the clock is looked at: what is due, and whether it was set.
@@ -194,7 +195,8 @@ impl Keeper {
         let kept: BTreeSet<TrustDomain> =
             self.members.values().map(|member| member.entitlement.domain.clone()).collect();
         self.domains.retain(|domain, _| kept.contains(domain));
-        let changed = |domain: &TrustDomain| before.domains.get(domain) != scene.entitlements.domains.get(domain);
+        let changed =
+            |domain: &TrustDomain| before.domains.get(domain) != scene.entitlements.domains.get(domain);
         let affected: BTreeSet<TrustDomain> = kept.iter().filter(|domain| changed(domain)).cloned().collect();
         self.publish_domains(&affected);
     }
@@ -207,7 +209,8 @@ impl Keeper {
     /// Workloads that the policy no longer places here, or has given to another tenant or another name.
     fn forget_strangers(&mut self) {
         let here: BTreeMap<&Name, _> = self.local().collect();
-        let same = |name: &Name, member: &Member| here.get(name).is_some_and(|now| **now == member.entitlement);
+        let same =
+            |name: &Name, member: &Member| here.get(name).is_some_and(|now| **now == member.entitlement);
         let gone: Vec<Name> = self
             .members
             .iter()
@@ -225,8 +228,7 @@ impl Keeper {
     fn enlist(&mut self, name: &Name, is_present: bool) {
         let Some(entitlement) = self.entitlements.members.get(name) else { return };
         let domain = entitlement.domain.clone();
-        let member =
-            self.members.entry(Arc::clone(name)).or_insert_with(|| Member::new(entitlement.clone()));
+        let member = self.members.entry(Arc::clone(name)).or_insert_with(|| Member::new(entitlement.clone()));
         let event = match (&member.entitlement.id, is_present) {
             (_, false) => Event::Left,
             (Err(why), true) => Event::Unnamed(why.to_string().into()),
@@ -281,7 +283,9 @@ impl Keeper {
         let verdict = |(name, member): (&Name, &Member)| {
             let event = match (trust::revoked(&self.trust, name, member), &member.state) {
                 (Some(reason), State::Revoked(known)) if *known == reason => return None,
-                (Some(_), State::Absent) | (None, _) if !matches!(member.state, State::Revoked(_)) => return None,
+                (Some(_), State::Absent) | (None, _) if !matches!(member.state, State::Revoked(_)) => {
+                    return None;
+                }
                 (Some(reason), _) => Event::Revoked(reason),
                 (None, _) => Event::Restored,
             };
@@ -381,7 +385,7 @@ impl Keeper {
                     }
                 }
             }
-            Outcome::NodeCa(domain, answer) => self.take_ca(&domain, answer),
+            Outcome::NodeCa(domain, answer, before) => self.take_ca(&domain, answer, before),
             Outcome::Own(answer) => self.take_own(answer),
             Outcome::Told(reply, answer) => {
                 // The authority published before it answered.
@@ -393,14 +397,28 @@ impl Keeper {
         }
     }
 
-    fn take_ca(&mut self, name: &TrustDomain, answer: Result<Arc<crate::identity::authority::NodeCa>, UpstreamError>) {
+    fn take_ca(
+        &mut self,
+        name: &TrustDomain,
+        answer: Result<Arc<NodeCa>, UpstreamError>,
+        before: Option<Arc<NodeCa>>,
+    ) {
         let now = (self.clock)();
         let Some(domain) = self.domains.get_mut(name) else { return };
         domain.is_asked = false;
+        if let Some(before) = before {
+            domain.take(before, now, die());
+        }
         match answer {
             Ok(ca) => {
                 info!(domain = %name, not_after = ca.not_after().as_secs(), "node CA in place");
                 domain.take(ca, now, die());
+                for workload in domain.unlisted.clone() {
+                    if let Some(svid) = self.members.get(&workload).and_then(|member| member.svid.as_ref()) {
+                        domain.note_issuer(&workload, svid);
+                    }
+                }
+                self.publish_domains(&BTreeSet::from([name.clone()]));
             }
             Err(error) => {
                 warn!(domain = %name, %error, "no node CA");
@@ -436,6 +454,9 @@ impl Keeper {
             step(std::mem::replace(&mut member.state, State::Absent), Event::Issued(term), now, die());
         member.state = state;
         if action == Action::Serve {
+            if let Some(domain) = self.domains.get_mut(&member.entitlement.domain) {
+                domain.note_issuer(&wish.workload, &svid);
+            }
             info!(
                 workload = %wish.workload,
                 id = %svid.id,
@@ -489,6 +510,9 @@ impl Keeper {
         member.question += 1;
         let (svid, is_revoked) = (member.svid.take(), matches!(member.state, State::Revoked(_)));
         let domain = member.entitlement.domain.clone();
+        if let Some(domain) = self.domains.get_mut(&domain) {
+            domain.unlisted.remove(name);
+        }
         if svid.is_some() {
             info!(workload = %name, reason, "certificate withdrawn");
         }

@@ -14,6 +14,8 @@ use crate::identity::custody::{CustodyError, Durability, Vault};
 use crate::identity::svid::Svid;
 
 const NODE_CA: &str = "node-ca";
+/// The one before, which signs revocation lists until it ends.
+const NODE_CA_BEFORE: &str = "node-ca-before";
 const REVOKED: &str = "revoked-serials";
 
 /// The keeper's part of the vault.
@@ -37,12 +39,20 @@ impl Shelf {
         }
     }
 
-    pub(super) fn node_ca(&self, domain: &TrustDomain) -> Option<NodeCa> {
-        let sealed = self.read(domain, NODE_CA)?;
-        NodeCa::from_sealed(&sealed).inspect_err(|error| warn!(%domain, %error, "asked for anew")).ok()
+    /// The latest, and the one before.
+    pub(super) fn node_cas(&self, domain: &TrustDomain) -> [Option<NodeCa>; 2] {
+        [NODE_CA, NODE_CA_BEFORE].map(|item| {
+            let sealed = self.read(domain, item)?;
+            NodeCa::from_sealed(&sealed)
+                .inspect_err(|error| warn!(%domain, item, %error, "does without"))
+                .ok()
+        })
     }
 
     pub(super) fn put_node_ca(&self, domain: &TrustDomain, ca: &NodeCa) {
+        if let Some(before) = self.read(domain, NODE_CA) {
+            self.write(domain, NODE_CA_BEFORE, &before, Durability::Synced);
+        }
         match ca.to_sealed() {
             Ok(sealed) => self.write(domain, NODE_CA, &sealed, Durability::Synced),
             Err(error) => warn!(%domain, %error, "a node CA is not kept"),

@@ -9,9 +9,9 @@ use enforcer_core::policy::model::Name;
 use rustls::sign::CertifiedKey;
 
 use crate::door::identity::Answer;
+use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::UpstreamError;
 
 /// A certificate that is wanted.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ pub(super) enum Outcome {
     Looked(TrustDomain, Vec<(Wish, Option<Svid>)>),
     /// Certificates were issued, or not.
     Issued(Vec<(Wish, Result<Svid, String>)>),
-    /// The authority answered about a node CA.
-    NodeCa(TrustDomain, Result<Arc<NodeCa>, UpstreamError>),
+    /// The authority answered about a node CA, or the vault had one; with the one before, if the vault had it.
+    NodeCa(TrustDomain, Result<Arc<NodeCa>, UpstreamError>, Option<Arc<NodeCa>>),
     /// The authority answered about the node's own certificate.
     Own(Result<Arc<CertifiedKey>, UpstreamError>),
     /// The authority answered about revocations or rotations; whoever asked is told.

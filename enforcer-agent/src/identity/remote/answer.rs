@@ -7,8 +7,8 @@ use enforcer_proto::v1::{CertificateChain, IssueJwtSvidResponse};
 use rustls_pki_types::CertificateDer;
 use tonic::{Code, Status};
 
-use super::REVOKED;
-use crate::identity::upstream::UpstreamError;
+use crate::door::upstream::REVOKED;
+use crate::door::upstream::UpstreamError;
 
 /// Bytes of one message: the trust of a node with many tenants.
 pub(super) const MESSAGE_MAX_BYTES: usize = 64 << 20;

@@ -10,6 +10,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use zeroize::Zeroizing;
 
 use super::RemoteConfig;
+use crate::identity::custody::place::{Stamp, stamp};
 
 /// How long connecting may take, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -33,8 +34,8 @@ pub(super) enum ConnectError {
     Connect(String),
 }
 
-/// What tells one state of the files from another.
-pub(super) type Stamp = [Option<(u64, u64, u64, i64, i64)>; 3];
+/// The state of certificate, key and authorities.
+pub(super) type Stamps = [Stamp; 3];
 
 /// Connects.
 pub(super) async fn connect(config: &RemoteConfig) -> Result<Channel, ConnectError> {
@@ -63,11 +64,8 @@ pub(super) async fn connect(config: &RemoteConfig) -> Result<Channel, ConnectErr
 }
 
 /// The state of the files.
-pub(super) fn stamp(config: &RemoteConfig) -> Stamp {
-    [&config.certificate, &config.key, &config.ca].map(|path| {
-        let file = fs::metadata(path).ok()?;
-        Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
-    })
+pub(super) fn stamps(config: &RemoteConfig) -> Stamps {
+    [&config.certificate, &config.key, &config.ca].map(|path| stamp(path))
 }
 
 fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConnectError> {

@@ -17,9 +17,9 @@ use tracing::{info, warn};
 
 use super::answer::{self, MESSAGE_MAX_BYTES};
 use super::known::Known;
-use super::{CALL_MAX, RemoteConfig, connect};
+use super::{CALL_MAX, RemoteConfig, connect, renew};
 use crate::door::stop::Stop;
-use crate::identity::upstream::UpstreamError;
+use crate::door::upstream::UpstreamError;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -34,10 +34,12 @@ pub(super) async fn run(
     mut stop: Stop,
 ) {
     let aging = Arc::clone(&known);
+    let renewing = renew::Renewing { config: &config, known: &known, connection: connected.subscribe() };
     tokio::select! {
         () = stop.wait() => {}
         () = keep_connected(&config, &known, &connected) => {}
         () = age(&aging) => {}
+        () = renewing.run() => {}
     }
     // Whoever waits for a connection waits in vain.
     drop(connected);
@@ -59,13 +61,13 @@ async fn keep_connected(
 ) {
     let mut wait = FIRST_WAIT;
     loop {
-        let stamp = connect::stamp(config);
+        let stamps = connect::stamps(config);
         match connect::connect(config).await {
             Ok(channel) => {
                 connected.send_replace(Some(channel.clone()));
                 let heard = tokio::select! {
                     heard = listen(channel, known) => heard,
-                    () = files_changed(config, &stamp) => {
+                    () = files_changed(config, &stamps) => {
                         info!("the certificates for the authority changed: connecting anew");
                         true
                     }
@@ -151,9 +153,9 @@ async fn take(message: Trust, known: &Arc<Known>) -> bool {
     taken.await.unwrap_or(false)
 }
 
-async fn files_changed(config: &RemoteConfig, stamp: &connect::Stamp) {
+async fn files_changed(config: &RemoteConfig, stamps: &connect::Stamps) {
     let mut look = interval(LOOK);
-    while connect::stamp(config) == *stamp {
+    while connect::stamps(config) == *stamps {
         look.tick().await;
     }
 }

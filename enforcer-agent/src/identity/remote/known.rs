@@ -10,9 +10,9 @@ use prost::Message as _;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::door::upstream::{Target, UpstreamError};
 use crate::identity::authority::{AuthorityError, Clock, revoked};
 use crate::identity::custody::{Durability, Vault};
-use crate::identity::upstream::{Target, UpstreamError};
 
 /// How long the authority may be away before what it said is no longer believed.
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -54,6 +54,10 @@ impl Known {
         let known = Self { vault, clock, state: Mutex::new(state), published: watch::Sender::default() };
         known.publish(&known.lock());
         Ok(known)
+    }
+    /// The time of day.
+    pub(super) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     pub(super) fn trust(&self) -> watch::Receiver<Arc<Trust>> {

@@ -4,6 +4,8 @@ mod answer;
 mod connect;
 mod follow;
 mod known;
+mod own;
+mod renew;
 
 use std::fmt;
 use std::future::Future;
@@ -25,14 +27,9 @@ use tonic::{Response, Status};
 
 use super::authority::{AuthorityError, Clock};
 use super::custody::Vault;
-use super::upstream::{Target, Upstream, UpstreamError};
 use crate::door::stop::Stop;
+use crate::door::upstream::{Target, Upstream, UpstreamError};
 use known::Known;
-
-/// What a caller is told that may not have what it asks for.
-pub const PERMISSION_DENIED: &str = "permission denied";
-/// What a caller is told that was taken what it asks for.
-pub const REVOKED: &str = "revoked";
 
 /// How long one call may take, the wait for a connection included.
 const CALL_MAX: Duration = Duration::from_secs(10);

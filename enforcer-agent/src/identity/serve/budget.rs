@@ -163,7 +163,8 @@ impl Accounts {
     /// the policy has tenants.
     fn account(&mut self, member: &Member, now: Duration) -> &mut Account {
         if !self.tenants.contains_key(&member.tenant) {
-            self.tenants.retain(|_, account| account.held != Held::default() || !account.requests.is_full(now));
+            self.tenants
+                .retain(|_, account| account.held != Held::default() || !account.requests.is_full(now));
         }
         self.tenants.entry(Arc::clone(&member.tenant)).or_default()
     }

@@ -2,6 +2,7 @@
 //! for long, or is refused anyway, is cut off.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,13 +14,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::authority::Mender;
 use super::budget::Place;
 use super::caller::{Caller, Reception};
 use super::limits::{PREFACE_MAX, REFUSED_CONNECTION_MAX};
+use crate::door::authority::Readable;
 
 /// Bytes of the HTTP/2 connection preface (RFC 9113 section 3.4): before them nothing was asked.
 const PREFACE_BYTES: usize = 24;
+/// Bytes that are read at once.
+const READ_BYTES: usize = 4 << 10;
 
 /// What a connection counts as.
 #[derive(Debug)]
@@ -35,19 +38,29 @@ pub(super) enum Counted {
 pub(super) struct Connection {
     stream: UnixStream,
     caller: Arc<Caller>,
-    mender: Mender,
     /// Bytes of the preface that are still to come.
     missing: usize,
     timer: Pin<Box<Sleep>>,
     idle: Duration,
+    readable: Readable,
+    /// Read, and not yet taken.
+    passed: Vec<u8>,
     _counted: Counted,
 }
 
 impl Connection {
     pub(super) fn new(stream: UnixStream, caller: Caller, idle: Duration, counted: Counted) -> Self {
         let timer = Box::pin(sleep(PREFACE_MAX));
-        let (caller, mender) = (Arc::new(caller), Mender::new());
-        Self { stream, caller, mender, missing: PREFACE_BYTES, timer, idle, _counted: counted }
+        Self {
+            stream,
+            caller: Arc::new(caller),
+            missing: PREFACE_BYTES,
+            timer,
+            idle,
+            readable: Readable::default(),
+            passed: Vec::new(),
+            _counted: counted,
+        }
     }
 
     /// Fails once the connection has outlived its welcome.
@@ -94,11 +107,24 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let bytes = buffer.filled().len() - before;
-        self.mender.mend(buffer.filled_mut().get_mut(before..).unwrap_or_default());
-        self.heard(bytes);
+        while self.passed.is_empty() {
+            let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.heard(read.filled().len());
+            let Self { readable, passed, .. } = &mut *self;
+            readable.pass(read.filled(), passed);
+        }
+        let now = self.passed.len().min(buffer.remaining());
+        buffer.put_slice(&self.passed[..now]);
+        self.passed.drain(..now);
+        if self.passed.is_empty() {
+            // Most connections are quiet most of the time.
+            self.passed = Vec::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::refusal::rule;
 use crate::door::accept::rest_after;
 use crate::door::unix::{SocketError, UnixSocket};
+use crate::identity::attest::Process;
 
 /// The socket, open.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Hall {
     fn refuse(
         &self,
         stream: UnixStream,
-        process: Option<crate::identity::attest::Process>,
+        process: Option<Process>,
         reception: Reception,
     ) -> Option<Connection> {
         let places = match reception {

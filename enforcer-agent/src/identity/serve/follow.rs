@@ -122,7 +122,11 @@ impl Follower {
     /// to another control group tells nobody.
     fn recheck(&self) -> Result<(), Status> {
         let member = self.shared.gate.recognise(&self.admitted.caller)?;
-        if member == self.admitted.member { Ok(()) } else { Err(self.refuse("moved", "it is another workload now")) }
+        if member == self.admitted.member {
+            Ok(())
+        } else {
+            Err(self.refuse("moved", "it is another workload now"))
+        }
     }
 
     fn refuse(&self, rule: &'static str, reason: &str) -> Status {
@@ -151,9 +155,8 @@ impl Drop for Follower {
 }
 
 async fn ended(process: Option<&Process>) {
-    match process {
-        Some(process) => process.ended().await,
-        None => {}
+    if let Some(process) = process {
+        process.ended().await;
     }
 }
 

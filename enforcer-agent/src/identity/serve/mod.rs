@@ -1,7 +1,6 @@
 //! What workloads are served over their socket: the SPIFFE Workload API and Envoy's secret discovery; and what
 //! the fleet's friends are served, bundles. It must not know how a certificate is made, nor what a control group is.
 
-mod authority;
 mod bucket;
 mod budget;
 mod caller;
@@ -48,9 +47,9 @@ use self::sds::SecretCalls;
 use self::sds::nobody::Nobody;
 use self::workload_api::WorkloadCalls;
 use super::attest::Attest;
-use super::upstream::Upstream;
 use super::wallet::Wallet;
 use crate::door::stop::Stop;
+use crate::door::upstream::Upstream;
 
 /// A token and an audience, checked against every bundle of the node: whom it names and its claims, or what is
 /// wrong with it, for the log.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::view::View;
 use crate::door::stop::Stop;
-use crate::identity::remote::REVOKED;
+use crate::door::upstream::REVOKED;
 
 /// Nodes that follow at once.
 const NODES_MAX: usize = 4096;

@@ -23,12 +23,12 @@ use tonic::{Code, Request};
 
 use super::*;
 use crate::door::stop::Stopper;
+use crate::door::upstream::Target;
 use crate::identity::authority::tests::openssl::pem;
 use crate::identity::authority::tests::{Fleet, domain, policy};
 use crate::identity::authority::{Local, NodeCa, request};
 use crate::identity::custody::tests::Home;
 use crate::identity::remote::{Remote, RemoteConfig};
-use crate::identity::upstream::Target;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -21,8 +21,7 @@ pub(super) fn places<const N: usize>(all: [(u64, Member); N]) -> Arc<Places> {
 fn attestor(kernel: Kernel, all: Arc<Places>, groups: Option<Vec<u64>>) -> Attestor {
     let (_, places) = watch::channel(all);
     let again = groups.clone();
-    let attestor =
-        Attestor::new(places, Arc::new(move |_| groups.clone()), Arc::new(move |_| again.clone()));
+    let attestor = Attestor::new(places, Arc::new(move |_| groups.clone()), Arc::new(move |_| again.clone()));
     Attestor { kernel, ..attestor }
 }
 
@@ -66,8 +65,7 @@ async fn who_is_in_two_workloads_is_in_none() {
 #[tokio::test]
 async fn one_workload_may_have_a_group_within_its_group() {
     let red = member("red-1", "red");
-    let attestor =
-        attestor(Kernel::Any, places([(3, red.clone()), (2, red.clone())]), Some(vec![3, 2, 1]));
+    let attestor = attestor(Kernel::Any, places([(3, red.clone()), (2, red.clone())]), Some(vec![3, 2, 1]));
     let process = me(&attestor).await;
     assert_eq!(attestor.attest(&process).unwrap(), red);
 }

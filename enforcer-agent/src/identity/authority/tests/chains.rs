@@ -7,9 +7,9 @@ use enforcer_core::identity::x509::chain::{ChainError, verify};
 
 use super::openssl::Verify;
 use super::{DAY, Fleet, HOUR, anchor, domain, node_ca, svid, web};
+use crate::door::upstream::Upstream as _;
 use crate::identity::authority::request;
 use crate::identity::crypto::Checker;
-use crate::identity::upstream::Upstream as _;
 
 #[tokio::test]
 async fn an_svid_verifies_against_the_bundle_and_against_the_root() {

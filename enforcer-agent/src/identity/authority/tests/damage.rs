@@ -3,9 +3,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::{Fleet, bundle, domain, node_ca, tick};
+use super::{DAY, Fleet, START, bundle, domain, node_ca, tick};
+use crate::door::upstream::{Target, Upstream as _, UpstreamError};
 use crate::identity::authority::Local;
-use crate::identity::upstream::{Target, Upstream as _, UpstreamError};
 
 #[tokio::test]
 async fn a_damaged_state_closes_one_trust_domain_and_names_the_file() {
@@ -77,6 +77,12 @@ async fn a_disk_that_takes_nothing_does_not_stop_what_is_there() {
     let rotated = local.rotate(&domain("red.fleet.example")).await;
     assert!(matches!(rotated, Err(UpstreamError::Away(_))), "{rotated:?}");
     assert_eq!(bundle(&local, "red.fleet.example"), before, "a key was published that was not kept");
+    // A successor is due and cannot be kept: what there is serves on.
+    fleet.set_clock(START + 46 * DAY);
+    tick(&local);
+    assert!(node_ca(&local, "red.fleet.example").await.is_ok());
+    assert_eq!(bundle(&local, "red.fleet.example").x509, before.x509);
+    fleet.set_clock(START);
     fs::rename(&away, &drawer).unwrap();
     local.rotate(&domain("red.fleet.example")).await.unwrap();
     assert_eq!(bundle(&local, "red.fleet.example").x509.len(), 2);

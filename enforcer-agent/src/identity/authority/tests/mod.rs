@@ -22,9 +22,9 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use super::{AuthorityConfig, Clock, Local, NodeCa, request};
+use crate::door::upstream::{Upstream as _, UpstreamError};
 use crate::identity::custody::tests::Home;
 use crate::identity::svid::Svid;
-use crate::identity::upstream::{Upstream as _, UpstreamError};
 
 /// The first second of the tests: in 2025.
 pub(crate) const START: u64 = 1_750_000_000;

@@ -7,8 +7,8 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{DAY, Fleet, HOUR, START, anchor, domain, node_ca, svid, web};
+use crate::door::upstream::Upstream as _;
 use crate::identity::authority::{IssueError, NodeCa, open_svid, request, seal_svid};
-use crate::identity::upstream::Upstream as _;
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> X509Certificate<'a> {
     X509Certificate::from_der(der).unwrap().1

@@ -10,9 +10,9 @@ use enforcer_core::identity::signature::{Algorithm, SignatureCheck as _};
 use rcgen::{CertificateParams, KeyPair};
 
 use super::{Fleet, START, bundle, domain, node_ca, policy, web};
+use crate::door::upstream::{Upstream as _, UpstreamError};
 use crate::identity::authority::{REQUEST_MAX_BYTES, request};
 use crate::identity::crypto::Checker;
-use crate::identity::upstream::{Upstream as _, UpstreamError};
 
 #[tokio::test]
 async fn a_node_is_given_a_ca_only_where_the_policy_places_the_tenant() {

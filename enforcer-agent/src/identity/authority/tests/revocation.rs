@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Fleet, bundle, domain, node_ca, web};
+use crate::door::upstream::{Target, Upstream as _, UpstreamError};
 use crate::identity::authority::request;
-use crate::identity::upstream::{Target, Upstream as _, UpstreamError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use super::openssl::{Verify, run};
 use super::{DAY, Fleet, node_ca, svid, tick};
+use crate::door::upstream::{Upstream as _, UpstreamError};
 use crate::identity::authority::RootSource;
 use crate::identity::custody::tests::softhsm::with_softhsm;
-use crate::identity::upstream::{Upstream as _, UpstreamError};
 
 struct Disk(TempDir);
 
@@ -164,6 +164,11 @@ async fn what_a_root_signs_ends_with_it_and_a_new_one_takes_over() {
     fleet.set_clock(end + 10);
     let ended = node_ca(&local, "red.fleet.example").await;
     assert!(matches!(ended, Err(UpstreamError::Away(_))), "{ended:?}");
+    let longer = ["-days", "7300", "-addext", "basicConstraints=critical,CA:TRUE"];
+    disk.make(P256, "/CN=Next root", &[&longer[..], &["-addext", "keyUsage=critical,keyCertSign"]].concat());
+    tick(&local);
+    let svid = svid(&fleet, &local).await;
+    Verify::at(fleet.now()).trusting(&[disk.certificate()]).chain(&svid.chain).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::openssl::Verify;
 use super::{DAY, Fleet, HOUR, START, bundle, domain, node_ca, svid, tick};
-use crate::identity::upstream::{Upstream as _, UpstreamError};
+use crate::door::upstream::{Upstream as _, UpstreamError};
 
 const RED: &str = "red.fleet.example";
 

@@ -21,6 +21,31 @@ fn without_a_key_there_is_no_vault_and_the_error_names_the_command() {
 }
 
 #[test]
+fn a_credential_of_the_service_manager_is_taken() {
+    const TEST: &str = "identity::custody::tests::keys::a_credential_of_the_service_manager_is_taken";
+    const VAULT: &str = "ENFORCER_TEST_VAULT";
+    // The environment is given to a process: this test runs itself again in one that has it.
+    if let Some(directory) = std::env::var_os(VAULT) {
+        let open = |name: &str| Vault::open(directory.as_ref(), KekSource::Credential(name.to_owned()));
+        let vault = open("kek").unwrap();
+        assert_eq!(vault.kek_kind(), "systemd-credential");
+        assert_eq!(vault.get("red", "a").unwrap().unwrap().as_slice(), b"kept");
+        assert!(matches!(open("absent"), Err(CustodyError::NoKey { .. })));
+        assert!(matches!(open("../kek"), Err(CustodyError::Name(_))));
+        return;
+    }
+    let home = Home::new();
+    home.open().put("red", "a", b"kept", Durability::Synced).unwrap();
+    // As the service manager does it: the group bits are the mask of an access list.
+    fs::set_permissions(home.key_file(), fs::Permissions::from_mode(0o440)).unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", TEST]).env(VAULT, home.vault_directory());
+    let output = child.env("CREDENTIALS_DIRECTORY", home.key_file().parent().unwrap()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
 fn init_makes_a_private_key_once() {
     let home = Home::new();
     let mode = fs::metadata(home.key_file()).unwrap().permissions().mode();

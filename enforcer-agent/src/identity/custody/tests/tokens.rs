@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::Home;
 use super::softhsm::{SoftHsm, with_softhsm};
+use crate::identity::custody::token::Token;
 use crate::identity::custody::{CustodyError, Durability, KekSource, Vault};
 
 fn source(hsm: &SoftHsm, label: &str) -> KekSource {
@@ -74,7 +75,12 @@ fn a_token_without_the_key_or_with_another_pin_is_refused() {
         assert!(error.to_string().contains("0644"), "{error}");
         let config = hsm.config();
         fs::write(&config.pin_file, "9999").unwrap();
-        let error = open(KekSource::Pkcs11 { token: config, key_label: "kek-1".to_owned() });
-        assert!(error.to_string().contains("PIN"), "{error}");
+        let token = Token::new(config);
+        let ask = || token.has_aes_key("kek-1").map_err(|error| error.to_string());
+        assert!(ask().unwrap_err().contains("not tried again"));
+        assert!(ask().unwrap_err().contains("not tried again"));
+        // The right PIN is written: that is something else to try.
+        hsm.config();
+        assert_eq!(ask(), Ok(false));
     });
 }

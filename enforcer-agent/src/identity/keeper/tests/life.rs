@@ -88,9 +88,7 @@ async fn a_rule_federates_two_bundles_and_its_removal_withdraws_them() {
     meet(&mut met, &blue, &red);
     stage.put(met);
     let knows = |domain: enforcer_core::identity::trust_domain::TrustDomain, wanted: bool| {
-        move |standing: &Standing| {
-            matches!(standing, Standing::Granted(material) if material.federated.contains_key(&domain) == wanted)
-        }
+        move |standing: &Standing| matches!(standing, Standing::Granted(material) if material.federated.contains_key(&domain) == wanted)
     };
     stage.stands("a", knows(blue.clone(), true)).await;
     stage.stands("c", knows(red, true)).await;
@@ -124,9 +122,7 @@ async fn a_new_authority_is_published_before_it_signs_and_breaks_nobody() {
     let target = Target::Tenant("red".into());
     let rotated = stage.ask(|reply| Command::RotateAuthority(Some(target), reply)).await.unwrap();
     assert_eq!(rotated, ["red.fleet.example"]);
-    let has_two = |standing: &Standing| {
-        matches!(standing, Standing::Granted(material) if material.bundle.x509.len() == 2)
-    };
+    let has_two = |standing: &Standing| matches!(standing, Standing::Granted(material) if material.bundle.x509.len() == 2);
     stage.stands("a", has_two).await;
     let after = stage.granted("a").await;
     assert!(after.bundle.sequence > before.bundle.sequence);
@@ -155,7 +151,10 @@ async fn seconds_to_expiry_are_a_metric_of_each_identity() {
     }
     let text = stage.ask(Command::Metrics).await;
     assert!(text.contains("enforcer_svid_expiry_seconds{tenant=\"red\",workload=\"a\"} 3600\n"), "{text}");
-    assert!(text.contains("enforcer_svid_state{tenant=\"blue\",workload=\"c\",state=\"valid\"} 1\n"), "{text}");
+    assert!(
+        text.contains("enforcer_svid_state{tenant=\"blue\",workload=\"c\",state=\"valid\"} 1\n"),
+        "{text}"
+    );
     assert!(text.contains("enforcer_svid_issued_total{tenant=\"red\",workload=\"b\"} 1\n"), "{text}");
     assert!(text.ends_with("# EOF\n"));
     stage.close().await;

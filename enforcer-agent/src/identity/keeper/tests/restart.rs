@@ -4,7 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use enforcer_core::identity::target::Target;
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
+
 use super::stage::{Disk, HOUR, START, Stage};
+use crate::identity::svid::Standing;
 
 #[tokio::test]
 async fn a_restart_re_keys_nobody() {
@@ -30,6 +34,23 @@ async fn a_certificate_that_ended_meanwhile_is_not_served_again() {
     let stage = Stage::open(&disk, START + HOUR * 2);
     let after = stage.granted("a").await;
     assert_ne!(before.svid.serial, after.svid.serial);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn revocation_lists_are_there_again_after_a_restart() {
+    let disk = Disk::new();
+    let stage = Stage::open(&disk, START);
+    let a = stage.granted("a").await;
+    stage.granted("b").await;
+    stage.revoke(Target::Workload("a".into())).await.unwrap();
+    stage.close().await;
+    let stage = Stage::open(&disk, START + HOUR / 10);
+    let has_list =
+        |standing: &Standing| matches!(standing, Standing::Granted(material) if !material.crls.is_empty());
+    let Standing::Granted(b) = stage.stands("b", has_list).await else { unreachable!() };
+    let (_, list) = CertificateRevocationList::from_der(&b.crls.values().next().unwrap()[0]).unwrap();
+    assert!(list.iter_revoked_certificates().any(|one| one.user_certificate.to_bytes_be() == a.svid.serial));
     stage.close().await;
 }
 

@@ -16,13 +16,13 @@ async fn a_revoked_workload_is_closed_when_the_answer_comes_and_its_neighbours_l
     assert_eq!(revoked, ["a"]);
     let standing = stage.wallet.follow(&"a".into()).unwrap().borrow().clone();
     assert!(matches!(standing, Standing::Closed(_)), "{standing:?}");
-    let has_list = |standing: &Standing| {
-        matches!(standing, Standing::Granted(material) if !material.crls.is_empty())
-    };
+    let has_list =
+        |standing: &Standing| matches!(standing, Standing::Granted(material) if !material.crls.is_empty());
     let Standing::Granted(b) = stage.stands("b", has_list).await else { unreachable!() };
     let lists = b.crls.values().next().unwrap();
     let (_, list) = CertificateRevocationList::from_der(&lists[0]).unwrap();
-    let serials: Vec<_> = list.iter_revoked_certificates().map(|one| one.user_certificate.to_bytes_be()).collect();
+    let serials: Vec<_> =
+        list.iter_revoked_certificates().map(|one| one.user_certificate.to_bytes_be()).collect();
     assert_eq!(serials, [a.svid.serial.clone()]);
     stage.restore(Target::Workload("a".into())).await.unwrap();
     stage.renewed("a", &a.svid.serial).await;

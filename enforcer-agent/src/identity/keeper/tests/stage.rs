@@ -22,13 +22,13 @@ use tokio::time::timeout;
 
 use crate::door::identity::{Answer, Command, Health, Order, Peer, VerifyPeer};
 use crate::door::stop::Stopper;
+use crate::door::upstream::{Upstream, UpstreamError};
 use crate::identity::authority::{AuthorityConfig, Local};
 use crate::identity::clock::Clock;
+use crate::identity::crypto::Checker;
 use crate::identity::custody::{KekSource, Vault, commands};
 use crate::identity::keeper::{Keeper, Parts, Scene};
-use crate::identity::crypto::Checker;
 use crate::identity::svid::{Material, Standing};
-use crate::identity::upstream::{Upstream, UpstreamError};
 use crate::identity::wallet::Wallet;
 
 /// How long a condition may take to come true.

@@ -3,9 +3,9 @@
 //! its own.
 
 mod answer;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -30,8 +30,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use self::answer::answer;
-use self::tls::Files;
 pub use self::tls::CertificateError;
+use self::tls::Files;
 use super::limits::{
     FEDERATION_CERTIFICATE_POLL, FEDERATION_CONNECTION_MAX, FEDERATION_CONNECTIONS_MAX,
     FEDERATION_HANDSHAKE_MAX, FEDERATION_HEADERS_MAX, FEDERATION_REQUEST_MAX_BYTES,
@@ -144,7 +144,9 @@ impl FederationDoor {
                 self.config = config;
                 info!("the federation endpoint's certificate was read again");
             }
-            Err(error) => warn!(%error, "the federation endpoint's new certificate cannot be used; the old one stays"),
+            Err(error) => {
+                warn!(%error, "the federation endpoint's new certificate cannot be used; the old one stays")
+            }
         }
     }
 }

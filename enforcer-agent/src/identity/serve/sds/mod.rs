@@ -76,7 +76,14 @@ impl SecretCalls {
         let follower = Follower::stream(&self.0, admitted(&request)?)?;
         let shared = Arc::clone(&self.0);
         let requests = request.into_inner();
-        Ok(Response::new(pull(Exchange { shared, follower, requests, state, material: None, is_asked: false })))
+        Ok(Response::new(pull(Exchange {
+            shared,
+            follower,
+            requests,
+            state,
+            material: None,
+            is_asked: false,
+        })))
     }
 }
 

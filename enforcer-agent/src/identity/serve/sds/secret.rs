@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use enforcer_core::identity::bundle::Bundle;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
@@ -20,9 +18,9 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message as _, Name as _};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
 
 use super::nobody::Nobody;
+use crate::identity::pem;
 use crate::identity::svid::Material;
 
 /// The caller's certificate, whatever its ID.
@@ -33,7 +31,6 @@ const OWN_AUTHORITIES: &str = "ROOTCA";
 const ALL_AUTHORITIES: &str = "ALL";
 /// The validator of Envoy that chooses authorities by trust domain.
 const SPIFFE_VALIDATOR: &str = "envoy.tls.cert_validator.spiffe";
-const PEM_LINE: usize = 64;
 
 /// What a name means to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +91,8 @@ pub(in crate::identity::serve) fn digest<'a>(parts: impl IntoIterator<Item = &'a
 /// The version goes by the chain, which is nobody's secret: a new key has a new chain.
 fn certificate(material: &Material) -> (Type, String) {
     let svid = &material.svid;
-    let chain: String = svid.chain.iter().map(|der| pem("CERTIFICATE", der).to_string()).collect();
-    let key = pem("PRIVATE KEY", svid.key.expose());
+    let chain: String = pem::certificates(&svid.chain);
+    let key = pem::block("PRIVATE KEY", svid.key.expose());
     let certificate = TlsCertificate {
         certificate_chain: Some(inline(chain.into_bytes())),
         private_key: Some(inline(key.as_bytes().to_vec())),
@@ -116,7 +113,7 @@ fn authorities(domain: &TrustDomain, material: &Material, nobody: &Nobody) -> Ce
     let is_own = own.trust_domain == *domain;
     let bundle = if is_own { Some(own) } else { material.federated.get(domain) };
     let lists = material.crls.get(domain).into_iter().flatten();
-    let crl: String = lists.map(|der| pem("X509 CRL", der).to_string()).collect();
+    let crl: String = lists.map(|der| pem::block("X509 CRL", der).to_string()).collect();
     let has_crl = !crl.is_empty();
     CertificateValidationContext {
         trusted_ca: Some(anchors(bundle, nobody)),
@@ -135,8 +132,10 @@ fn all_authorities(material: &Material, nobody: &Nobody) -> CertificateValidatio
         trust_bundle: Some(anchors(Some(bundle), nobody)),
         ..Anchors::default()
     });
-    let config =
-        SpiffeCertValidatorConfig { trust_domains: trust_domains.collect(), ..SpiffeCertValidatorConfig::default() };
+    let config = SpiffeCertValidatorConfig {
+        trust_domains: trust_domains.collect(),
+        ..SpiffeCertValidatorConfig::default()
+    };
     CertificateValidationContext {
         custom_validator_config: Some(TypedExtensionConfig {
             name: SPIFFE_VALIDATOR.to_owned(),
@@ -153,7 +152,7 @@ fn all_authorities(material: &Material, nobody: &Nobody) -> CertificateValidatio
 fn anchors(bundle: Option<&Arc<Bundle>>, nobody: &Nobody) -> DataSource {
     let found = bundle.map(|bundle| bundle.x509.as_slice()).filter(|found| !found.is_empty());
     let found = found.unwrap_or(std::slice::from_ref(nobody.certificate()));
-    inline(found.iter().map(|der| pem("CERTIFICATE", der).to_string()).collect::<String>().into_bytes())
+    inline(pem::certificates(found).into_bytes())
 }
 
 /// The slash keeps out trust domains whose names only begin alike.
@@ -172,23 +171,6 @@ fn inline(bytes: Vec<u8>) -> DataSource {
     DataSource { specifier: Some(Specifier::InlineBytes(bytes)), ..DataSource::default() }
 }
 
-/// RFC 7468. The text of a key is overwritten when it was used.
-fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
-    let body = Zeroizing::new(STANDARD.encode(der));
-    // All at once, so that nothing is left behind by growing.
-    let mut text = Zeroizing::new(String::with_capacity(body.len() + body.len() / PEM_LINE + 2 * label.len() + 64));
-    text.push_str(&format!("-----BEGIN {label}-----\n"));
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(PEM_LINE));
-        text.push_str(line);
-        text.push('\n');
-        rest = more;
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -200,9 +182,9 @@ mod tests {
     fn pem_is_read_back() {
         for length in [1, 47, 48, 49, 96, 500] {
             let der = vec![7; length];
-            let text = pem("PRIVATE KEY", &der);
+            let text = pem::block("PRIVATE KEY", &der);
             assert_eq!(PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap().secret_pkcs8_der(), der);
-            assert!(text.lines().all(|line| line.len() <= PEM_LINE));
+            assert!(text.lines().all(|line| line.len() <= pem::LINE));
         }
     }
 

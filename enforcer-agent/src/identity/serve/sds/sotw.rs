@@ -1,7 +1,7 @@
 //! The state of one `StreamSecrets` stream: each response holds everything that was asked for.
 
-use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use prost::Name as _;
 use tonic::Status;
 

@@ -62,7 +62,11 @@ impl Subscription {
     }
 
     /// Those that the caller does not have as they are now; it has them once they are sent.
-    pub(super) fn pack_changed(&mut self, material: &Material, nobody: &Nobody) -> Result<Vec<Packed>, Status> {
+    pub(super) fn pack_changed(
+        &mut self,
+        material: &Material,
+        nobody: &Nobody,
+    ) -> Result<Vec<Packed>, Status> {
         let mut changed = Vec::new();
         for (name, subscribed) in &mut self.0 {
             let packed = subscribed.pack(name, material, nobody)?;

@@ -23,8 +23,8 @@ use super::gate::admitted;
 use super::limits::{AUDIENCE_MAX_BYTES, AUDIENCES_MAX, TOKEN_MAX};
 use super::pull::{Answers, Source, pull};
 use super::refusal;
+use crate::door::upstream::UpstreamError;
 use crate::identity::svid::Material;
-use crate::identity::upstream::UpstreamError;
 
 /// The service.
 pub(super) struct WorkloadCalls(pub(super) Arc<Shared>);
@@ -121,7 +121,9 @@ impl WorkloadCalls {
             match error {
                 UpstreamError::Away(_) => away(),
                 UpstreamError::Refused(_) | UpstreamError::Revoked(_) => refusal::no_identity(),
-                UpstreamError::Request(_) => Status::invalid_argument("the authority does not take this audience"),
+                UpstreamError::Request(_) => {
+                    Status::invalid_argument("the authority does not take this audience")
+                }
             }
         })
     }

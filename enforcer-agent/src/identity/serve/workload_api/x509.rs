@@ -20,7 +20,11 @@ pub(super) fn svid(material: &Material) -> X509svidResponse {
         bundle: concatenate(&material.bundle.x509),
         hint: String::new(),
     };
-    X509svidResponse { svids: vec![svid], crl: crls(material), federated_bundles: federated(material).collect() }
+    X509svidResponse {
+        svids: vec![svid],
+        crl: crls(material),
+        federated_bundles: federated(material).collect(),
+    }
 }
 
 /// W-6: the caller's own among them.

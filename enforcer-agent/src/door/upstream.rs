@@ -12,6 +12,11 @@ use enforcer_core::identity::trust_domain::TrustDomain;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
+/// What a caller is told that may not have what it asks for.
+pub const PERMISSION_DENIED: &str = "permission denied";
+/// What a caller is told that was taken what it asks for.
+pub const REVOKED: &str = "revoked";
+
 /// Why nothing was issued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
