@@ -35,9 +35,11 @@ pub(in crate::identity) struct Validity {
 }
 
 impl Validity {
-    /// From a minute ago, for as long as `lifetime`.
-    pub(super) const fn from_now(now: Duration, lifetime: Duration) -> Self {
-        Self { not_before: now.saturating_sub(BACKDATE), not_after: now.saturating_add(lifetime) }
+    /// From a minute ago, unless that is much of its life, for as long as `lifetime`. Half of a certificate's life,
+    /// counted from its beginning, must not be over when it is issued.
+    pub(super) fn from_now(now: Duration, lifetime: Duration) -> Self {
+        let early = BACKDATE.min(lifetime / 10);
+        Self { not_before: now.saturating_sub(early), not_after: now.saturating_add(lifetime) }
     }
 
     /// An authority's: it begins so early that a clock that is set back by a day still finds it valid, and nothing has
