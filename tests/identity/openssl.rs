@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use enforcer_lab::wait;
 
 use crate::certificate;
@@ -13,6 +15,7 @@ use crate::heard::Heard;
 use crate::outside;
 use crate::site::{LIMIT, Site};
 
+const PEM_LINE: usize = 64;
 const GREETING: &str = "hello";
 /// What `s_server -rev` makes of it.
 const ANSWER: &str = "olleh";
@@ -212,10 +215,19 @@ pub(crate) fn web(dir: &Path, address: &str) -> Result<(PathBuf, PathBuf)> {
     Ok((certificate, key))
 }
 
-/// PEM of certificates.
+/// PEM of certificates (RFC 7468).
 pub(crate) fn pem(ders: &[Vec<u8>]) -> String {
-    let blocks: Vec<pem::Pem> = ders.iter().map(|der| pem::Pem::new("CERTIFICATE", der.clone())).collect();
-    pem::encode_many(&blocks)
+    let mut text = String::new();
+    for der in ders {
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        let body = STANDARD.encode(der);
+        for line in body.as_bytes().chunks(PEM_LINE) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
 }
 
 /// A path as an argument.

@@ -39,23 +39,24 @@ fn successors(site: &mut Site) -> Result<()> {
     let papers = Papers::of(site, "n1-t1-p1")?;
     let watch = site.client("n1-t1-p1")?.start(&["watch"])?;
     let mut known: Vec<String> = Vec::new();
-    let mut end = i64::MAX;
+    let (mut begin, mut end) = (0, i64::MAX);
     for round in 0..3 {
         let serials: Vec<&str> = known.iter().map(String::as_str).collect();
         let said = watch.svid_other_than(&serials)?;
         let Said::Svid { serial, not_after, .. } = said else { bail!("{said:?}") };
         let now = now();
+        // No machine is so slow that this fails: a slow one takes longer.
+        let soonest = begin + i64::try_from(LIFETIME.as_secs() / 4)?;
+        ensure!(now >= soonest, "certificate {round} came when its predecessor had hardly begun");
         ensure!(now < end, "certificate {round} had ended when its successor came");
         ensure!(not_after - now <= i64::try_from(LIFETIME.as_secs())?, "now {now}, and until {not_after}");
         if round == 1 {
             let (good, said) = verifies(&papers, &papers.dir.join("bundle.pem"))?;
             ensure!(good, "the first one is no longer good when the second is there: {said}");
         }
-        end = not_after;
+        (begin, end) = (now, not_after);
         known.push(serial);
     }
-    let listed = site.identity("n1-t1-p1")?;
-    ensure!(listed["issued"].as_u64() < Some(12), "three were enough: {listed}");
     Ok(())
 }
 
