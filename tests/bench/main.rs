@@ -4,9 +4,11 @@ mod crowd;
 mod datapath;
 mod figure;
 mod ground;
+mod identity;
 mod peer;
 mod sample;
 mod site;
+mod suite;
 mod table;
 mod uplink;
 
@@ -15,8 +17,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use enforcer_lab::guard;
+use enforcer_lab::spec::LabName;
 
 use crate::datapath::Datapath;
+use crate::identity::Identity;
 use crate::peer::Peer;
 
 /// Measure the walls. Without a suite: all of them.
@@ -31,6 +35,8 @@ struct Bench {
 enum Suite {
     /// Packets, streams, connections, device opens, pushes.
     Datapath(Datapath),
+    /// Certificates: issuing, serving, rotating, revoking.
+    Identity(Identity),
     /// One end of a measurement, which the bench starts by itself.
     #[command(hide = true, subcommand)]
     Peer(Peer),
@@ -39,18 +45,21 @@ enum Suite {
 fn main() -> Result<ExitCode> {
     match Bench::parse().suite {
         Some(Suite::Peer(peer)) => peer.run().map(|()| ExitCode::SUCCESS),
-        Some(Suite::Datapath(datapath)) => measure(&datapath),
-        None => measure(&Datapath::default()),
+        Some(Suite::Datapath(datapath)) => measure(&datapath::labs()?, || datapath.run()),
+        Some(Suite::Identity(identity)) => measure(&identity::labs()?, || identity.run()),
+        None => measure(&[datapath::labs()?, identity::labs()?].concat(), || {
+            Datapath::default().run()?;
+            Identity::default().run()
+        }),
     }
 }
 
 /// In a child, so that whatever ends it, its parent takes away what it made.
-fn measure(datapath: &Datapath) -> Result<ExitCode> {
-    let labs = datapath::labs()?;
+fn measure(labs: &[LabName], run: impl FnOnce() -> Result<()>) -> Result<ExitCode> {
     if !guard::is_child() {
         ground::clear().context("what an earlier bench left behind")?;
     }
-    let code = guard::guarded(&labs, || match datapath.run() {
+    let code = guard::guarded(labs, || match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");

@@ -12,13 +12,14 @@ use enforcer_lab::cgroup;
 use enforcer_lab::enter::Place;
 use enforcer_proto::v1;
 
-use super::{Effort, rounds};
+use super::rounds;
 use crate::crowd;
 use crate::figure::{Figure, Goal};
 use crate::ground::{self, Ground};
 use crate::peer::{Opens, ask};
 use crate::sample::Sample;
 use crate::site::{Layout, Site};
+use crate::suite::Effort;
 
 /// More than without the gate.
 const GOAL: Goal = Goal::AtMost(0.3);

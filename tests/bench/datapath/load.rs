@@ -12,10 +12,10 @@ use enforcer_lab::lab::Lab;
 use enforcer_lab::spec::Spec;
 use enforcer_proto::v1::apply_request;
 
-use super::Effort;
 use super::push::{LAB, NODE};
 use crate::crowd;
 use crate::figure::Figure;
+use crate::suite::Effort;
 use crate::uplink::Uplink;
 
 pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {

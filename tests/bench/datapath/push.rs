@@ -10,12 +10,12 @@ use enforcer_lab::lab::Lab;
 use enforcer_lab::spec::Spec;
 use enforcer_proto::v1::apply_request;
 
-use super::Effort;
 use crate::crowd;
 use crate::figure::{Figure, Goal};
 use crate::ground::{self, Ground};
 use crate::sample::Sample;
 use crate::site::{Layout, Site};
+use crate::suite::Effort;
 use crate::uplink::Uplink;
 
 /// The lab of an agent with many tenants.

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 
+use super::rounds;
 use super::trio::{Between, Trio};
-use super::{Effort, rounds};
 use crate::figure::{Figure, Goal};
 use crate::peer::{Serving, Stream, ask};
 use crate::sample::Sample;
+use crate::suite::Effort;
 
 /// Of what the bare node carries.
 const GOAL: Goal = Goal::RatioAtLeast(0.98);

@@ -3,6 +3,7 @@
 mod device;
 mod end;
 mod socket;
+mod svid;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::Subcommand;
 pub(crate) use device::Opens;
 pub(crate) use end::{Serving, ask};
 pub(crate) use socket::{Connections, Stream};
+pub(crate) use svid::{Firsts, Watching, monotonic};
 
 /// What a peer does.
 #[derive(Subcommand)]
@@ -28,6 +30,12 @@ pub(crate) enum Peer {
     Connect { to: SocketAddr, millis: u64 },
     /// Open a device and close it, again and again.
     Open { path: PathBuf, batches: usize, batch: u32 },
+    /// Connect to the Workload API and take the first SVID, again and again.
+    First { socket: PathBuf, count: usize },
+    /// Hold streams of the Workload API, a number of them on each connection.
+    Hold { socket: PathBuf, connections: usize, streams: usize },
+    /// Watch the Workload API, say when a stream is served and when it ends, and begin again.
+    Watch { socket: PathBuf },
 }
 
 impl Peer {
@@ -38,6 +46,9 @@ impl Peer {
             Self::Stream { to, millis } => print(&socket::stream(*to, Duration::from_millis(*millis))?),
             Self::Connect { to, millis } => print(&socket::connect(*to, Duration::from_millis(*millis))?),
             Self::Open { path, batches, batch } => print(&device::open(path, *batches, *batch)?),
+            Self::First { socket, count } => print(&svid::first(socket, *count)?),
+            Self::Hold { socket, connections, streams } => svid::hold(socket, *connections, *streams),
+            Self::Watch { socket } => svid::watch(socket),
         }
     }
 }

@@ -13,9 +13,10 @@ use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::{Effort, rounds};
+use super::rounds;
 use crate::figure::Figure;
 use crate::ground;
+use crate::suite::Effort;
 use crowded::Crowded;
 
 /// Bindings and tenants.
