@@ -191,6 +191,7 @@ impl Stage {
             health,
             own,
             verify: Arc::clone(&verify),
+            weaknesses: vec!["a weakness".to_owned()],
         });
         tasks.push(tokio::spawn(keeper.run(stopper.listener())));
         Self {
