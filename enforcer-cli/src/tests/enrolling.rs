@@ -128,6 +128,20 @@ async fn a_wrong_or_missing_answer_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_write_that_fails_changes_nothing() {
+    let (wall, carried) = (authority("/node/gpu-17"), Carried::new());
+    carried.enroll(&wall, &[]).await;
+    let read = |name: &str| fs::read(carried.path().join(name)).unwrap();
+    let before = (read("svid.pem"), read("svid_key.pem"), read("bundle.pem"));
+    // The last of the three cannot be written.
+    fs::create_dir(carried.path().join(".svid.pem.new")).unwrap();
+    let ran = carried.enroll(&wall, &[]).await;
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Refused, ""));
+    assert!(before == (read("svid.pem"), read("svid_key.pem"), read("bundle.pem")));
+    assert_eq!(names(&carried.path()), [".svid.pem.new", "bundle.pem", "svid.pem", "svid_key.pem"]);
+}
+
+#[tokio::test]
 async fn a_directory_that_others_keep_is_not_used_and_nobody_is_asked() {
     let wall = authority("/node/gpu-17");
     let carried = Carried::new();
