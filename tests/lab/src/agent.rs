@@ -33,12 +33,14 @@ impl Agent {
     /// # Errors
     /// It ended, or was not ready in time; the end of its log is in the error.
     pub fn start(node: &Node, binaries: &Binaries, config: &Config) -> Result<Self> {
-        let file = node.dir.join("agent.yaml");
+        let file = config_of(node);
         config.write(node, &file)?;
-        init(node, &binaries.agent, &file)?;
+        if config.has_key_file() {
+            init(node, &binaries.agent, &file)?;
+        }
         let log = File::options().create(true).append(true).open(log_of(node)).context("agent.log")?;
-        let place = Place { netns: node.netns.clone(), cgroup: Some(format!("{}/agent", node.cgroup)) };
-        let mut command = place.command(&binaries.agent)?;
+        let mut command = place_of(node).command(&binaries.agent)?;
+        command.envs(config.environment().iter().map(|(name, value)| (name, value)));
         command.arg("run").arg("--config").arg(&file).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("{}", binaries.agent.display()))?;
@@ -120,6 +122,18 @@ pub fn uninstall(node: &Node, agent: &Path) -> Result<()> {
         bail!("uninstall on {}: {}", node.name, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
+}
+
+/// Where a node's agent runs.
+#[must_use]
+pub fn place_of(node: &Node) -> Place {
+    Place { netns: node.netns.clone(), cgroup: Some(format!("{}/agent", node.cgroup)) }
+}
+
+/// The configuration with which a node's agent was started last.
+#[must_use]
+pub fn config_of(node: &Node) -> PathBuf {
+    node.dir.join("agent.yaml")
 }
 
 /// Where a node's agent logs.

@@ -1,5 +1,6 @@
 //! What differs between the agents of a lab, as the agent's configuration file has it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -28,6 +29,7 @@ pub fn key_file(node: &Node) -> PathBuf {
 pub struct Config {
     extra: Map<String, Value>,
     identity: Option<Map<String, Value>>,
+    environment: Vec<(String, OsString)>,
 }
 
 impl Config {
@@ -44,6 +46,26 @@ impl Config {
         let identity = self.identity.get_or_insert_with(Map::new);
         identity.extend(words.as_object().cloned().unwrap_or_default());
         self
+    }
+
+    /// Adds a variable to the agent's environment.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// What the agent's environment has beside this process's.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, OsString)] {
+        &self.environment
+    }
+
+    /// True when a node's key-encryption key is in a file that its operator makes.
+    #[must_use]
+    pub fn has_key_file(&self) -> bool {
+        let key = self.identity.as_ref().and_then(|words| words.get("key"));
+        key.is_none_or(|key| key.get("file").is_some())
     }
 
     /// The device gate's mode and the control groups that pass it, by name and path below the node's root.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::mount::{MsFlags, mount};
+use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::agent::{self, Agent};
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::ctl::Ctl;
 use crate::enter::Place;
 use crate::link;
+use crate::mount;
 use crate::policy::Policy;
 use crate::probe::Probe;
 use crate::process::ProcessId;
@@ -265,6 +266,7 @@ pub fn down(topology: &Topology, agent: &Path) -> Result<()> {
     let mut steps = vec![cgroup::kill_all(&topology.cgroup())];
     steps.extend(topology.nodes.iter().map(|node| agent::uninstall(node, agent)));
     steps.push(link::down(topology));
+    steps.push(mount::clear(&topology.dir()));
     steps.push(remove_dir(&topology.pins()));
     steps.push(remove_dir(&topology.devices()));
     steps.push(cgroup::remove(&topology.cgroup()));
@@ -327,6 +329,6 @@ fn mount_bpffs() -> Result<()> {
         return Ok(());
     }
     let nothing = None::<&str>;
-    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), nothing)
+    nix::mount::mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), nothing)
         .with_context(|| format!("mount bpffs at {BPFFS}"))
 }

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod lab;
 pub mod link;
 pub mod mark;
+pub mod mount;
 pub mod outcome;
 pub mod policy;
 pub mod probe;

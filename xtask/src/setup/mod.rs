@@ -6,7 +6,9 @@ pub(crate) use linker::in_cargo_home as linker_in_cargo_home;
 
 mod debian;
 mod linker;
+mod python;
 mod rustup;
+mod tools;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -38,15 +40,29 @@ impl Setup {
             Toolchain::Nightly => "rustup's nightly with rust-src",
         };
         println!("kernel programs: {which}, bpf-linker {}", linker::VERSION);
-        tool("ip", "iproute2")?;
+        tools::IP.ensure()?;
         println!("lab: iproute2");
+        tokens()?;
+        clients()?;
+        println!("tests of identities: SoftHSM, OpenSSL, py-spiffe and Envoy in target/python");
         if self.bench {
-            tool("nft", "nftables")?;
-            tool("iperf3", "iperf3")?;
+            tools::NFT.ensure()?;
+            tools::IPERF.ensure()?;
             println!("benches: nftables, iperf3");
         }
         Ok(())
     }
+}
+
+/// What the agent's tests of keys in tokens need.
+pub(crate) fn tokens() -> Result<()> {
+    tools::SOFTHSM.ensure()
+}
+
+/// The clients of the level `identity` that others wrote.
+pub(crate) fn clients() -> Result<()> {
+    tools::OPENSSL.ensure()?;
+    python::ensure()
 }
 
 /// The compiler to use, with its linker; installed when there is none.
@@ -84,18 +100,4 @@ fn install() -> Result<Toolchain> {
             rustup::INSTALL
         );
     }
-}
-
-/// A program that the distribution has.
-fn tool(program: &str, package: &str) -> Result<()> {
-    if shell::has(program) || std::path::Path::new("/usr/sbin").join(program).is_file() {
-        return Ok(());
-    }
-    if shell::has("apt-get") && nix::unistd::geteuid().is_root() {
-        debian::update()?;
-        return debian::install_packages(&[package]);
-    }
-    bail!(
-        "{program} is missing: install the package {package}, on Debian with `apt-get install -y {package}` as root"
-    );
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::stream;
 use super::tally::Tally;
-use crate::shell;
+use crate::{setup, shell};
 
 /// Packages whose tests need nothing but a compiler.
 const PURE: [&str; 6] =
@@ -31,11 +31,13 @@ pub(crate) enum Level {
     Netns,
     /// The device gate. Needs root.
     Device,
+    /// Certificates for workloads, as real clients see them. Needs root.
+    Identity,
 }
 
 impl Level {
     /// Every level that is not part of another.
-    pub(crate) const ALL: [Self; 4] = [Self::Unit, Self::Programs, Self::Netns, Self::Device];
+    pub(crate) const ALL: [Self; 5] = [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity];
 
     /// What a pass means.
     pub(crate) const fn proves(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Level {
             Self::Programs => "the kernel programs, packet by packet",
             Self::Netns => "real flows through real agents",
             Self::Device => "the device gate on the running kernel",
+            Self::Identity => "certificates for workloads, as other people's programs see them",
         }
     }
 
@@ -56,6 +59,7 @@ impl Level {
         if self.needs_root() && !nix::unistd::geteuid().is_root() {
             bail!("the level {self} attaches programs to the kernel: run `cargo xtask test {self}` as root");
         }
+        self.ensure_tools()?;
         let mut tally = Tally::default();
         for mut command in self.commands(filter) {
             tally.add(&stream::tallied(&mut command)?);
@@ -64,7 +68,16 @@ impl Level {
     }
 
     const fn needs_root(self) -> bool {
-        matches!(self, Self::Programs | Self::Netns | Self::Device)
+        matches!(self, Self::Programs | Self::Netns | Self::Device | Self::Identity)
+    }
+
+    /// Other people's programs without which it would only fail.
+    fn ensure_tools(self) -> Result<()> {
+        match self {
+            Self::Unit => setup::tokens(),
+            Self::Identity => setup::tokens().and_then(|()| setup::clients()),
+            Self::Fuzz | Self::Programs | Self::Netns | Self::Device => Ok(()),
+        }
     }
 
     fn commands(self, filter: Option<&str>) -> Vec<Command> {
@@ -82,7 +95,7 @@ impl Level {
             Self::Fuzz => {
                 vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
             }
-            Self::Programs | Self::Netns | Self::Device => {
+            Self::Programs | Self::Netns | Self::Device | Self::Identity => {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
@@ -127,6 +140,7 @@ impl fmt::Display for Level {
             Self::Programs => "programs",
             Self::Netns => "netns",
             Self::Device => "device",
+            Self::Identity => "identity",
         };
         f.pad(word)
     }
