@@ -66,6 +66,10 @@ impl Upstream for Fickle {
         self.authority.kind()
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.authority.trouble()
+    }
+
     async fn node_ca(
         &self,
         node: &str,
