@@ -1,9 +1,10 @@
 """What the Kubernetes schemas do not say about our manifests; and the agent's configuration, taken out of them.
 
-usage: check-manifests.py MANIFEST_DIRECTORY WRITE_AGENT_YAML_TO
+usage: check-manifests.py MANIFEST_DIRECTORY WRITE_AGENT_YAML_TO WRITE_IT_WITH_ITS_EXAMPLES_TO
 """
 
 import pathlib
+import re
 import sys
 
 import yaml
@@ -45,16 +46,51 @@ def daemonset_problems(daemonset, accounts):
     yield from volume_problems(pod, container)
 
 
+def volume_of(pod, path):
+    """The volume that a path in the container is on."""
+    mounts = [m for m in pod["containers"][0]["volumeMounts"] if pathlib.PurePath(path).is_relative_to(m["mountPath"])]
+    name = max(mounts, key=lambda mount: len(mount["mountPath"]), default={}).get("name")
+    return next((volume for volume in pod["volumes"] if volume["name"] == name), {})
+
+
+def identity_problems(pod, identity):
+    secret = volume_of(pod, identity["key"]["file"]).get("secret")
+    if secret is None:
+        yield f"the key-encryption key {identity['key']['file']} comes from no secret"
+    elif secret["defaultMode"] != 0o400 or secret.get("optional"):
+        yield "the key-encryption key is readable to others, or the pod starts without it"
+    socket = volume_of(pod, identity["socket"]).get("hostPath")
+    if socket is None:
+        yield f"the workload socket {identity['socket']} is not on the node, where pods could mount it"
+    if not pod.get("hostPID"):
+        yield "callers of the workload socket have no number in the pod's pid namespace"
+
+
+def with_examples(text):
+    """The configuration with its commented words in force."""
+    shown, depth = [], None
+    for line in text.splitlines():
+        begin = re.match(r"( *)# (listener|upstream):", line)
+        depth = len(begin[1]) if begin else depth
+        inside = depth is not None and line.startswith(" " * depth + ("# " if begin else "#   "))
+        depth = depth if inside else None
+        shown.append(line[:depth] + line[depth + 2 :] if inside else line)
+    return "\n".join(shown) + "\n"
+
+
 def unit_problems(directory):
     unit = (directory.parent / "systemd" / "enforcer-agent.service").read_text(encoding="utf-8")
     line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))
     named = {name.removeprefix("CAP_") for name in line.partition("=")[2].split()}
     if named != CAPABILITIES:
         yield f"the unit's capabilities {sorted(named)} are not {sorted(CAPABILITIES)}"
+    made = re.search(r"^RuntimeDirectory=(.*)$", unit, re.MULTILINE)
+    if made is None or "enforcer/workload" not in made[1].split():
+        yield "the unit does not make the workload socket's directory: the agent would, closed to workloads by its umask"
 
 
 def main():
-    directory, target = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    directory, target, examples = map(pathlib.Path, sys.argv[1:4])
     found = list(documents(directory))
     by_kind = {kind: [d for d in found if d["kind"] == kind] for kind in {d["kind"] for d in found}}
     problems = list(unit_problems(directory))
@@ -67,7 +103,17 @@ def main():
     namespaces = {d["metadata"].get("namespace") for d in found if d["kind"] != "Namespace"}
     if namespaces != {"enforcer-system"}:
         problems.append(f"objects lie in the namespaces {namespaces}")
-    target.write_text(by_kind["ConfigMap"][0]["data"]["agent.yaml"], encoding="utf-8")
+    if "Secret" in by_kind:
+        problems.append("a manifest holds a secret")
+    configuration = by_kind["ConfigMap"][0]["data"]["agent.yaml"]
+    identity = yaml.safe_load(configuration)["identity"]
+    for daemonset in by_kind["DaemonSet"]:
+        problems += identity_problems(daemonset["spec"]["template"]["spec"], identity)
+    target.write_text(configuration, encoding="utf-8")
+    examples.write_text(with_examples(configuration), encoding="utf-8")
+    shown = yaml.safe_load(examples.read_text(encoding="utf-8"))
+    if "listener" not in shown or "grpc" not in shown["identity"].get("upstream", {}):
+        problems.append("the commented examples of agent.yaml are not found: they would not be checked")
     for problem in problems:
         print(f"deploy/check: {problem}", file=sys.stderr)
     return 1 if problems else 0

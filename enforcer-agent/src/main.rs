@@ -81,7 +81,6 @@ fn say(line: impl Display) -> Result<(), Lines> {
     writeln!(io::stdout(), "{line}").map_err(|error| vec![error.to_string()])
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
 fn one(error: anyhow::Error) -> Lines {
     vec![format!("{error:#}")]
 }

@@ -77,6 +77,9 @@ pub(crate) enum Failure {
     /// The Workload API sent what must not be used.
     #[error("{target} sent what cannot be used, and it was thrown away: {unusable}")]
     Unusable { target: String, unusable: Unusable },
+    /// The library refuses.
+    #[error("cannot make a key: {0}")]
+    NoKey(String),
     /// Material cannot be kept in that directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -112,6 +115,7 @@ impl Failure {
             | Self::NoTrustDomain(_)
             | Self::Unreadable { .. }
             | Self::Unusable { .. }
+            | Self::NoKey(_)
             | Self::Directory(_)
             | Self::Output(_) => Exit::Refused,
             Self::Usage(_) | Self::Unconfirmed(_) => Exit::Usage,

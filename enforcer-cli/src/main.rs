@@ -9,6 +9,7 @@ mod console;
 mod document;
 mod door;
 mod duration;
+mod enroll;
 mod exit;
 mod failure;
 mod fields;

@@ -40,7 +40,7 @@ mod tests {
             "99999999999999999999s",
             "9223372036854775807h",
         ] {
-            assert_eq!(seconds(wrong), None, "{wrong}");
+            assert_eq!(parse_seconds(wrong), None, "{wrong}");
         }
     }
 }

@@ -60,7 +60,7 @@ fn with_header(channel: Channel) -> WorkloadClient {
     SpiffeWorkloadApiClient::with_interceptor(channel, header)
 }
 
-#[expect(clippy::unnecessary_wraps, clippy::result_large_err, reason = "the shape of an interceptor")]
+#[expect(clippy::unnecessary_wraps, reason = "the shape of an interceptor")]
 fn header(mut request: Request<()>) -> Result<Request<()>, Status> {
     request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
     Ok(request)

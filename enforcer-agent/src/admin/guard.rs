@@ -16,7 +16,6 @@ pub(super) fn guard(request: Request<()>) -> Result<Request<()>, Status> {
 }
 
 /// Lets those pass who operate the node: every service but the authority's has this before it.
-#[expect(clippy::needless_pass_by_value, reason = "an interceptor takes the request")]
 pub(super) fn operators(request: Request<()>) -> Result<Request<()>, Status> {
     match request.extensions().get::<Caller>() {
         Some(Caller::Local { .. } | Caller::Remote(_)) => Ok(request),

@@ -104,13 +104,14 @@ impl Admin {
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut followers = JoinSet::new();
         let wall = self.identity.as_ref().map(|door| door.health.clone());
-        followers.spawn(health::follow(reporter, self.policy.watch(), wall, stop.clone()));
+        followers.spawn(health::follow(reporter, self.policy.watch(), wall.clone(), stop.clone()));
 
         let policy =
             PolicyServiceServer::new(PolicyCalls::new(self.policy.clone(), self.clock, stop.clone()))
                 .max_decoding_message_size(POLICY_MESSAGE_MAX_BYTES);
-        let node = NodeServiceServer::new(NodeCalls::new(self.policy, self.observe, self.node, stop.clone()))
-            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let node =
+            NodeServiceServer::new(NodeCalls::new(self.policy, self.observe, self.node, wall, stop.clone()))
+                .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let authority = self.authority.map(|authority| {
             let Authority { upstream, entitlements, own_node } = authority;
             AuthorityServiceServer::new(AuthorityCalls::new(upstream, entitlements, own_node, stop.clone()))

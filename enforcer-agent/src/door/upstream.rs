@@ -40,6 +40,9 @@ pub trait Upstream: Debug + Send + Sync {
     /// `self-signed`, `disk`, `pkcs11`, `grpc`.
     fn kind(&self) -> &'static str;
 
+    /// What a person should know of it: a root that cannot be read, an authority that is away.
+    fn trouble(&self) -> Option<String>;
+
     /// A node CA for `node` below the tenant CA of `domain`, for the key of a PKCS#10 request. The chain begins
     /// with the node CA; the tenant CA as its upstream signed it follows.
     async fn node_ca(

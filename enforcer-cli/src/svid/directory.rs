@@ -54,6 +54,9 @@ pub(crate) enum DirectoryError {
     /// So could they.
     #[error("others may write to {}, its mode is {mode:o}: take that away", .path.display())]
     Mode { path: PathBuf, mode: u32 },
+    /// Only a file is replaced by a file.
+    #[error("{} is no file, but a link or something else: name a directory that nothing else keeps", .0.display())]
+    NoFile(PathBuf),
     /// Two would remove each other's generations.
     #[error("another enforcerctl writes to {}", .0.display())]
     Busy(PathBuf),
@@ -62,20 +65,7 @@ pub(crate) enum DirectoryError {
 impl Directory {
     /// Takes a directory that is empty, ours, or not there yet.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let failed = |action| move |error| io_error(action, path, error);
-        match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(io_error("create the directory", path, error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let lock = File::open(path).map_err(failed("open"))?;
-        check_owner(path, &lock)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DirectoryError::Busy(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io_error("lock", path, error)),
-        }
+        let lock = claim(path)?;
         let directory = Self { path: path.to_owned(), _lock: lock };
         directory.check_entries()?;
         directory.close_to_others()?;
@@ -215,6 +205,24 @@ impl Directory {
             Some(to) if *name == *CURRENT || *name == *NEXT => is_generation(to.as_os_str()),
             Some(to) => NAMES.iter().any(|known| *name == **known) && to == Path::new(CURRENT).join(name),
         }
+    }
+}
+
+/// Opens a directory that nobody else may write to, or makes it, and keeps every other `enforcerctl` out of it until
+/// what it returns is closed.
+pub(crate) fn claim(path: &Path) -> Result<File, DirectoryError> {
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io_error("create the directory", path, error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let lock = File::open(path).map_err(|error| io_error("open", path, error))?;
+    check_owner(path, &lock)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(DirectoryError::Busy(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", path, error)),
     }
 }
 

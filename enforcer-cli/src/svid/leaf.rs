@@ -13,7 +13,7 @@ use crate::certificate::Certificate;
 use crate::instant;
 
 /// What stands in the leaf, when the chain is one of `id` and the key is its own.
-pub(super) fn check(
+pub(crate) fn check(
     chain: &[Vec<u8>],
     key: &Zeroizing<Vec<u8>>,
     id: &SpiffeId,

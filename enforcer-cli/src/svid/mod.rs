@@ -4,5 +4,5 @@ pub(crate) mod directory;
 pub(crate) mod endpoint;
 pub(crate) mod files;
 mod generation;
-mod leaf;
+pub(crate) mod leaf;
 pub(crate) mod update;

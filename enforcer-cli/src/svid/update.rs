@@ -92,6 +92,9 @@ pub(crate) enum Unusable {
     /// The certificate with this number, from 0.
     #[error("certificate {0} of the chain was not signed by the next one")]
     Chain(usize),
+    /// Nobody could be trusted with them.
+    #[error("none of the authorities has signed anything in the chain")]
+    Authorities,
     /// The key is not readable, or is another certificate's.
     #[error("the private key does not fit the certificate: {0}")]
     Key(String),

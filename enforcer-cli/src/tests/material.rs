@@ -4,8 +4,10 @@ use enforcer_proto::spiffe::{X509svid, X509svidResponse};
 use prost_types::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SignatureAlgorithm, date_time_ymd,
 };
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer as _;
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -71,6 +73,15 @@ impl Authority {
         X509svidResponse { svids: vec![svid], ..X509svidResponse::default() }
     }
 
+    /// A chain for the key of a request, DER, leaf first.
+    pub(crate) fn enroll(&self, path: &str, csr: &[u8]) -> Vec<Vec<u8>> {
+        let (_, csr) = X509CertificationRequest::from_der(csr).unwrap();
+        let point = Point(csr.certification_request_info.subject_pki.subject_public_key.data.to_vec());
+        let params = leaf(&format!("spiffe://{}{path}", self.domain), Wrong::Nothing);
+        let leaf = params.signed_by(&point, &self.node).unwrap();
+        vec![leaf.der().to_vec(), self.node.der().to_vec()]
+    }
+
     fn issue(&self, path: &str, wrong: Wrong, not_after: Option<time::OffsetDateTime>) -> X509svid {
         let id = format!("spiffe://{}{path}", self.domain);
         let own = key();
@@ -89,6 +100,19 @@ impl Authority {
             bundle: self.bundle(),
             hint: String::new(),
         }
+    }
+}
+
+/// Somebody's public key.
+struct Point(Vec<u8>);
+
+impl PublicKeyData for Point {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
     }
 }
 

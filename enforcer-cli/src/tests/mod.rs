@@ -2,6 +2,7 @@
 //! tested where there is one.
 
 mod changes;
+mod enrolling;
 mod explaining;
 mod fake;
 mod getting;

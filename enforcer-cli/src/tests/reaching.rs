@@ -54,12 +54,17 @@ async fn an_agent_that_fails_is_told_apart_from_a_refusal() {
 }
 
 #[tokio::test]
-async fn ready_is_when_the_kernel_holds_the_policy() {
-    let status = |in_sync| v1::StatusResponse { in_sync, ..v1::StatusResponse::default() };
-    let agent = Agent::start(Answers { status: vec![status(false), status(true)], ..Answers::default() });
+async fn ready_is_when_the_kernel_holds_the_policy_and_no_certificate_is_late() {
+    let status = |in_sync, identity_ready| v1::StatusResponse {
+        in_sync,
+        identity_ready,
+        ..v1::StatusResponse::default()
+    };
+    let answers = vec![status(false, None), status(true, Some(false)), status(true, Some(true))];
+    let agent = Agent::start(Answers { status: answers, ..Answers::default() });
     let ran = agent.run(&["status", "--wait-ready"]).await;
     assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
-    assert_eq!(agent.asked().statuses, 2);
+    assert_eq!(agent.asked().statuses, 3);
 }
 
 #[tokio::test]

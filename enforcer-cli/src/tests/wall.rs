@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{Ran, enforcerctl, on_terminal};
 
 type Said<T> = Option<Result<T, Status>>;
+type Enroll = dyn Fn(&v1::EnrollNodeRequest) -> Result<v1::EnrollNodeResponse, Status> + Send + Sync;
 
 /// What it says to each request; a request without an answer fails.
 #[derive(Clone, Default)]
@@ -24,6 +25,8 @@ pub(super) struct Answers {
     pub(super) restore: Said<v1::RestoreIdentityResponse>,
     pub(super) rotate: Said<v1::RotateIdentityResponse>,
     pub(super) metrics: Said<v1::IdentityMetricsResponse>,
+    /// The answer depends on the key.
+    pub(super) enroll: Option<Arc<Enroll>>,
 }
 
 /// What it was asked.
@@ -34,6 +37,7 @@ pub(super) struct Asked {
     pub(super) revoke: Vec<v1::RevokeIdentityRequest>,
     pub(super) restore: Vec<v1::RestoreIdentityRequest>,
     pub(super) rotate: Vec<v1::RotateIdentityRequest>,
+    pub(super) enroll: Vec<String>,
 }
 
 /// The wall; it stops when it is dropped.
@@ -141,9 +145,14 @@ impl IdentityService for Fake {
 
     async fn enroll_node(
         &self,
-        _: Request<v1::EnrollNodeRequest>,
+        request: Request<v1::EnrollNodeRequest>,
     ) -> Result<Response<v1::EnrollNodeResponse>, Status> {
-        Err(Status::internal("no verb enrols"))
+        let request = request.into_inner();
+        self.note(|asked| asked.enroll.push(request.node.clone()));
+        self.answers.enroll.as_ref().map_or_else(
+            || Err(Status::internal("was not told what to say")),
+            |enroll| enroll(&request).map(Response::new),
+        )
     }
 
     async fn metrics(

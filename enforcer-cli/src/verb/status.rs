@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(200);
                   enforcerctl status -o json"
 )]
 pub(crate) struct Status {
-    /// Wait until the agent answers and the kernel holds exactly the policy in force.
+    /// Wait until the agent answers, the kernel holds exactly the policy in force, and no certificate is late.
     #[arg(long)]
     wait_ready: bool,
 
@@ -45,8 +45,10 @@ impl Status {
         let deadline = Instant::now() + self.timeout;
         loop {
             let why_not = match ask(global).await {
-                Ok(view) if view.is_in_sync() => return Ok(view),
-                Ok(_) => "the kernel does not hold the policy in force yet".to_owned(),
+                Ok(view) => match view.not_ready() {
+                    None => return Ok(view),
+                    Some(why) => why.to_owned(),
+                },
                 Err(failure) if failure.is_passing() => failure.to_string(),
                 Err(failure) => return Err(failure),
             };

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use enforcer_lab::probe::Running;
 use serde_json::Value;
 
+use super::identity;
 use super::script::Script;
 use super::stage::{How, LIMIT, PORT, Stage};
 
@@ -21,6 +22,7 @@ pub(crate) fn play(stage: &mut Stage, script: &mut Script) {
 /// Nobody notices that an agent was killed: neither those who may talk nor those who may not.
 fn killed(stage: &mut Stage, script: &mut Script) {
     let talk = Talk::open(stage, "n1-t1-p2", "n2-t1-p1");
+    let serial = identity::serial(stage);
     script.step("kill -9 the agent of n1: t1 to itself, connected all along", "unbroken", || {
         let talk = talk.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
         stage.lab_mut().take_agent("n1")?.kill()?;
@@ -42,6 +44,11 @@ fn killed(stage: &mut Stage, script: &mut Script) {
         let sync = if status["inSync"] == Value::Bool(true) { "in sync" } else { "not in sync" };
         let talk = talk.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
         Ok(format!("{}, {sync}", talk.state()?))
+    });
+    script.step("the new agent, asked for t1's certificate", "the one from before", || {
+        let before = serial.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let now = identity::serial(stage)?;
+        Ok(if now == *before { "the one from before".to_owned() } else { format!("{now}, it was {before}") })
     });
 }
 

@@ -3,11 +3,13 @@
 
 mod device;
 mod flow;
+mod identity;
 mod life;
 mod packet;
 mod policy;
 mod script;
 mod stage;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ impl Demo {
         flow::play(&stage, &mut script);
         packet::play(&stage, &mut script);
         device::play(&stage, &mut script);
+        identity::play(&stage, &mut script);
         life::play(&mut stage, &mut script);
         let topology = stage.lab().topology().clone();
         drop(stage);

@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use enforcer_lab::binaries::Binaries;
-use enforcer_lab::config::Config;
-use enforcer_lab::ctl::Ctl;
-use enforcer_lab::lab::Lab;
+use enforcer_lab::config::{Config, workload_socket};
+use enforcer_lab::ctl::{Answer, Ctl};
+use enforcer_lab::enter::Place;
+use enforcer_lab::lab::{Lab, place_of};
 use enforcer_lab::mark::Mark;
 use enforcer_lab::outcome::Outcome;
 use enforcer_lab::policy::{Kind, Policy};
@@ -97,6 +99,24 @@ impl Stage {
 
     pub(crate) fn probe(&self, place: &str) -> Result<Probe> {
         self.lab.probe(place)
+    }
+
+    pub(crate) fn place(&self, name: &str) -> Result<Place> {
+        place_of(self.lab.topology(), name)
+    }
+
+    /// Runs `enforcerctl` inside a workload, or on a node beside all of them, at its workload socket.
+    pub(crate) fn workload_ctl(&self, place: &str, arguments: &[&str]) -> Result<Answer> {
+        let workload = self.lab.topology().workload(place);
+        let node = self.lab.node(workload.map_or(place, |workload| &workload.node))?;
+        let mut command = self.place(place)?.command(&self.lab.binaries().ctl)?;
+        command.args(arguments).arg("--workload-socket").arg(workload_socket(node));
+        let output = command.stdin(Stdio::null()).output()?;
+        Ok(Answer {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     pub(crate) fn v4(&self, workload: &str) -> Result<std::net::Ipv4Addr> {

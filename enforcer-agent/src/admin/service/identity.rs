@@ -121,7 +121,6 @@ impl IdentityService for IdentityCalls {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
 fn no_target(error: TargetError) -> Status {
     Status::invalid_argument(error.to_string())
 }
@@ -130,7 +129,6 @@ fn done(answer: Answer) -> Result<Vec<String>, Status> {
     answer.map_err(refused)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
 fn refused(refused: Refused) -> Status {
     match refused {
         Refused::Unknown(_) => Status::not_found(refused.to_string()),

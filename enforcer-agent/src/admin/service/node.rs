@@ -11,13 +11,14 @@ use enforcer_proto::v1::{
     self, CountersRequest, CountersResponse, DevicesRequest, DevicesResponse, ObserveRequest, StatusRequest,
     StatusResponse,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{devices, names, status, time};
 use crate::admin::serve::NodeIdentity;
+use crate::door::identity::Health;
 use crate::door::policy::{PolicyDoor, Report};
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
@@ -30,6 +31,7 @@ pub(in crate::admin) struct NodeCalls {
     door: PolicyDoor,
     observe: Observe,
     node: Arc<NodeIdentity>,
+    identity: Option<watch::Receiver<Health>>,
     stop: Stop,
 }
 
@@ -38,9 +40,10 @@ impl NodeCalls {
         door: PolicyDoor,
         observe: Observe,
         node: Arc<NodeIdentity>,
+        identity: Option<watch::Receiver<Health>>,
         stop: Stop,
     ) -> Self {
-        Self { door, observe, node, stop }
+        Self { door, observe, node, identity, stop }
     }
 }
 
@@ -50,7 +53,10 @@ impl NodeService for NodeCalls {
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let report = self.door.report().await.map_err(status::closed)?.map_err(status::unreadable)?;
-        let Report { revision, digest, drift, hooks, capacities, losses, warnings } = report;
+        let Report { revision, digest, drift, hooks, capacities, losses, mut warnings } = report;
+        let identity = self.identity.as_ref().map(|health| health.borrow().clone());
+        let identity_ready = identity.as_ref().map(|health| health.ready);
+        warnings.extend(identity.into_iter().flat_map(|health| health.warnings));
         let facts = Arc::clone(&self.door.in_force().facts);
         Ok(Response::new(StatusResponse {
             node: self.node.name.clone(),
@@ -63,7 +69,8 @@ impl NodeService for NodeCalls {
             drift,
             hooks: hooks.into_iter().map(hook).collect(),
             capacities: capacities.into_iter().map(capacity).collect(),
-            capabilities: capabilities(&facts.capabilities),
+            capabilities: capabilities(&facts.capabilities, identity_ready.is_some()),
+            identity_ready,
             device_gate_mode: self.node.device_gate_mode.clone(),
             warnings,
             losses: losses
@@ -144,7 +151,12 @@ fn capacity(report: CapacityReport) -> v1::Capacity {
     v1::Capacity { name: table.to_owned(), used, capacity, memory_bytes }
 }
 
-fn capabilities(capabilities: &Capabilities) -> Vec<v1::Capability> {
+fn capabilities(capabilities: &Capabilities, has_identity: bool) -> Vec<v1::Capability> {
+    let workload_identity = if has_identity {
+        Capability::Present
+    } else {
+        Capability::Absent("`identity.enabled` is false in the configuration".to_owned())
+    };
     let Capabilities { device_handles, mtls_tunnel, device_gate, socket_hooks, interface_hooks } =
         capabilities;
     let message = |(name, capability): (&str, &Capability)| {
@@ -160,6 +172,7 @@ fn capabilities(capabilities: &Capabilities) -> Vec<v1::Capability> {
         ("device-gate", device_gate),
         ("socket-hooks", socket_hooks),
         ("interface-hooks", interface_hooks),
+        ("workload-identity", &workload_identity),
     ]
     .into_iter()
     .map(message)

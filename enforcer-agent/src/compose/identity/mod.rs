@@ -100,12 +100,19 @@ pub(super) async fn open(
         health,
         own,
         verify: Arc::clone(&door.verify),
+        weaknesses: weaknesses(identity),
     });
     tasks.spawn(keeper.run(stopper.listener()));
     tasks.spawn(watch_key(vault));
     let serving = serve::Serving { settings, identity, upstream: &upstream, wallet, places, cgroups, clock };
     serving.start(tasks, stopper).await?;
     Ok(Opened { door, upstream, entitlements })
+}
+
+fn weaknesses(identity: &IdentitySettings) -> Vec<String> {
+    let unconstrained = "identity.nameConstraints is none: a node CA that is stolen could speak for another tenant \
+                         to verifiers that do not choose the bundle by trust domain";
+    if identity.name_constraints { Vec::new() } else { vec![unconstrained.to_owned()] }
 }
 
 /// Checks chains with the bundles in force, each with that of its own trust domain.

@@ -100,6 +100,10 @@ impl Upstream for Local {
         }
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.root_problem()
+    }
+
     async fn node_ca(
         &self,
         node: &str,

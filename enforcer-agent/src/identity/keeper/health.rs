@@ -43,6 +43,8 @@ impl Keeper {
                 ));
             }
         }
+        warnings.extend(self.upstream.trouble().map(|trouble| format!("the authority: {trouble}")));
+        warnings.extend(self.weaknesses.iter().cloned());
         let untold = warnings.len().saturating_sub(WARNINGS_MAX);
         warnings.truncate(WARNINGS_MAX);
         if untold > 0 {

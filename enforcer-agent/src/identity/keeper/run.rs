@@ -50,7 +50,7 @@ pub struct Scene {
 pub struct Parts {
     /// The node's name.
     pub node: String,
-    /// DNS names and addresses for the node's own certificate.
+    /// Where what survives a restart is kept.
     pub vault: Arc<Vault>,
     /// Who vouches.
     pub upstream: Arc<dyn Upstream>,
@@ -70,6 +70,8 @@ pub struct Parts {
     pub own: watch::Sender<Option<Arc<CertifiedKey>>>,
     /// Checks a chain against the bundles in force.
     pub verify: VerifyPeer,
+    /// What the configuration made weaker, a sentence each: told for as long as it is so.
+    pub weaknesses: Vec<String>,
 }
 
 /// The keeper.
@@ -82,6 +84,7 @@ pub struct Keeper {
     pub(super) lifetime: Duration,
     pub(super) verify: VerifyPeer,
     pub(super) health: watch::Sender<Health>,
+    pub(super) weaknesses: Vec<String>,
     pub(super) entitlements: Arc<Entitlements>,
     pub(super) trust: Arc<Trust>,
     pub(super) members: BTreeMap<Name, Member>,
@@ -116,6 +119,7 @@ impl Keeper {
             health,
             own,
             verify,
+            weaknesses,
         } = parts;
         let (outcomes, answers) = mpsc::channel(OUTCOMES_WAITING_MAX);
         let entitlements = Arc::clone(&scenes.borrow().entitlements);
@@ -129,6 +133,7 @@ impl Keeper {
             lifetime,
             verify,
             health,
+            weaknesses,
             entitlements,
             trust: Arc::default(),
             members: BTreeMap::new(),

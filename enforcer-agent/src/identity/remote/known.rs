@@ -129,6 +129,13 @@ impl Known {
         format!("{since}{believed}: {trouble}")
     }
 
+    /// What keeps us from the authority; nothing while we hear it.
+    pub(super) fn trouble_now(&self) -> Option<String> {
+        let state = self.lock();
+        let why = state.trouble.as_deref().unwrap_or("no answer");
+        (!state.connected).then(|| format!("it is away: {why}"))
+    }
+
     pub(super) fn revoke(&self, target: &Target) -> Result<(), UpstreamError> {
         self.change_own(|own| match revoked::add(own, target) {
             Ok(new) => Ok(new),

@@ -117,6 +117,10 @@ impl Upstream for Remote {
         "grpc"
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.known.trouble_now()
+    }
+
     /// The authority knows by our certificate which node we are.
     async fn node_ca(
         &self,

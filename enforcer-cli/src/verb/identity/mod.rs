@@ -1,6 +1,7 @@
 //! `identity`: who the workloads of the node are, in certificates.
 
 mod bundle;
+mod enroll;
 mod list;
 mod metrics;
 mod restore;
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::stdin::Stdin;
 use crate::view::identity::changed::ChangedView;
 
-/// Show, revoke and rotate the identities of the node's workloads.
+/// Show, revoke and rotate the identities of the node's workloads; enrol nodes.
 #[derive(Args, Debug)]
 #[command(
     long_about = "Shows, revokes and rotates the identities that the agent gives to the node's workloads: short-lived \
@@ -40,6 +41,7 @@ enum Verb {
     Rotate(rotate::Rotate),
     Metrics(metrics::Metrics),
     Bundle(bundle::Bundle),
+    Enroll(enroll::Enroll),
 }
 
 impl Identity {
@@ -58,6 +60,7 @@ impl Identity {
             Verb::Rotate(verb) => verb.run(global, console).await,
             Verb::Metrics(verb) => verb.run(global, console).await,
             Verb::Bundle(verb) => verb.run(global, console).await,
+            Verb::Enroll(verb) => verb.run(global, console).await,
         }
     }
 }

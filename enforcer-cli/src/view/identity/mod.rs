@@ -4,6 +4,7 @@ pub(crate) mod bundle;
 pub(crate) mod changed;
 pub(crate) mod detail;
 pub(crate) mod domain;
+pub(crate) mod enrolled;
 pub(crate) mod health;
 pub(crate) mod list;
 

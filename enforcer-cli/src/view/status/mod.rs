@@ -18,6 +18,9 @@ pub(crate) struct StatusView {
     revision: u64,
     digest: String,
     in_sync: bool,
+    /// `None` when the identity wall was turned off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_ready: Option<bool>,
     drift: Vec<String>,
     device_gate_mode: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ impl From<v1::StatusResponse> for StatusView {
             warnings,
             losses,
             started,
+            identity_ready,
         } = response;
         Self {
             node,
@@ -93,6 +97,7 @@ impl From<v1::StatusResponse> for StatusView {
             revision,
             digest: hex::encode(&digest),
             in_sync,
+            identity_ready,
             drift,
             device_gate_mode,
             started: started.as_ref().map(instant::rfc3339),
@@ -147,8 +152,15 @@ impl From<v1::Loss> for LossView {
 }
 
 impl StatusView {
-    /// True when the kernel holds exactly what the policy in force compiles to.
-    pub(crate) const fn is_in_sync(&self) -> bool {
-        self.in_sync
+    /// Why the node is not ready: the kernel does not hold exactly what the policy in force compiles to, or a
+    /// certificate is late.
+    pub(crate) const fn not_ready(&self) -> Option<&'static str> {
+        match (self.in_sync, self.identity_ready) {
+            (false, _) => Some("the kernel does not hold the policy in force yet"),
+            (true, Some(false)) => {
+                Some("a workload's certificate is late; `enforcerctl identity list` says whose")
+            }
+            (true, Some(true) | None) => None,
+        }
     }
 }

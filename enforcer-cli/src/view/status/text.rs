@@ -45,6 +45,11 @@ impl StatusView {
         for drift in &self.drift {
             field("  drift", drift, Paint::Bad);
         }
+        match self.identity_ready {
+            Some(true) => field("identity", "every certificate is in time", Paint::Good),
+            Some(false) => field("identity", "LATE: `enforcerctl identity list` says whose", Paint::Bad),
+            None => field("identity", "turned off", Paint::Warn),
+        }
         let gate = if self.device_gate_mode == "enforce" { Paint::None } else { Paint::Warn };
         field("device gate", &self.device_gate_mode, gate);
         for warning in &self.warnings {
@@ -146,6 +151,7 @@ mod tests {
             revision: 7,
             digest: vec![1, 2],
             in_sync: false,
+            identity_ready: Some(true),
             drift: vec!["addresses: 10.0.0.1 is missing".to_owned()],
             hooks: vec![
                 v1::Hook {
@@ -190,6 +196,7 @@ mod tests {
              digest       0102\n\
              in sync      NO\n  \
                drift      addresses: 10.0.0.1 is missing\n\
+             identity     every certificate is in time\n\
              device gate  enforce\n\
              \n\
              HOOK               STATE     PROGRAM  ATTACHED TO                   WHY\n\

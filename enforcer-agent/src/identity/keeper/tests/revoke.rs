@@ -23,7 +23,7 @@ async fn a_revoked_workload_is_closed_when_the_answer_comes_and_its_neighbours_l
     let (_, list) = CertificateRevocationList::from_der(&lists[0]).unwrap();
     let serials: Vec<_> =
         list.iter_revoked_certificates().map(|one| one.user_certificate.to_bytes_be()).collect();
-    assert_eq!(serials, [a.svid.serial.clone()]);
+    assert_eq!(serials, std::slice::from_ref(&a.svid.serial));
     stage.restore(Target::Workload("a".into())).await.unwrap();
     stage.renewed("a", &a.svid.serial).await;
     stage.close().await;

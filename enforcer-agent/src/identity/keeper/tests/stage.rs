@@ -66,6 +66,10 @@ impl Upstream for Fickle {
         self.authority.kind()
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.authority.trouble()
+    }
+
     async fn node_ca(
         &self,
         node: &str,
@@ -191,6 +195,7 @@ impl Stage {
             health,
             own,
             verify: Arc::clone(&verify),
+            weaknesses: vec!["a weakness".to_owned()],
         });
         tasks.push(tokio::spawn(keeper.run(stopper.listener())));
         Self {

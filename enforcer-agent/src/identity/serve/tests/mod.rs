@@ -198,6 +198,10 @@ impl Upstream for Signer {
         "test"
     }
 
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     async fn node_ca(
         &self,
         _: &str,
