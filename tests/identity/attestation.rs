@@ -1,5 +1,5 @@
-//! Who a caller is, is what the kernel says at this moment: of children, of processes that move, of connections
-//! that change hands, of callers that are no more.
+//! Who a caller is, is what the kernel says now: of children, of processes that move, of connections that change
+//! hands, of callers that are no more.
 
 use anyhow::{Result, bail, ensure};
 use enforcer_lab::cgroup;

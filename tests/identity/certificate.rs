@@ -1,4 +1,4 @@
-//! A certificate as x509-parser reads it: a parser that is not the agent's.
+//! A certificate as x509-parser reads it.
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};

@@ -24,8 +24,8 @@ pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "crowd::a_tenant_that_has_all_its_streams_is_refused_another", reasons: &[], run: limited },
 ];
 
-/// More than one workload may hold, so that a whole tenant takes part: fewer than a hundred workloads, each with
-/// fewer streams than the agent's fixed bound.
+/// More than one workload may hold, so that a whole tenant takes part: some workloads, each with fewer streams
+/// than the agent's fixed bound.
 const WORKLOADS: usize = 50;
 const STREAMS: usize = 200;
 /// Opening them is no measurement; it takes longer than any other thing here.

@@ -1,4 +1,5 @@
-//! A node that uses another as its authority: how it gets its first certificate, and what its configuration says.
+//! A node that uses another as its authority: how it gets its first certificate, and what its configuration
+//! says.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -258,7 +258,7 @@ fn is_refused(site: &Site, client: &Envoy) -> Result<()> {
             let line = body.lines().find_map(|line| line.strip_prefix(&format!("cluster.peer.{name}: ")));
             line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
         };
-        // TLS 1.3: the server's refusal comes after the client's end of the handshake. The client's own has a name.
+        // TLS 1.3: the server's refusal comes after the client's end of the handshake; the client's own has names.
         let names = ["connection_error", "handshake", "fail_verify_error", "fail_verify_san"];
         Ok(names.iter().map(|name| count(&format!("ssl.{name}"))).sum::<u64>() > 0)
     })

@@ -1,5 +1,5 @@
-//! The endpoint for other fleets (SPIFFE Federation, profile `https_web`): anybody may have the bundles that are
-//! listed, and nobody the others.
+//! The endpoint for other fleets (SPIFFE Federation, profile `https_web`): anybody may have the bundles that
+//! are listed, and nobody the others.
 
 use std::fs::File;
 use std::path::Path;

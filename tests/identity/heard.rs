@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use enforcer_lab::enter::Place;
-use enforcer_lab::process::ProcessId;
 use enforcer_lab::wait;
 
 use crate::client::{ENDPOINT, Said, WORD};
@@ -155,11 +154,6 @@ impl Heard {
     pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("its input is closed")?;
         writeln!(stdin, "{line}").with_context(|| self.what.clone())
-    }
-
-    /// The process.
-    pub(crate) fn process(&self) -> Result<ProcessId> {
-        ProcessId::of(i32::try_from(self.child.id())?)
     }
 
     /// Ends it without warning, and waits until it is gone.

@@ -1,5 +1,6 @@
-//! Certificates for workloads, as other people's programs see them: on one node that is its own authority, and on
-//! two of which one is the authority of the other. Every claim is tried for whom it allows and for whom it denies.
+//! Certificates for workloads, as other people's programs see them: on one node that is its own authority, and
+//! on two of which one is the authority of the other. Every claim is tried for whom it allows and for whom it
+//! denies.
 
 mod attestation;
 mod certificate;

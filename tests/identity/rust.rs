@@ -90,8 +90,8 @@ fn foreign_token(site: &mut Site) -> Result<()> {
     Ok(())
 }
 
-/// The same token with one letter of its signature changed: one in the middle, since the last one's lowest bits
-/// may say nothing.
+/// The same token with one letter of its signature changed: one in the middle, since the lowest bits of the last
+/// one may say nothing.
 fn broken(token: &str) -> String {
     let start = token.rfind('.').map_or(0, |dot| dot + 1) + 10;
     let other = if token.get(start..=start) == Some("A") { "B" } else { "A" };

@@ -262,7 +262,7 @@ impl Site {
         self.lab.topology().nodes.iter().map(|node| node.name.clone()).collect()
     }
 
-    fn from_nothing(&mut self) -> Result<()> {
+    fn begin_anew(&mut self) -> Result<()> {
         for node in self.node_names() {
             self.wipe(&node)?;
         }
@@ -275,7 +275,7 @@ impl Site {
     fn as_at_first(&mut self) -> Result<()> {
         for node in self.node_names() {
             if !self.lab.runs_agent(&node) {
-                return self.from_nothing();
+                return self.begin_anew();
             }
         }
         self.apply(&self.policy())?;
@@ -290,7 +290,7 @@ impl Fixture for Site {
         if is_clean {
             self.as_at_first()?
         } else {
-            self.from_nothing()?
+            self.begin_anew()?
         }
         for name in self.node_names() {
             let logged = evidence::errors_logged(self.lab.node(&name)?)?.len();

@@ -1,4 +1,4 @@
-//! X509-SVID statement by statement, on certificates as they are served, with a parser that is not the agent's.
+//! X509-SVID statement by statement, on certificates as they are served, as x509-parser reads them.
 
 use std::fs;
 

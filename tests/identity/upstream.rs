@@ -51,8 +51,8 @@ fn on_disk(site: &mut Site) -> Result<()> {
     Ok(())
 }
 
-/// A tenant's new authority is below the root that is there now. It signs once everybody had time to learn it, and
-/// node CAs come from it when they are renewed: short lives make that seconds.
+/// A tenant's new authority is below the root that is there now. It signs once everybody had time to learn it,
+/// and node CAs come from it when they are renewed: short lives make that seconds.
 fn replaced(site: &mut Site) -> Result<()> {
     let root = Root::make(&site.scratch("root")?, "Example Root 1")?;
     let next = Root::make(&site.scratch("next")?, "Example Root 2")?;

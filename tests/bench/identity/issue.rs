@@ -63,11 +63,13 @@ fn on_this_core(effort: Effort) -> Result<Vec<Figure>> {
         Figure::of("issue/svids", "1/s", &sample)
             .over(ratio(&library), "key + signature, aws-lc")
             .goal(GOAL)
-            .note("one thread; a fresh P-256 key, a certificate, its signature. The limit: the same library on the same core generates a key and signs once"),
+            .note("one thread; a fresh P-256 key, a certificate, its signature. The limit: the same library on the \
+                 same core generates a key and signs once"),
         Figure::of("issue/svids", "1/s", &sample)
             .over(ratio(&openssl), "key + signature, openssl speed")
             .goal(GOAL)
-            .note("`openssl speed` has no key generation: ecdhp256, one multiplication of any point, stands in for it and is slower"),
+            .note("`openssl speed` has no key generation: ecdhp256, one multiplication of any point, stands in for \
+                 it and is slower"),
         Figure::of("issue/limit/aws-lc", "1/s", &Sample::from(library)),
         Figure::of("issue/limit/openssl", "1/s", &Sample::from(openssl)),
     ])
@@ -115,7 +117,8 @@ fn node_ca(dir: &Path) -> Result<NodeCa> {
     let path = |name: &str| dir.join(name).display().to_string();
     fs::write(path("request.der"), request)?;
     let extensions = format!(
-        "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectAltName=URI:spiffe://{DOMAIN}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n\
+         subjectAltName=URI:spiffe://{DOMAIN}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     );
     fs::write(path("extensions"), extensions)?;
     openssl(&[

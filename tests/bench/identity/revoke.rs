@@ -32,7 +32,8 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
     let sample = Sample::from(millis);
     Ok(vec![
         Figure::of("revoke/median", "ms", &sample).goal(GOAL).note(format!(
-            "from the call to the end of the workload's stream, written to disk and synced before; {workloads} workloads on the node"
+            "from the call to the end of the workload's stream, written to disk and synced before; {workloads} \
+             workloads on the node"
         )),
         Figure::of("revoke/p99", "ms", &sample).percentile(&sample, 99.0).goal(GOAL),
     ])

@@ -37,7 +37,8 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::of("rotation/delay/median", "s", &natural.delays),
         Figure::of("rotation/delay/largest", "s", &natural.delays).percentile(&natural.delays, 100.0).note(format!(
-            "{workloads} workloads, lifetime {} s: from when each was due until its successor was issued; in whole seconds, as certificates are",
+            "{workloads} workloads, lifetime {} s: from when each was due until its successor was issued; in \
+                 whole seconds, as certificates are",
             lifetime.as_secs()
         )),
         Figure::once("rotation/processor", "cores", natural.processor).note(
@@ -46,7 +47,8 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
         Figure::once("rotation/memory", "MiB", mebibytes(most))
             .over(most / idle, "before it")
             .note("resident at its largest, from the start to the end"),
-        Figure::once("rotation/burst", "s", burst).note("everybody at once, by hand: until the last one has its successor"),
+        Figure::once("rotation/burst", "s", burst)
+            .note("everybody at once, by hand: until the last one has its successor"),
     ])
 }
 

@@ -12,7 +12,7 @@ use super::{Said, say};
 /// HTTP/2 streams on one connection; servers rarely allow more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
-/// Opens them, says how many there are, and keeps them until killed. The first that is refused ends the opening.
+/// Opens them, says how many there are, and keeps them until killed. The first refusal ends the opening.
 pub(super) async fn hold(socket: &Path, wanted: usize) -> Result<()> {
     let mut held = Vec::with_capacity(wanted);
     'opening: while held.len() < wanted {

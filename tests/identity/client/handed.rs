@@ -21,8 +21,8 @@ use super::{WORD, say};
 /// How long a parent may take to end.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Connects, and starts a child in another control group that inherits the connection: to the kernel the same as
-/// one that was sent over a socket.
+/// Connects, and starts a child in another control group that inherits the connection: to the kernel the same
+/// as one that was sent over a socket.
 pub(super) fn over(socket: &Path, cgroup: &Path, orphan: bool) -> Result<()> {
     let connection = OwnedFd::from(UnixStream::connect(socket).context("connect")?);
     fcntl(&connection, FcntlArg::F_SETFD(FdFlag::empty())).context("fcntl")?;
@@ -32,8 +32,8 @@ pub(super) fn over(socket: &Path, cgroup: &Path, orphan: bool) -> Result<()> {
     if orphan {
         child.args(["--orphan-of", &std::process::id().to_string()]);
     }
-    // SAFETY: between fork and exec the closure makes one system call on a descriptor that it owns; it does not
-    // allocate and takes no lock.
+    // SAFETY: between fork and exec the closure makes one system call on a descriptor that it owns; it does
+    // not allocate and takes no lock.
     unsafe {
         child.pre_exec(move || {
             // SAFETY: one byte is read from a constant; "0" stands for the calling process.
