@@ -10,7 +10,7 @@ use enforcer_core::identity::trust_domain::TrustDomain;
 
 use super::domain::Domain;
 use super::member::Member;
-use super::reason;
+use super::trust;
 use crate::identity::svid::{Crls, Material, Standing};
 
 /// What workloads are put together from.
@@ -44,7 +44,7 @@ impl Stock<'_> {
             return Standing::Waiting;
         };
         if bundle.x509.is_empty() {
-            return Standing::Closed(reason::NO_BUNDLE.into());
+            return Standing::Closed(trust::NO_BUNDLE.into());
         }
         let others = self.entitlements.domains.get(own).map(|domain| &domain.federates_with);
         let federated: BTreeMap<_, _> = others

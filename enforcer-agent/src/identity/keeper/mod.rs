@@ -4,15 +4,18 @@
 mod answer;
 mod dispatch;
 mod domain;
+mod follow;
 mod health;
+mod hex;
 mod issue;
+mod learn;
 mod material;
 mod member;
 mod metrics;
 mod own;
-mod reason;
 mod run;
 mod shelf;
+mod step;
 mod task;
 mod trust;
 

@@ -1,0 +1,145 @@
+//! What tasks found or did, taken into account.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use enforcer_core::identity::lifecycle::{Action, Event, State, step};
+use enforcer_core::identity::schedule::Term;
+use enforcer_core::identity::trust_domain::TrustDomain;
+use enforcer_core::identity::x509::leaf::parse_leaf;
+use rustls::sign::CertifiedKey;
+use tracing::{debug, info, warn};
+
+use super::hex::hex;
+use super::run::Keeper;
+use super::task::{Outcome, Wish};
+use crate::door::upstream::UpstreamError;
+use crate::identity::authority::NodeCa;
+use crate::identity::clock::die;
+use crate::identity::svid::Svid;
+
+impl Keeper {
+    /// Learns what a task found or did.
+    pub(super) fn learn(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Looked(domain, found) => {
+                self.running = self.running.saturating_sub(1);
+                for (wish, svid) in found {
+                    match svid {
+                        Some(svid) => self.granted(&wish, svid),
+                        None => self.wanted.entry(domain.clone()).or_default().push(wish),
+                    }
+                }
+            }
+            Outcome::Issued(issued) => {
+                self.running = self.running.saturating_sub(1);
+                for (wish, svid) in issued {
+                    match svid {
+                        Ok(svid) => {
+                            if let Some(member) = self.members.get_mut(&wish.workload) {
+                                member.issued += 1;
+                            }
+                            self.granted(&wish, svid);
+                        }
+                        Err(error) => self.failed(&wish, &UpstreamError::Away(error)),
+                    }
+                }
+            }
+            Outcome::NodeCa(domain, answer, before) => self.take_ca(&domain, answer, before),
+            Outcome::Own(answer) => self.take_own(answer),
+            Outcome::Told(reply, answer) => {
+                // The authority published before it answered.
+                if self.trusts.has_changed().unwrap_or(false) {
+                    self.follow_trust();
+                }
+                let _gone = reply.send(answer);
+            }
+        }
+    }
+
+    pub(super) fn take_ca(
+        &mut self,
+        name: &TrustDomain,
+        answer: Result<Arc<NodeCa>, UpstreamError>,
+        before: Option<Arc<NodeCa>>,
+    ) {
+        let now = (self.clock)();
+        let Some(domain) = self.domains.get_mut(name) else { return };
+        domain.is_asked = false;
+        if let Some(before) = before {
+            domain.take(before, now, die());
+        }
+        match answer {
+            Ok(ca) => {
+                info!(domain = %name, not_after = ca.not_after().as_secs(), "node CA in place");
+                domain.take(ca, now, die());
+                for workload in domain.unlisted.clone() {
+                    if let Some(svid) = self.members.get(&workload).and_then(|member| member.svid.as_ref()) {
+                        domain.note_issuer(&workload, svid);
+                    }
+                }
+                self.publish_domains(&BTreeSet::from([name.clone()]));
+            }
+            Err(error) => {
+                warn!(domain = %name, %error, "no node CA");
+                domain.fail(error, now, die());
+            }
+        }
+    }
+
+    pub(super) fn take_own(&mut self, answer: Result<Arc<CertifiedKey>, UpstreamError>) {
+        let now = (self.clock)();
+        let answer = answer.and_then(|key| {
+            let leaf = key.cert.first().ok_or_else(|| UpstreamError::Refused("an empty chain".to_owned()))?;
+            let leaf = parse_leaf(leaf).map_err(|error| UpstreamError::Refused(error.to_string()))?;
+            Ok((key, Term::new(leaf.not_before, leaf.not_after, die())))
+        });
+        if self.own.answered(answer, now, die()) {
+            self.ask_for_own();
+        }
+    }
+
+    /// A certificate came: it is served if it still answers what was asked last.
+    pub(super) fn granted(&mut self, wish: &Wish, svid: Svid) {
+        let now = (self.clock)();
+        let Some(member) = self.members.get_mut(&wish.workload) else { return };
+        if member.question != wish.question {
+            debug!(workload = %wish.workload, "a certificate came that is no longer wanted");
+            return;
+        }
+        let term = Term::new(svid.not_before, svid.not_after, die());
+        let before = member.state.due();
+        let (state, action) =
+            step(std::mem::replace(&mut member.state, State::Absent), Event::Issued(term), now, die());
+        member.state = state;
+        if action == Action::Serve {
+            if let Some(domain) = self.domains.get_mut(&member.entitlement.domain) {
+                domain.note_issuer(&wish.workload, &svid);
+            }
+            info!(
+                workload = %wish.workload,
+                id = %svid.id,
+                serial = hex(&svid.serial),
+                not_after = svid.not_after.as_secs(),
+                "certificate in place"
+            );
+            member.svid = Some(Arc::new(svid));
+        }
+        self.reschedule(&wish.workload, before);
+        self.publish(&wish.workload);
+    }
+
+    /// Nothing came.
+    pub(super) fn failed(&mut self, wish: &Wish, error: &UpstreamError) {
+        let Some(member) = self.members.get(&wish.workload) else { return };
+        if member.question != wish.question {
+            return;
+        }
+        warn!(workload = %wish.workload, %error, "no certificate");
+        let event = match error {
+            UpstreamError::Away(_) | UpstreamError::Request(_) => Event::Failed,
+            UpstreamError::Refused(_) | UpstreamError::Revoked(_) => Event::Refused(error.to_string().into()),
+        };
+        self.apply(&wish.workload, event);
+    }
+}

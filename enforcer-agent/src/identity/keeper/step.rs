@@ -1,0 +1,112 @@
+//! One event of one workload, and everything that follows from it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enforcer_core::identity::lifecycle::{Action, Event, State, step};
+use enforcer_core::identity::trust_domain::TrustDomain;
+use enforcer_core::policy::model::Name;
+use tracing::info;
+
+use super::material::Stock;
+use super::member::Member;
+use super::run::Keeper;
+use super::task::Wish;
+use crate::identity::clock::die;
+
+impl Keeper {
+    /// Lets something happen to a workload, and does what follows.
+    pub(super) fn apply(&mut self, name: &Name, event: Event) {
+        let now = (self.clock)();
+        let Some(member) = self.members.get_mut(name) else { return };
+        let before = member.state.due();
+        let (state, action) = step(std::mem::replace(&mut member.state, State::Absent), event, now, die());
+        member.state = state;
+        self.reschedule(name, before);
+        match action {
+            Action::Rest | Action::Serve => {}
+            Action::Request => self.wish(name),
+            Action::Withdraw { reason, request } => {
+                self.withdraw(name, &reason);
+                if request {
+                    self.wish(name);
+                }
+            }
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, name: &Name, reason: &str) {
+        let now = (self.clock)();
+        let Some(member) = self.members.get_mut(name) else { return };
+        member.question += 1;
+        let (svid, is_revoked) = (member.svid.take(), matches!(member.state, State::Revoked(_)));
+        let domain = member.entitlement.domain.clone();
+        if let Some(domain) = self.domains.get_mut(&domain) {
+            domain.unlisted.remove(name);
+        }
+        if svid.is_some() {
+            info!(workload = %name, reason, "certificate withdrawn");
+        }
+        self.publish(name);
+        if member_left(self.members.get(name)) || is_revoked {
+            self.shelf.remove_svid(&domain, name);
+        }
+        if let (Some(svid), true, Some(kept)) = (svid, is_revoked, self.domains.get_mut(&domain))
+            && kept.revoke(&svid, now)
+        {
+            self.shelf.put_revoked(&domain, &kept.revoked);
+            self.publish_domains(&BTreeSet::from([domain]));
+        }
+    }
+
+    pub(super) fn wish(&mut self, name: &Name) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(id) = member.id().cloned() else { return };
+        member.question += 1;
+        let wish = Wish { workload: Arc::clone(name), id, question: member.question };
+        let list = if member.looked { &mut self.wanted } else { &mut self.unseen };
+        member.looked = true;
+        list.entry(member.entitlement.domain.clone()).or_default().push(wish);
+    }
+
+    pub(super) fn reschedule(&mut self, name: &Name, before: Option<Duration>) {
+        let after = self.members.get(name).and_then(|member| member.state.due());
+        if before == after {
+            return;
+        }
+        if let Some(before) = before {
+            self.due.remove(&(before, Arc::clone(name)));
+        }
+        if let Some(after) = after {
+            self.due.insert((after, Arc::clone(name)));
+        }
+    }
+
+    pub(super) fn publish(&self, name: &Name) {
+        match self.members.get(name) {
+            Some(member) if member.state != State::Absent => {
+                self.wallet.set(name, self.stock().standing(member));
+            }
+            Some(_) | None => self.wallet.remove(name),
+        }
+    }
+
+    pub(super) fn publish_domains(&self, domains: &BTreeSet<TrustDomain>) {
+        let affected = self.members.iter().filter(|(_, member)| domains.contains(&member.entitlement.domain));
+        affected.for_each(|(name, _)| self.publish(name));
+    }
+
+    pub(super) fn stock(&self) -> Stock<'_> {
+        Stock {
+            entitlements: &self.entitlements,
+            trust: &self.trust,
+            domains: &self.domains,
+            node: self.node.as_str(),
+        }
+    }
+}
+
+fn member_left(member: Option<&Member>) -> bool {
+    member.is_none_or(|member| member.state == State::Absent)
+}
