@@ -17,7 +17,7 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
         Effort::Full => (1_000, 200),
         Effort::Quick => (2, 10),
     };
-    let mut wall = Wall::with(workloads, &json!({}))?;
+    let wall = Wall::with(workloads, &json!({}))?;
     let mut watching = Watching::start(&wall.place(0)?, &wall.socket()?)?;
     let mut millis = Vec::with_capacity(rounds);
     for _ in 0..rounds {

@@ -27,11 +27,11 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
         Effort::Quick => (100, Duration::from_secs(30)),
     };
     let words = json!({ "lifetimes": { "svid": format!("{}s", lifetime.as_secs()) } });
-    let mut wall = Wall::with(workloads, &words)?;
+    let wall = Wall::with(workloads, &words)?;
     let agent = wall.agent()?;
     let (idle, _) = memory(agent)?;
-    let natural = through(&mut wall, lifetime)?;
-    let burst = at_once(&mut wall)?;
+    let natural = through(&wall, lifetime)?;
+    let burst = at_once(&wall)?;
     let (_, most) = memory(agent)?;
     let mebibytes = |bytes: f64| bytes / f64::from(1 << 20);
     Ok(vec![
@@ -58,7 +58,7 @@ struct Natural {
 }
 
 /// Waits for everybody's half life.
-fn through(wall: &mut Wall, lifetime: Duration) -> Result<Natural> {
+fn through(wall: &Wall, lifetime: Duration) -> Result<Natural> {
     let agent = wall.agent()?;
     let before = by_name(wall.list()?);
     let due = before.values().filter_map(|one| one.renew_at).filter_map(seconds).fold(0.0, f64::max);
@@ -98,7 +98,7 @@ fn busiest(process: ProcessId, over: &AtomicBool) -> Result<f64> {
 }
 
 /// Seconds until everybody has another certificate.
-fn at_once(wall: &mut Wall) -> Result<f64> {
+fn at_once(wall: &Wall) -> Result<f64> {
     let before = by_name(wall.list()?);
     let start = Instant::now();
     wall.rotate()?;

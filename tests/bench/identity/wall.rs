@@ -37,7 +37,6 @@ const ANSWER_MAX_BYTES: usize = 64 << 20;
 pub(super) struct Wall {
     lab: Lab,
     runtime: Runtime,
-    client: IdentityServiceClient<Channel>,
     workloads: usize,
 }
 
@@ -49,15 +48,12 @@ impl Wall {
         let limits = json!({ "limits": { "requestsPerSecond": 1_000_000, "streamsPerTenant": 100_000 } });
         lab.start_agent(NODE, &Config::default().with_identity(&limits).with_identity(words))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let socket = lab.node(NODE)?.socket.clone();
-        let channel = runtime.block_on(workload::channel(&socket))?;
-        let client = IdentityServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        let mut wall = Self { lab, runtime, client, workloads };
+        let wall = Self { lab, runtime, workloads };
         wall.populate()?;
         Ok(wall)
     }
 
-    fn populate(&mut self) -> Result<()> {
+    fn populate(&self) -> Result<()> {
         for index in 0..self.workloads {
             cgroup::make(&self.group(index)?)?;
         }
@@ -72,7 +68,7 @@ impl Wall {
     }
 
     /// Waits until everybody is served.
-    pub(super) fn settle(&mut self) -> Result<()> {
+    pub(super) fn settle(&self) -> Result<()> {
         let deadline = Instant::now() + SETTLED;
         loop {
             let identities = self.list()?;
@@ -87,28 +83,35 @@ impl Wall {
     }
 
     /// Every identity.
-    pub(super) fn list(&mut self) -> Result<Vec<v1::Identity>> {
+    pub(super) fn list(&self) -> Result<Vec<v1::Identity>> {
         let request = v1::ListIdentitiesRequest { tenant: None };
-        let answer = self.runtime.block_on(self.client.list(request)).context("list")?;
+        let answer =
+            self.runtime.block_on(async { self.client().await?.list(request).await.context("list") })?;
         Ok(answer.into_inner().identities)
     }
 
     /// Asks for new certificates of everybody.
-    pub(super) fn rotate(&mut self) -> Result<()> {
+    pub(super) fn rotate(&self) -> Result<()> {
         let request = v1::RotateIdentityRequest { target: None, authority: false };
-        self.runtime.block_on(self.client.rotate(request)).context("rotate").map(drop)
+        self.runtime
+            .block_on(async { self.client().await?.rotate(request).await.context("rotate") })
+            .map(drop)
     }
 
     /// Revokes a workload.
-    pub(super) fn revoke(&mut self, index: usize) -> Result<()> {
+    pub(super) fn revoke(&self, index: usize) -> Result<()> {
         let request = v1::RevokeIdentityRequest { target: Some(target(index)), reason: "a bench".to_owned() };
-        self.runtime.block_on(self.client.revoke(request)).context("revoke").map(drop)
+        self.runtime
+            .block_on(async { self.client().await?.revoke(request).await.context("revoke") })
+            .map(drop)
     }
 
     /// Takes that back.
-    pub(super) fn restore(&mut self, index: usize) -> Result<()> {
+    pub(super) fn restore(&self, index: usize) -> Result<()> {
         let request = v1::RestoreIdentityRequest { target: Some(target(index)) };
-        self.runtime.block_on(self.client.restore(request)).context("restore").map(drop)
+        self.runtime
+            .block_on(async { self.client().await?.restore(request).await.context("restore") })
+            .map(drop)
     }
 
     /// Where a workload's processes run.
@@ -124,6 +127,12 @@ impl Wall {
     /// The agent.
     pub(super) fn agent(&self) -> Result<ProcessId> {
         self.lab.agent_process(NODE)
+    }
+
+    /// A connection for one question: the agent closes those that are silent for long.
+    async fn client(&self) -> Result<IdentityServiceClient<Channel>> {
+        let channel = workload::channel(&self.lab.node(NODE)?.socket).await?;
+        Ok(IdentityServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES))
     }
 
     fn group(&self, index: usize) -> Result<String> {
