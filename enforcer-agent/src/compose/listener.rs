@@ -20,5 +20,6 @@ pub(super) fn source(settings: &ListenerSettings, identity: Option<&IdentityDoor
         None => Callers::Wall(wall()?.verify.clone()),
     };
     let fleet = identity.filter(|door| door.is_authority).map(|door| door.fleet.clone());
-    Ok(TlsSource { own, callers, guests: Guests { allowed: settings.allowed.clone(), fleet } })
+    let is_revoked = identity.map(|door| door.is_revoked.clone());
+    Ok(TlsSource { own, callers, guests: Guests { allowed: settings.allowed.clone(), fleet, is_revoked } })
 }

@@ -133,8 +133,10 @@ impl Keeper {
             Target::Tenant(tenant) => {
                 self.entitlements.domains.values().any(|domain| domain.tenant == *tenant)
             }
+            // A node is somebody, also one that the policy has nothing on.
             Target::SpiffeId(id) => {
-                self.entitlements.members.values().any(|member| member.id.as_ref() == Ok(id))
+                let is_node = TrustDomain::from(id) == self.entitlements.fleet;
+                is_node || self.entitlements.members.values().any(|member| member.id.as_ref() == Ok(id))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::svid::Svid;
 
-/// How long a revocation list says it is good for; a new one is signed at every change and every renewal.
+/// How long a revocation list says it is good for; a new one is signed at every change and at half of it.
 const CRL_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// A trust domain with a workload on this node.
@@ -32,8 +32,10 @@ pub(super) struct Domain {
     pub(super) revoked: RevokedSerials,
     /// Workloads whose certificate no known node CA has signed: while there are any, the lists are not complete.
     pub(super) unlisted: BTreeSet<Name>,
-    /// Signed anew when something above changes.
+    /// Signed anew when something above changes, and before they run out.
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
+    /// When they were signed.
+    signed_at: Duration,
 }
 
 /// Why there is no new node CA.
@@ -64,8 +66,17 @@ pub(super) struct RevokedSerial {
 
 impl Domain {
     /// Without a node CA, which is being looked for.
-    pub(super) fn new(revoked: RevokedSerials) -> Self {
-        Self { is_asked: true, revoked, ..Self::default() }
+    pub(super) fn new() -> Self {
+        Self { is_asked: true, ..Self::default() }
+    }
+
+    /// Adds what was revoked before the agent started.
+    pub(super) fn recall(&mut self, before: RevokedSerials, now: Duration) {
+        self.revoked.number = self.revoked.number.max(before.number);
+        let is_news = |entry: &RevokedSerial| !self.revoked.entries.contains(entry);
+        let news: Vec<_> = before.entries.into_iter().filter(is_news).collect();
+        self.revoked.entries.extend(news);
+        self.sign_lists(now);
     }
 
     /// The node CA that signs now, if it holds.
@@ -137,6 +148,11 @@ impl Domain {
         true
     }
 
+    /// True when half of the lists' time is over, or the clock was set back to before it.
+    pub(super) fn lists_are_due(&self, now: Duration) -> bool {
+        !self.crls.is_empty() && (now >= self.signed_at + CRL_LIFE / 2 || now < self.signed_at)
+    }
+
     /// A list for each node CA as soon as there is anything to list: who checks lists asks for one of each issuer.
     pub(super) fn sign_lists(&mut self, now: Duration) {
         if self.revoked.entries.is_empty() {
@@ -144,6 +160,7 @@ impl Domain {
             return;
         }
         self.revoked.number += 1;
+        self.signed_at = now;
         let signed = self.cas.iter().filter_map(|(ca, _)| {
             let of_this =
                 |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);

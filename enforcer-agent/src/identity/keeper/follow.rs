@@ -51,7 +51,7 @@ impl Keeper {
         for name in gone {
             self.apply(&name, Event::Left);
             if let Some(member) = self.members.remove(&name) {
-                self.shelf.remove_svid(&member.entitlement.domain, &name);
+                self.chores.remove_svid(&member.entitlement.domain, &name);
             }
         }
     }
@@ -80,8 +80,8 @@ impl Keeper {
     }
 
     fn open_domain(&mut self, name: TrustDomain) {
-        self.domains.insert(name.clone(), Domain::new(self.shelf.revoked(&name)));
-        self.look_for_ca(name);
+        self.domains.insert(name.clone(), Domain::new());
+        self.look_on_shelf(name);
     }
 
     /// Takes up new bundles and revocations.

@@ -50,12 +50,12 @@ impl Keeper {
         }
         self.publish(name);
         if member_left(self.members.get(name)) || is_revoked {
-            self.shelf.remove_svid(&domain, name);
+            self.chores.remove_svid(&domain, name);
         }
         if let (Some(svid), true, Some(kept)) = (svid, is_revoked, self.domains.get_mut(&domain))
             && kept.revoke(&svid, now)
         {
-            self.shelf.put_revoked(&domain, &kept.revoked);
+            self.chores.put_revoked(&domain, &kept.revoked);
             self.publish_domains(&BTreeSet::from([domain]));
         }
     }
