@@ -215,6 +215,11 @@ impl Keeper {
             drop(reply.send(Err(Refused::Senseless(message))));
             return;
         }
+        if self.upstream.kind() == "grpc" || node == self.node {
+            let message = "enrol other nodes, where the authority is";
+            drop(reply.send(Err(Refused::Senseless(message))));
+            return;
+        }
         info!(node, "enrolling a node");
         let bundle = self.trust.bundles.get(&self.entitlements.fleet);
         let authorities_pem = bundle.map(|bundle| pem::certificates(&bundle.x509)).unwrap_or_default();

@@ -23,6 +23,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 impl Keeper {
     /// Starts what can be started.
     pub(super) fn dispatch(&mut self) {
+        self.list_struck();
         self.start_chores();
         while self.running < TASKS_MAX && (self.start_looking() || self.start_issuing()) {
             self.running += 1;

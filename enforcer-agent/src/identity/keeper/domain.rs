@@ -10,6 +10,7 @@ use enforcer_core::identity::schedule::{Term, back_off, has_come};
 use enforcer_core::policy::model::Name;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::door::upstream::UpstreamError;
@@ -57,11 +58,27 @@ pub(super) struct RevokedSerials {
 /// One certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RevokedSerial {
-    /// The node CA's certificate that signed it, DER.
-    issuer: Vec<u8>,
+    /// SHA-256 of the certificate of the node CA that signed it.
+    issuer: [u8; 32],
     serial: Vec<u8>,
     /// End of its validity in seconds since the Unix epoch: after it, it need not be listed.
     not_after: u64,
+}
+
+impl RevokedSerial {
+    /// Of a certificate that was served.
+    pub(super) fn of(svid: &Svid) -> Option<Self> {
+        let issuer = digest(svid.chain.get(1)?);
+        Some(Self { issuer, serial: svid.serial.clone(), not_after: svid.not_after.as_secs() })
+    }
+
+    pub(super) const fn has_ended(&self, now: Duration) -> bool {
+        self.not_after <= now.as_secs()
+    }
+}
+
+fn digest(certificate: &[u8]) -> [u8; 32] {
+    Sha256::digest(certificate).into()
 }
 
 impl Domain {
@@ -131,21 +148,20 @@ impl Domain {
         self.trouble = None;
     }
 
-    /// Lists a certificate as taken away. True when it was not listed before.
-    pub(super) fn revoke(&mut self, svid: &Svid, now: Duration) -> bool {
-        let Some(issuer) = svid.chain.get(1) else { return false };
-        let entry = RevokedSerial {
-            issuer: issuer.to_vec(),
-            serial: svid.serial.clone(),
-            not_after: svid.not_after.as_secs(),
-        };
-        self.revoked.entries.retain(|entry| now.as_secs() < entry.not_after);
-        if self.revoked.entries.contains(&entry) {
-            return false;
+    /// Lists certificates as taken away. True when one was not listed before.
+    pub(super) fn revoke(&mut self, entries: Vec<RevokedSerial>, now: Duration) -> bool {
+        self.revoked.entries.retain(|entry| !entry.has_ended(now));
+        let before = self.revoked.entries.len();
+        let known: BTreeSet<Vec<u8>> =
+            self.revoked.entries.iter().map(|entry| entry.serial.clone()).collect();
+        let news =
+            entries.into_iter().filter(|entry| !entry.has_ended(now) && !known.contains(&entry.serial));
+        self.revoked.entries.extend(news);
+        let is_news = self.revoked.entries.len() > before;
+        if is_news {
+            self.sign_lists(now);
         }
-        self.revoked.entries.push(entry);
-        self.sign_lists(now);
-        true
+        is_news
     }
 
     /// True when half of the lists' time is over, or the clock was set back to before it.
@@ -162,8 +178,8 @@ impl Domain {
         self.revoked.number += 1;
         self.signed_at = now;
         let signed = self.cas.iter().filter_map(|(ca, _)| {
-            let of_this =
-                |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
+            let issuer = ca.chain().first().map(|issuer| digest(issuer));
+            let of_this = |entry: &&RevokedSerial| Some(entry.issuer) == issuer;
             let serials: Vec<Vec<u8>> =
                 self.revoked.entries.iter().filter(of_this).map(|entry| entry.serial.clone()).collect();
             let list = ca.crl(&serials, self.revoked.number, now, now + CRL_LIFE);

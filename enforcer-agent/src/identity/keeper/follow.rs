@@ -102,12 +102,7 @@ impl Keeper {
             return;
         }
         self.follow_anchors(&changed);
-        let meets = |domain: &TrustDomain| {
-            let others = self.entitlements.domains.get(domain).map(|domain| &domain.federates_with);
-            changed.contains(domain) || others.is_some_and(|others| !others.is_disjoint(&changed))
-        };
-        let affected = self.domains.keys().filter(|domain| meets(domain)).cloned().collect();
-        self.publish_domains(&affected);
+        self.publish_to_all_who_meet(&changed);
     }
 
     fn follow_revocations(&mut self) {

@@ -10,6 +10,7 @@ use enforcer_core::identity::x509::leaf::parse_leaf;
 use rustls::sign::CertifiedKey;
 use tracing::{debug, info, warn};
 
+use super::domain::RevokedSerial;
 use super::hex::hex;
 use super::member::Member;
 use super::run::Keeper;
@@ -88,7 +89,7 @@ impl Keeper {
                         domain.note_issuer(&workload, svid);
                     }
                 }
-                self.publish_domains(&BTreeSet::from([name.clone()]));
+                self.publish_to_all_who_meet(&BTreeSet::from([name.clone()]));
             }
             Err(error) => {
                 warn!(domain = %name, %error, "no node CA");
@@ -112,7 +113,8 @@ impl Keeper {
     /// A certificate came: it is served if it still answers what was asked last.
     pub(super) fn granted(&mut self, wish: &Wish, svid: Svid) {
         let now = (self.clock)();
-        let is_wanted = |member: &&mut Member| member.question == wish.question;
+        let is_wanted =
+            |member: &&mut Member| member.question == wish.question && member.id() == Some(&svid.id);
         let Some(member) = self.members.get_mut(&wish.workload).filter(is_wanted) else {
             debug!(workload = %wish.workload, "a certificate came that is no longer wanted");
             // It is on the shelf already. Should a wanted one be there by now, that is issued anew after a restart.
@@ -135,7 +137,9 @@ impl Keeper {
                 not_after = svid.not_after.as_secs(),
                 "certificate in place"
             );
-            member.svid = Some(Arc::new(svid));
+            member.earlier.retain(|entry| !entry.has_ended(now));
+            let before = member.svid.replace(Arc::new(svid));
+            member.earlier.extend(before.as_deref().and_then(RevokedSerial::of));
         }
         self.reschedule(&wish.workload, before);
         self.publish(&wish.workload);

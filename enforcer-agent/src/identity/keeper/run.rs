@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::OUTCOMES_WAITING_MAX;
 use super::chores::Chores;
-use super::domain::Domain;
+use super::domain::{Domain, RevokedSerial};
 use super::member::Member;
 use super::own::Own;
 use super::shelf::Shelf;
@@ -92,6 +92,10 @@ pub struct Keeper {
     pub(super) unseen: BTreeMap<TrustDomain, Vec<Wish>>,
     pub(super) wanted: BTreeMap<TrustDomain, Vec<Wish>>,
     pub(super) running: usize,
+    /// Questions that were asked, ever: no two have the same number.
+    pub(super) questions: u64,
+    /// What was revoked and is to be listed, when everybody concerned was closed.
+    pub(super) struck: BTreeMap<TrustDomain, Vec<RevokedSerial>>,
     pub(super) outcomes: mpsc::Sender<Outcome>,
     pub(super) due: BTreeSet<(Duration, Name)>,
     pub(super) looked_at: Duration,
@@ -141,6 +145,8 @@ impl Keeper {
             unseen: BTreeMap::new(),
             wanted: BTreeMap::new(),
             running: 0,
+            questions: 0,
+            struck: BTreeMap::new(),
             outcomes,
             due: BTreeSet::new(),
             looked_at,
@@ -223,9 +229,7 @@ impl Keeper {
                 self.chores.put_revoked(name, &domain.revoked);
             }
         }
-        if !due.is_empty() {
-            self.publish_domains(&due);
-        }
+        self.publish_to_all_who_meet(&due);
     }
 
     pub(super) fn renew_cas(&mut self, now: Duration) {
