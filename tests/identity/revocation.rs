@@ -6,6 +6,8 @@ use enforcer_tests::runner::Case;
 use serde_json::Value;
 
 use crate::client::Said;
+use crate::openssl::{Papers, openssl};
+use crate::outside::outcome;
 use crate::site::{LIMIT, Site, domain_of, id_of};
 
 pub(crate) const CASES: &[Case<Site>] = &[
@@ -13,6 +15,11 @@ pub(crate) const CASES: &[Case<Site>] = &[
         name: "revocation::a_workload_loses_its_stream_and_every_call_and_nobody_else_does",
         reasons: &[],
         run: workload,
+    },
+    Case {
+        name: "revocation::a_list_names_what_was_revoked_and_openssl_refuses_it",
+        reasons: &[],
+        run: list,
     },
     Case { name: "revocation::a_spiffe_id_is_revoked_wherever_it_is", reasons: &[], run: by_id },
     Case { name: "revocation::a_tenant_loses_everything_and_its_bundle_is_empty", reasons: &[], run: tenant },
@@ -54,6 +61,31 @@ fn workload(site: &mut Site) -> Result<()> {
     ensure!(id == id_of(site.workload("n1-t1-p1")?), "{id}");
     ensure!(after != serial, "the very certificate that was revoked came back");
     Ok(())
+}
+
+/// Peers that do their own TLS learn it from the list that comes with their own certificate.
+fn list(site: &mut Site) -> Result<()> {
+    let papers = Papers::of(site, "n1-t1-p1")?;
+    revoke(site, &["n1-t1-p1"])?;
+    let mut peer = Papers::of(site, "n1-t1-p2")?;
+    wait::until_true("a list comes with the peer's files", LIMIT, || {
+        peer = Papers::of(site, "n1-t1-p2")?;
+        Ok(peer.dir.join("crl.pem").exists())
+    })?;
+    let checked = |papers: &Papers| -> Result<(bool, String)> {
+        let (svid, crl, bundle) = (papers.file("svid.pem")?, peer.file("crl.pem")?, peer.file("bundle.pem")?);
+        let words =
+            ["verify", "-crl_check", "-CRLfile", &crl, "-CAfile", &bundle, "-untrusted", &svid, &svid];
+        outcome(&mut openssl(&words), "")
+    };
+    let (good, said) = checked(&papers)?;
+    ensure!(!good && said.contains("certificate revoked"), "what was revoked: {said}");
+    let (good, said) = checked(&peer)?;
+    ensure!(good, "the peer's own: {said}");
+    let other = Papers::of(site, "n1-t2-p1")?;
+    ensure!(!other.dir.join("crl.pem").exists(), "t2 is told of t1's revocations");
+    restore(site, &["n1-t1-p1"])?;
+    site.settle("n1")
 }
 
 fn by_id(site: &mut Site) -> Result<()> {
