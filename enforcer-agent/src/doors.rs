@@ -23,7 +23,12 @@ pub fn config(bytes: &[u8]) {
                 assert!(path.is_absolute(), "{path:?}");
             }
             assert!(settings.tag.limit() >= 0xff, "{:?}", settings.tag);
-            assert!(settings.listener.is_none_or(|listener| !listener.allowed.is_empty()));
+            let has_identity = settings.identity.is_some();
+            assert!(settings.listener.is_none_or(|listener| {
+                let has_material = has_identity || (listener.own.is_some() && listener.client_ca.is_some());
+                !listener.allowed.is_empty() && has_material
+            }));
+            assert!(settings.identity.is_none_or(|identity| identity.socket.is_absolute()));
         }
         Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),
     }

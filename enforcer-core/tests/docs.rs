@@ -94,6 +94,53 @@ fn every_claim_names_tests_that_exist() {
     }
 }
 
+/// Statements of the SPIFFE standards that concern us, by their first letters, and how many there are of each.
+const STATEMENTS: [(&str, u32); 7] =
+    [("ID", 7), ("X", 12), ("B", 6), ("E", 6), ("W", 11), ("J", 5), ("F", 10)];
+const STATEMENTS_HEAD: &str = "SPIFFE, statement by statement";
+/// Where the paths of the table of statements begin.
+const STATEMENTS_PLACES: [(&str, &str); 3] = [
+    ("core/", "enforcer-core/src/identity"),
+    ("agent/", "enforcer-agent/src/identity"),
+    ("cli/", "enforcer-cli/src"),
+];
+
+#[test]
+fn every_statement_of_the_standards_has_its_row() {
+    let identity = fs::read_to_string(page("identity.md")).unwrap();
+    let table = identity.split("\n## ").find(|section| section.starts_with(STATEMENTS_HEAD)).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| "));
+    let begun: Vec<&str> = rows.flat_map(|row| row.split([':', '(']).next().unwrap().split(", ")).collect();
+    for (letters, count) in STATEMENTS {
+        for number in 1..=count {
+            let statement = format!("{letters}-{number}");
+            let found = begun.iter().filter(|found| found.trim() == statement).count();
+            assert_eq!(found, 1, "{statement} has {found} rows");
+        }
+    }
+}
+
+/// A function, or a case of the tests of identities.
+#[test]
+fn every_statement_names_tests_and_places_that_exist() {
+    let root = page("..");
+    let identity = fs::read_to_string(page("identity.md")).unwrap();
+    let mut code = String::new();
+    sources(&root, &mut code);
+    let names = quoted(&identity, STATEMENTS_HEAD, 3);
+    assert!(names.len() >= 100, "only {} tests are named", names.len());
+    for name in names {
+        let wanted = if name.contains("::") { format!("\"{name}\"") } else { format!("fn {name}(") };
+        assert!(code.contains(&wanted), "no test is called {name}");
+    }
+    for place in quoted(&identity, STATEMENTS_HEAD, 2) {
+        let start =
+            STATEMENTS_PLACES.iter().find_map(|(short, long)| Some((place.strip_prefix(short)?, long)));
+        let (rest, long) = start.unwrap_or_else(|| panic!("{place} begins with no crate"));
+        assert!(root.join(long).join(rest).is_file(), "the table names {place}, which is not there");
+    }
+}
+
 #[test]
 fn every_place_of_the_code_map_exists() {
     let root = page("..");

@@ -2,6 +2,8 @@
 //! tenants that it does not run.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use enforcer_lab::policy::{Kind, Policy};
@@ -10,6 +12,7 @@ use enforcer_lab::wait;
 use enforcer_proto::v1;
 use enforcer_proto::v1::authority_service_client::AuthorityServiceClient;
 use enforcer_tests::runner::Case;
+use serde_json::json;
 use tonic::transport::{Certificate as Pem, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
@@ -33,9 +36,16 @@ pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "nodes::what_a_node_revokes_is_revoked_on_that_node", reasons: &[], run: local },
     Case { name: "nodes::without_its_authority_a_node_serves_what_it_has", reasons: &[], run: alone },
     Case { name: "nodes::a_token_of_one_node_is_valid_on_the_other", reasons: &[], run: tokens },
+    Case {
+        name: "nodes::a_node_renews_its_certificate_for_the_authority_where_it_lies",
+        reasons: &[],
+        run: renewed,
+    },
 ];
 
 const SERVER_PORT: u16 = 8443;
+/// Half of a life of 30 seconds, a look every 5, and patience.
+const RENEWED_LIMIT: Duration = Duration::from_secs(60);
 const AUDIENCE: &str = "https://db.example";
 
 fn handshake(site: &mut Site) -> Result<()> {
@@ -156,6 +166,33 @@ fn alone(site: &mut Site) -> Result<()> {
     site.resume("n1", &door)?;
     site.settle("n1")?;
     site.settle("n2")
+}
+
+/// With certificates of nodes that last seconds: the first one ends, and the node is still known.
+fn renewed(site: &mut Site) -> Result<()> {
+    site.expect_errors();
+    site.mark_changed();
+    for node in ["n2", "n1"] {
+        site.stop(node)?;
+    }
+    let short = enrolment::with_door(site)?.with_identity(&json!({ "lifetimes": { "node": "30s" } }));
+    site.resume("n1", &short)?;
+    let dir = site.scratch("short")?;
+    let enrolled = enrolment::enroll(site, "n2", &dir)?;
+    let (first, first_key) = (std::fs::read(&enrolled.certificate)?, std::fs::read(&enrolled.key)?);
+    let below = enrolment::below(site, &enrolled)?;
+    site.resume("n2", &below)?;
+    wait::until_true("the certificate is another one", RENEWED_LIMIT, || {
+        Ok(std::fs::read(&enrolled.certificate)? != first)
+    })?;
+    ensure!(std::fs::read(&enrolled.key)? != first_key, "a new certificate for the old key");
+    let mode = std::fs::metadata(&enrolled.key)?.permissions().mode() & 0o777;
+    ensure!(mode == 0o600, "the key has mode {mode:o}");
+    // The authority takes the new pair, from the files as they are now.
+    wait::until_true("the authority knows the node by its new certificate", LIMIT, || {
+        Ok(issue(site, &enrolled, &domain_of("t1"))?.is_ok())
+    })?;
+    site.client("n2-t1-p1")?.identity().map(drop)
 }
 
 /// A file of the first enrolment of `n2`.

@@ -1,17 +1,46 @@
 //! The check before every call of every service: is the caller one that may call?
 
+use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::identity::trust_domain::TrustDomain;
+use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 use super::caller::Caller;
+use crate::door::identity::IsRevoked;
 
 /// What every refused caller is told, whatever the reason: the log knows more.
 const REFUSAL: &str = "permission denied";
 
-/// Lets known callers pass, whatever they are.
-pub(super) fn guard(request: Request<()>) -> Result<Request<()>, Status> {
-    match request.extensions().get::<Caller>() {
-        Some(Caller::Local { .. } | Caller::Remote(_) | Caller::Node(_)) => Ok(request),
-        Some(Caller::Refused) | None => Err(Status::permission_denied(REFUSAL)),
+/// Lets known callers pass, whatever they are; not one who was revoked since the connection was made.
+#[derive(Clone)]
+pub(super) struct Guard {
+    /// `None` without an identity wall.
+    pub(super) is_revoked: Option<IsRevoked>,
+    /// The fleet's trust domain, in which nodes are.
+    pub(super) fleet: Option<TrustDomain>,
+}
+
+impl Guard {
+    fn is_welcome(&self, caller: &Caller) -> bool {
+        let is_good = |id: &SpiffeId| self.is_revoked.as_ref().is_none_or(|is_revoked| !is_revoked(id));
+        match caller {
+            Caller::Local { .. } => true,
+            Caller::Remote(id) => is_good(id),
+            Caller::Node(name) => {
+                let id = self.fleet.as_ref().and_then(|fleet| fleet.member(&format!("/node/{name}")).ok());
+                id.is_some_and(|id| is_good(&id))
+            }
+            Caller::Refused => false,
+        }
+    }
+}
+
+impl Interceptor for Guard {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        match request.extensions().get::<Caller>() {
+            Some(caller) if self.is_welcome(caller) => Ok(request),
+            Some(_) | None => Err(Status::permission_denied(REFUSAL)),
+        }
     }
 }
 
@@ -30,24 +59,44 @@ pub(super) fn caller<T>(request: &Request<T>) -> Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    fn guard(caller: Option<Caller>) -> Result<Request<()>, Status> {
+        let is_revoked: IsRevoked = Arc::new(|id| id.path() == "/lost" || id.path() == "/node/lost");
+        let mut guard = Guard { is_revoked: Some(is_revoked), fleet: Some("fleet.example".parse().unwrap()) };
+        let mut request = Request::new(());
+        request.extensions_mut().extend(
+            caller
+                .map(|caller| {
+                    let mut one = tonic::Extensions::new();
+                    one.insert(caller);
+                    one
+                })
+                .unwrap_or_default(),
+        );
+        guard.call(request)
+    }
 
     #[test]
     fn a_call_without_a_caller_is_refused_like_a_refused_one() {
-        assert_eq!(guard(Request::new(())).unwrap_err().message(), REFUSAL);
-        let mut request = Request::new(());
-        request.extensions_mut().insert(Caller::Refused);
-        assert_eq!(guard(request).unwrap_err().message(), REFUSAL);
-        let mut request = Request::new(());
-        request.extensions_mut().insert(Caller::Local { uid: 0 });
-        assert!(guard(request).is_ok());
+        assert_eq!(guard(None).unwrap_err().message(), REFUSAL);
+        assert_eq!(guard(Some(Caller::Refused)).unwrap_err().message(), REFUSAL);
+        assert!(guard(Some(Caller::Local { uid: 0 })).is_ok());
     }
 
     #[test]
     fn a_node_operates_nothing() {
-        let mut request = Request::new(());
-        request.extensions_mut().insert(Caller::Node("n1".to_owned()));
-        let request = guard(request).unwrap();
+        let request = guard(Some(Caller::Node("n1".to_owned()))).unwrap();
         assert_eq!(operators(request).unwrap_err().message(), REFUSAL);
+    }
+
+    #[test]
+    fn who_was_revoked_is_refused_on_a_connection_that_is_open() {
+        let remote = |path: &str| Caller::Remote(format!("spiffe://fleet.example{path}").parse().unwrap());
+        assert!(guard(Some(remote("/plane"))).is_ok());
+        assert_eq!(guard(Some(remote("/lost"))).unwrap_err().message(), REFUSAL);
+        assert_eq!(guard(Some(Caller::Node("lost".to_owned()))).unwrap_err().message(), REFUSAL);
     }
 }

@@ -19,7 +19,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use super::connection::Connection;
-use super::guard::{guard, operators};
+use super::guard::{Guard, operators};
 use super::health;
 use super::limits::{
     CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HEADERS_MAX_BYTES,
@@ -101,6 +101,10 @@ impl Admin {
             doors.spawn(network.accept(connections.clone()));
         }
         drop(connections);
+        let guard = Guard {
+            is_revoked: self.identity.as_ref().map(|door| door.is_revoked.clone()),
+            fleet: self.identity.as_ref().map(|door| door.fleet.clone()),
+        };
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut followers = JoinSet::new();
         let wall = self.identity.as_ref().map(|door| door.health.clone());

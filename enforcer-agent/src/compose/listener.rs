@@ -19,6 +19,9 @@ pub(super) fn source(settings: &ListenerSettings, identity: Option<&IdentityDoor
         Some(path) => Callers::File(path.clone()),
         None => Callers::Wall(wall()?.verify.clone()),
     };
-    let fleet = identity.filter(|door| door.is_authority).map(|door| door.fleet.clone());
-    Ok(TlsSource { own, callers, guests: Guests { allowed: settings.allowed.clone(), fleet } })
+    // Nodes are known by the wall alone: a file's authorities may call themselves what they like.
+    let is_wall = settings.client_ca.is_none();
+    let fleet = identity.filter(|door| door.is_authority && is_wall).map(|door| door.fleet.clone());
+    let is_revoked = identity.map(|door| door.is_revoked.clone());
+    Ok(TlsSource { own, callers, guests: Guests { allowed: settings.allowed.clone(), fleet, is_revoked } })
 }

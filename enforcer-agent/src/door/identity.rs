@@ -98,6 +98,9 @@ pub struct Peer {
 /// Checks a peer's chain against the bundles in force at a time; the error is for the log.
 pub type VerifyPeer = Arc<dyn Fn(&[CertificateDer<'_>], Duration) -> Result<Peer, String> + Send + Sync>;
 
+/// True when an ID is revoked, or its whole tenant is.
+pub type IsRevoked = Arc<dyn Fn(&SpiffeId) -> bool + Send + Sync>;
+
 /// The sending side of the door.
 #[derive(Clone)]
 pub struct IdentityDoor {
@@ -113,6 +116,8 @@ pub struct IdentityDoor {
     pub own: watch::Receiver<Option<Arc<CertifiedKey>>>,
     /// Checks callers from the network.
     pub verify: VerifyPeer,
+    /// Checks them again, at each call.
+    pub is_revoked: IsRevoked,
 }
 
 impl IdentityDoor {

@@ -42,6 +42,14 @@ pub struct Material {
     pub crls: BTreeMap<TrustDomain, Crls>,
 }
 
+impl Material {
+    /// True when it is of this tenant, with whose name its trust domain begins.
+    #[must_use]
+    pub fn is_of(&self, tenant: &str) -> bool {
+        self.bundle.trust_domain.as_str().split('.').next() == Some(tenant)
+    }
+}
+
 /// Revocation lists.
 pub type Crls = Vec<CertificateRevocationListDer<'static>>;
 

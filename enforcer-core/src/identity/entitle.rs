@@ -39,7 +39,7 @@ pub enum NoIdentity {
     /// Longer than an ID may be, or with a character that none may have.
     #[error("its names make no SPIFFE ID: {0}")]
     Id(#[from] SpiffeIdError),
-    /// No certificate is taken for such a name, so none is issued.
+    /// No certificate is taken for such a name (ID-3), so none is issued.
     #[error("its tenant's trust domain {0} would be an address")]
     Address(TrustDomain),
 }
@@ -259,6 +259,7 @@ mod tests {
         assert!(entitlements.members["web"].id.is_ok());
     }
 
+    /// ID-3, ID-5.
     #[test]
     fn a_tenant_whose_trust_domain_cannot_be_has_no_members() {
         let long: TrustDomain = "a".repeat(253).parse().unwrap();

@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
 
+    /// B-5.
     #[test]
     fn a_member_that_is_stated_twice_is_refused_at_any_depth() {
         let text = r#"{"a": [1, -2, 2.5, null, true, "x\n"], "b": {"a": 18446744073709551615}}"#;

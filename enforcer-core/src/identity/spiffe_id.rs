@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// Longest ID that is taken, in bytes (section 2.3).
+/// Longest ID that is taken, in bytes (section 2.3; ID-5).
 pub const MAX_BYTES: usize = 2048;
-/// Longest trust domain, in bytes (section 2.3).
+/// Longest trust domain, in bytes (section 2.3; ID-5).
 pub const TRUST_DOMAIN_MAX_BYTES: usize = 255;
 
 const SCHEME: &str = "spiffe://";
@@ -57,31 +57,31 @@ impl fmt::Display for SpiffeId {
 /// Why a text is no SPIFFE ID of a workload: one variant for each rule of the specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpiffeIdError {
-    /// Section 2.3.
+    /// Section 2.3 (ID-5).
     #[error("it has {0} bytes, and at most {MAX_BYTES} are taken")]
     TooLong(usize),
-    /// Section 2.
+    /// Section 2 (ID-1).
     #[error("it does not start with \"spiffe://\"")]
     Scheme,
-    /// Section 2.
+    /// Section 2 (ID-1).
     #[error("the trust domain is empty")]
     TrustDomainEmpty,
-    /// Section 2.3.
+    /// Section 2.3 (ID-5).
     #[error("the trust domain has {0} bytes, and at most {TRUST_DOMAIN_MAX_BYTES} are taken")]
     TrustDomainTooLong(usize),
-    /// Section 2.1: neither user, port nor percent encoding.
+    /// Section 2.1: neither user, port nor percent encoding (ID-2).
     #[error("{0:?} cannot be part of a trust domain: letters, digits, '.', '-' and '_' can")]
     TrustDomainCharacter(char),
-    /// X509-SVID section 3.1: a leaf's ID has a path.
+    /// X509-SVID section 3.1: a leaf's ID has a path.
     #[error("the path is missing")]
     PathMissing,
-    /// Section 2.2.
+    /// Section 2.2 (ID-4).
     #[error("the path has an empty segment, or ends with '/'")]
     SegmentEmpty,
-    /// Section 2.2.
+    /// Section 2.2 (ID-4).
     #[error("the path has the relative segment {0:?}")]
     SegmentRelative(String),
-    /// Section 2.2: neither query, fragment nor percent encoding.
+    /// Section 2.2: neither query, fragment nor percent encoding (ID-1, ID-4).
     #[error("{0:?} cannot be part of a path: letters, digits, '.', '-' and '_' can")]
     PathCharacter(char),
 }
@@ -150,6 +150,7 @@ mod tests {
         text.parse::<SpiffeId>().expect_err(text)
     }
 
+    /// ID-6.
     #[test]
     fn an_id_keeps_its_path_and_lowers_its_domain() {
         let id: SpiffeId = "SPIFFE://Fleet.Example/Plane/a_1".parse().unwrap();
@@ -165,6 +166,20 @@ mod tests {
         assert!(!has_address("spiffe://10.0.0.1.example/a") && !has_address("spiffe://a.10/b"));
     }
 
+    /// ID-1, ID-2, ID-4: what a URI may have and an ID may not.
+    #[test]
+    fn no_other_part_of_a_uri_is_taken() {
+        for c in [':', '@', '?', '#', '%', '[', '*', 'é'] {
+            assert_eq!(error(&format!("spiffe://a{c}b/c")), SpiffeIdError::TrustDomainCharacter(c));
+            let in_path = error(&format!("spiffe://a/b{c}d"));
+            assert_eq!(in_path, SpiffeIdError::PathCharacter(c));
+        }
+        assert_eq!(error("spiffe://a/./b"), SpiffeIdError::SegmentRelative(".".to_owned()));
+        assert_eq!(error("spiffe://a/b/"), SpiffeIdError::SegmentEmpty);
+        assert_eq!("spiffe://a-1_b.c/D-1_e.f/...".parse::<SpiffeId>().unwrap().path(), "/D-1_e.f/...");
+    }
+
+    /// ID-1 to ID-5.
     #[test]
     fn each_rule_has_its_error() {
         assert_eq!(error("https://a/b"), SpiffeIdError::Scheme);

@@ -100,6 +100,16 @@ mod tests {
         assert!(TrustDomain::of_tenant(&"a".repeat(250), &fleet).is_err());
     }
 
+    /// ID-5.
+    #[test]
+    fn the_longest_trust_domain_is_taken() {
+        let longest: TrustDomain = "a".repeat(255).parse().unwrap();
+        assert_eq!(longest.member("/b").unwrap().trust_domain(), longest.as_str());
+        assert_eq!("a".repeat(256).parse::<TrustDomain>(), Err(SpiffeIdError::TrustDomainTooLong(256)));
+        assert!(longest.member(&format!("/{}", "b".repeat(2048))).is_err(), "none is made that is too long");
+    }
+
+    /// ID-7.
     #[test]
     fn a_trust_domain_has_an_id_without_a_path() {
         let fleet: TrustDomain = "fleet.example".parse().unwrap();

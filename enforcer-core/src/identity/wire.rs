@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(parse(&write(&Trust::default())), Ok(Trust::default()));
     }
 
+    /// B-5.
     #[test]
     fn trust_is_taken_whole_or_not_at_all_and_every_mistake_is_named() {
         let mut message = write(&trust());

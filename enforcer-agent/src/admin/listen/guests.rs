@@ -6,23 +6,29 @@ use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 
 use crate::admin::caller::Caller;
+use crate::door::identity::IsRevoked;
 
 /// Path prefix of the nodes' IDs in the fleet's trust domain.
 const NODE: &str = "/node/";
 
 /// The list.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Guests {
     /// Control planes: they may do everything.
     pub allowed: BTreeSet<SpiffeId>,
     /// The fleet whose nodes may ask this node, their authority, for what is theirs; `None` when it is none.
     pub fleet: Option<TrustDomain>,
+    /// Who is nobody's guest any more; `None` without an identity wall.
+    pub is_revoked: Option<IsRevoked>,
 }
 
 impl Guests {
     /// What a certificate's ID makes its owner; `None` for a stranger.
     #[must_use]
     pub fn caller(&self, id: &SpiffeId) -> Option<Caller> {
+        if self.is_revoked.as_ref().is_some_and(|is_revoked| is_revoked(id)) {
+            return None;
+        }
         if self.allowed.contains(id) {
             return Some(Caller::Remote(id.clone()));
         }
@@ -34,6 +40,8 @@ impl Guests {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -42,6 +50,7 @@ mod tests {
         let guests = |fleet: Option<&str>| Guests {
             allowed: BTreeSet::from([plane.clone()]),
             fleet: fleet.map(|fleet| fleet.parse().unwrap()),
+            is_revoked: Some(Arc::new(|id| id.path() == "/node/lost")),
         };
         let caller = |fleet, id: &str| guests(fleet).caller(&id.parse().unwrap());
         let fleet = Some("fleet.example");
@@ -51,5 +60,6 @@ mod tests {
         assert_eq!(caller(fleet, "spiffe://red.fleet.example/node/n1"), None);
         assert_eq!(caller(fleet, "spiffe://fleet.example/node/n1/x"), None);
         assert_eq!(caller(fleet, "spiffe://fleet.example/other"), None);
+        assert_eq!(caller(fleet, "spiffe://fleet.example/node/lost"), None);
     }
 }

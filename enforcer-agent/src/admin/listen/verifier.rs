@@ -63,7 +63,7 @@ impl Doorkeeper {
 
 impl fmt::Debug for Doorkeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doorkeeper").field("guests", &self.guests).finish_non_exhaustive()
+        f.debug_struct("Doorkeeper").field("allowed", &self.guests.allowed).finish_non_exhaustive()
     }
 }
 

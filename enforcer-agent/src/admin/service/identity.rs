@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
 use super::status;
+use crate::admin::caller::Caller;
 use crate::admin::guard;
 use crate::door::identity::{Answer, Command, Enrolled, IdentityDoor, Order, Refused};
 
@@ -105,6 +106,10 @@ impl IdentityService for IdentityCalls {
         &self,
         request: Request<EnrollNodeRequest>,
     ) -> Result<Response<EnrollNodeResponse>, Status> {
+        // A control plane pushes policy; who becomes a node is for the operator at the authority to say.
+        let Caller::Local { .. } = guard::caller(&request) else {
+            return Err(Status::permission_denied("nodes are enrolled at the authority's own socket"));
+        };
         let EnrollNodeRequest { node, csr } = request.into_inner();
         let answer = self.ask(|reply| Command::Enroll(node, csr, reply)).await?;
         let Enrolled { chain, authorities_pem } = answer.map_err(refused)?;

@@ -80,7 +80,11 @@ impl Fleet {
         let source = TlsSource {
             own: Own::Files { certificate: certificate.clone(), key: key.clone() },
             callers: Callers::File(place("ca.crt", &authority.pem())),
-            guests: Guests { allowed: BTreeSet::from([PLANE.parse().unwrap()]), fleet: None },
+            guests: Guests {
+                allowed: BTreeSet::from([PLANE.parse().unwrap()]),
+                fleet: None,
+                is_revoked: None,
+            },
         };
         Self { authority, directory, certificate, key, source }
     }

@@ -20,7 +20,7 @@ use super::keys;
 use crate::admin::Authority;
 use crate::config::Settings;
 use crate::config::settings::{IdentitySettings, UpstreamSettings};
-use crate::door::identity::{Health, IdentityDoor, Peer, VerifyPeer, WAITING_MAX};
+use crate::door::identity::{Health, IdentityDoor, IsRevoked, Peer, VerifyPeer, WAITING_MAX};
 use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
 use crate::door::upstream::Upstream;
@@ -86,6 +86,7 @@ pub(super) async fn open(
         health: health.subscribe(),
         own: own.subscribe(),
         verify: verify(&upstream, identity),
+        is_revoked: is_revoked(&upstream, identity),
     };
     let wallet = Wallet::default();
     let keeper = Keeper::new(Parts {
@@ -107,6 +108,11 @@ pub(super) async fn open(
     let serving = serve::Serving { settings, identity, upstream: &upstream, wallet, places, cgroups, clock };
     serving.start(tasks, stopper).await?;
     Ok(Opened { door, upstream, entitlements })
+}
+
+fn is_revoked(upstream: &Arc<dyn Upstream>, identity: &IdentitySettings) -> IsRevoked {
+    let (trust, fleet) = (upstream.trust(), identity.trust_domain.clone());
+    Arc::new(move |id| trust.borrow().revoked.check(id, &fleet).is_err())
 }
 
 fn weaknesses(identity: &IdentitySettings) -> Vec<String> {

@@ -78,5 +78,14 @@ fn places(in_force: &InForce) -> Places {
         let tenant = Arc::clone(&workloads.get(name)?.tenant);
         Some((attachment.cgroup?, Member { workload: Arc::clone(name), tenant }))
     };
-    in_force.facts.attachments.iter().filter_map(place).collect()
+    let mut places = Places::new();
+    let mut twice = BTreeSet::new();
+    for (group, member) in in_force.facts.attachments.iter().filter_map(place) {
+        if places.insert(group, member).is_some() {
+            twice.insert(group);
+        }
+    }
+    // Whose it is cannot be said, so it is nobody's.
+    places.retain(|group, _| !twice.contains(group));
+    places
 }

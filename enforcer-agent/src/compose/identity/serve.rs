@@ -21,6 +21,9 @@ use crate::identity::svid::Places;
 use crate::identity::wallet::Wallet;
 use crate::workload::CgroupTree;
 
+/// For how many seconds' worth of requests a tenant may ask at a stroke.
+const BURST_SECONDS: u32 = 10;
+
 /// What serving is put together from.
 pub(super) struct Serving<'a> {
     pub(super) settings: &'a Settings,
@@ -93,6 +96,7 @@ fn limits(identity: &IdentitySettings) -> ServeLimits {
     ServeLimits {
         streams_per_tenant: limits.streams_per_tenant,
         requests_per_second: limits.requests_per_second,
+        requests_burst: limits.requests_per_second.saturating_mul(BURST_SECONDS),
         ..ServeLimits::default()
     }
 }

@@ -66,7 +66,13 @@ pub(super) fn identity(raw: RawIdentity, problems: &mut Problems) -> Option<Iden
 }
 
 fn domain(path: &str, value: String, problems: &mut Problems) -> Option<TrustDomain> {
-    match value.parse() {
+    match value.parse::<TrustDomain>() {
+        // Constraints on URIs do not reach hosts that are addresses (RFC 5280, 4.2.1.10).
+        Ok(domain) if domain.is_address() => {
+            let expected = "a name, not an address";
+            problems.push(ConfigProblem::Word { path: path.to_owned(), value, expected });
+            None
+        }
         Ok(domain) => Some(domain),
         Err(error) => {
             problems.push(ConfigProblem::SpiffeId { path: path.to_owned(), value, error });

@@ -1,5 +1,5 @@
 //! Who a caller of the workload socket is: a process, its control group, and so the workload of the policy. It
-//! must not know what is served. Every answer is the kernel's, asked anew for each call; nothing is polled. Where
+//! must not know what is served. Every answer is the kernel's (E-4), asked anew for each call; nothing is polled. Where
 //! threads of one process are in different groups (threaded control groups), the main thread's is the process's.
 
 mod pidfd;

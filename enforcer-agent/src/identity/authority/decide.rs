@@ -49,7 +49,12 @@ impl Inner {
         self.node_is_not_revoked(node)?;
         let id = self.config.node_id(node).map_err(|error| UpstreamError::Request(error.to_string()))?;
         let key = csr::parse(csr).map_err(|error| UpstreamError::Request(error.to_string()))?;
-        let further = if node == self.config.own_node { self.config.further_names() } else { Ok(Vec::new()) };
+        // Another node is reached by its name: that alone the authority knows of it.
+        let further = if node == self.config.own_node {
+            self.config.further_names()
+        } else {
+            Ok(self.config.name_of_another(node).into_iter().collect())
+        };
         let further = further.map_err(|error| refused(&error))?;
         let chain = self.with(&self.config.fleet, |room, tools| room.leaf(tools, &id, further, &key))?;
         info!(node, "a node's SVID was issued");

@@ -1,11 +1,12 @@
 //! The authority's works: its root, its trust domains, and the trust that it publishes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use enforcer_core::identity::bundle::{Revocations, Trust};
 use enforcer_core::identity::entitle::Entitlements;
+use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use tokio::sync::watch;
 use tracing::warn;
@@ -122,7 +123,9 @@ impl Inner {
                 Err(error) => warn!(%domain, %error, "a trust domain has no bundle"),
             }
         }
-        let revoked = lock(&self.revoked).clone();
+        let mut revoked = lock(&self.revoked).clone();
+        let ids = ids_of_revoked(&revoked, &entitlements);
+        revoked.spiffe_ids.extend(ids);
         let trust = Arc::new(Trust { bundles, revoked });
         self.trust.send_if_modified(|known| {
             let news = *known != trust;
@@ -169,4 +172,18 @@ impl From<RootError> for UpstreamError {
     fn from(error: RootError) -> Self {
         Self::Away(error.to_string())
     }
+}
+
+/// A certificate names no workload, so what verifiers go by is the ID; not one that another workload has by right.
+fn ids_of_revoked(revoked: &Revocations, entitlements: &Entitlements) -> BTreeSet<SpiffeId> {
+    let ids = |is_revoked: bool| {
+        let members = entitlements.members.iter();
+        let some = members.filter(move |(name, _)| revoked.workloads.contains(*name) == is_revoked);
+        some.filter_map(|(_, member)| member.id.as_ref().ok())
+    };
+    if revoked.workloads.is_empty() {
+        return BTreeSet::new();
+    }
+    let by_right: BTreeSet<&SpiffeId> = ids(false).collect();
+    ids(true).filter(|id| !by_right.contains(id)).cloned().collect()
 }

@@ -19,7 +19,7 @@ use super::key::EcKey;
 use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
 
-/// A CA's key with its self-signed certificate: the anchor of a bundle.
+/// A CA's key with its self-signed certificate: the anchor of one trust domain's bundle (B-6).
 #[derive(Debug)]
 pub(super) struct CaKey {
     pub(super) anchor: CertificateDer<'static>,

@@ -97,7 +97,7 @@ impl NodeCa {
         &self.chain
     }
 
-    /// An SVID with a fresh key.
+    /// An SVID with a fresh key, in the trust domain of this CA.
     ///
     /// # Errors
     /// The ID is of another trust domain, or this CA is not valid now.

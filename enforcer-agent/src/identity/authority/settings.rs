@@ -164,6 +164,14 @@ impl AuthorityConfig {
         self.node_names.iter().map(name).collect()
     }
 
+    /// The DNS name of another node: its own name, unless that is an address or one of ours, by which others know
+    /// their authority.
+    pub(super) fn name_of_another(&self, node: &str) -> Option<SanType> {
+        let is_ours = node == self.own_node || self.node_names.iter().any(|name| name == node);
+        let is_name = is_dns(node) && node.parse::<IpAddr>().is_err() && !is_ours;
+        is_name.then(|| Ia5String::try_from(node).ok().map(SanType::DnsName)).flatten()
+    }
+
     pub(super) fn ca_schedule(&self) -> Schedule {
         let reach = self.lifetimes.node_ca.max(self.lifetimes.node_svid);
         Schedule { refresh_hint: self.refresh_hint, reach }
@@ -212,6 +220,16 @@ mod tests {
         for bad in ["", "a/b", "..", "a b"] {
             config.own_node = bad.to_owned();
             assert!(matches!(config.check(), Err(AuthorityError::NodeName { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_node_has_its_own_name_and_none_of_ours() {
+        let mut config = config();
+        config.node_names = vec!["authority.example".to_owned()];
+        assert!(config.name_of_another("gpu-17").is_some());
+        for not in ["node-1", "authority.example", "10.0.0.1", "*.example"] {
+            assert!(config.name_of_another(not).is_none(), "{not}");
         }
     }
 

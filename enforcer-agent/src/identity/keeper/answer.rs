@@ -133,8 +133,10 @@ impl Keeper {
             Target::Tenant(tenant) => {
                 self.entitlements.domains.values().any(|domain| domain.tenant == *tenant)
             }
+            // A node is somebody, also one that the policy has nothing on.
             Target::SpiffeId(id) => {
-                self.entitlements.members.values().any(|member| member.id.as_ref() == Ok(id))
+                let is_node = TrustDomain::from(id) == self.entitlements.fleet;
+                is_node || self.entitlements.members.values().any(|member| member.id.as_ref() == Ok(id))
             }
         }
     }
@@ -210,6 +212,11 @@ impl Keeper {
     fn enroll(&self, node: String, csr: Vec<u8>, reply: oneshot::Sender<Result<Enrolled, Refused>>) {
         if self.entitlements.fleet.member(&format!("/node/{node}")).is_err() || node.contains('/') {
             let message = "a node's name is one of letters, digits, '-' and '.'";
+            drop(reply.send(Err(Refused::Senseless(message))));
+            return;
+        }
+        if self.upstream.kind() == "grpc" || node == self.node {
+            let message = "enrol other nodes, where the authority is";
             drop(reply.send(Err(Refused::Senseless(message))));
             return;
         }

@@ -9,8 +9,9 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::time::timeout;
 
+use super::domain::is_anchored;
 use super::run::Keeper;
-use super::task::{Outcome, Wish};
+use super::task::{Outcome, Shelved, Wish};
 use super::{BATCH_MAX, TASKS_MAX, issue};
 use crate::door::upstream::UpstreamError;
 use crate::identity::authority::{NodeCa, request};
@@ -22,6 +23,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 impl Keeper {
     /// Starts what can be started.
     pub(super) fn dispatch(&mut self) {
+        self.list_struck();
+        self.start_chores();
         while self.running < TASKS_MAX && (self.start_looking() || self.start_issuing()) {
             self.running += 1;
         }
@@ -29,13 +32,14 @@ impl Keeper {
 
     fn start_looking(&mut self) -> bool {
         let Some((domain, wishes)) = batch(&mut self.unseen) else { return false };
-        let (shelf, outcomes) = (self.shelf.clone(), self.outcomes.clone());
+        let shelf = self.shelf.clone();
         let (verify, now) = (Arc::clone(&self.verify), (self.clock)());
         let is_good: Arc<dyn Fn(&Svid) -> bool + Send + Sync> =
             Arc::new(move |svid| verify(&svid.chain, now).is_ok());
-        tokio::task::spawn_blocking(move || {
+        let nothing = wishes.iter().map(|wish| (wish.clone(), None)).collect();
+        self.away(Outcome::Looked(domain.clone(), nothing), move || {
             let found = issue::look(&shelf, &domain, wishes, &is_good);
-            let _stopping = outcomes.blocking_send(Outcome::Looked(domain, found));
+            Outcome::Looked(domain, found)
         });
         true
     }
@@ -67,37 +71,39 @@ impl Keeper {
 
     fn issue(&mut self, ca: Arc<NodeCa>, name: &TrustDomain) -> bool {
         let Some(wishes) = batch_of(&mut self.wanted, name) else { return false };
-        let (shelf, outcomes, name) = (self.shelf.clone(), self.outcomes.clone(), name.clone());
+        let (shelf, name) = (self.shelf.clone(), name.clone());
         let (now, lifetime) = ((self.clock)(), self.lifetime);
-        tokio::task::spawn_blocking(move || {
-            let issued = issue::issue(&ca, &shelf, &name, wishes, now, lifetime);
-            let _stopping = outcomes.blocking_send(Outcome::Issued(issued));
+        let failed = |wish: &Wish| (wish.clone(), Err("issuing panicked".to_owned()));
+        let nothing = wishes.iter().map(failed).collect();
+        self.away(Outcome::Issued(nothing), move || {
+            Outcome::Issued(issue::issue(&ca, &shelf, &name, wishes, now, lifetime))
         });
         true
     }
 
-    /// Looks on the shelf for a node CA that still hangs from an authority in the bundle; asks for one otherwise.
-    pub(super) fn look_for_ca(&mut self, name: TrustDomain) {
+    /// Looks for what the vault has of a trust domain: node CAs that still hang from an authority in the bundle.
+    pub(super) fn look_on_shelf(&mut self, name: TrustDomain) {
         let (shelf, now) = (self.shelf.clone(), (self.clock)());
         let bundle = self.trust.bundles.get(&name).cloned();
-        let (ask, outcomes) = (self.node_ca(name.clone()), self.outcomes.clone());
+        let is_good = move |ca: &NodeCa| {
+            let is_anchored = bundle.as_ref().is_some_and(|bundle| is_anchored(ca.chain(), bundle));
+            is_anchored && ca.not_before() <= now && now < ca.not_after()
+        };
+        let nothing = Outcome::Shelved(name.clone(), Shelved::default());
+        self.away(nothing, move || {
+            let [latest, before] = shelf.node_cas(&name).map(|ca| ca.filter(|ca| is_good(ca)).map(Arc::new));
+            let revoked = shelf.revoked(&name);
+            Outcome::Shelved(name, Shelved { latest, before, revoked })
+        });
+    }
+
+    /// Does something that may wait for the disk, and learns what came of it; `instead` when it panics.
+    pub(super) fn away(&self, instead: Outcome, work: impl FnOnce() -> Outcome + Send + 'static) {
+        let outcomes = self.outcomes.clone();
+        let done = tokio::task::spawn_blocking(work);
         tokio::spawn(async move {
-            let looked = tokio::task::spawn_blocking({
-                let name = name.clone();
-                move || shelf.node_cas(&name)
-            });
-            let is_good = |ca: &NodeCa| {
-                let is_anchored =
-                    bundle.as_ref().is_some_and(|bundle| super::domain::is_anchored(ca.chain(), bundle));
-                is_anchored && ca.not_before() <= now && now < ca.not_after()
-            };
-            let [latest, before] =
-                looked.await.unwrap_or_default().map(|ca| ca.filter(is_good).map(Arc::new));
-            let answer = match latest {
-                Some(ca) => Ok(ca),
-                None => ask.await,
-            };
-            let _stopping = outcomes.send(Outcome::NodeCa(name, answer, before)).await;
+            let outcome = done.await.unwrap_or(instead);
+            let _stopping = outcomes.send(outcome).await;
         });
     }
 
@@ -107,7 +113,7 @@ impl Keeper {
         }
         let (ask, outcomes) = (self.node_ca(name.clone()), self.outcomes.clone());
         tokio::spawn(async move {
-            let _stopping = outcomes.send(Outcome::NodeCa(name, ask.await, None)).await;
+            let _stopping = outcomes.send(Outcome::NodeCa(name, ask.await)).await;
         });
     }
 

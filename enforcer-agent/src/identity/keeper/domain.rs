@@ -10,13 +10,14 @@ use enforcer_core::identity::schedule::{Term, back_off, has_come};
 use enforcer_core::policy::model::Name;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::svid::Svid;
 
-/// How long a revocation list says it is good for; a new one is signed at every change and every renewal.
+/// How long a revocation list says it is good for; a new one is signed at every change and at half of it.
 const CRL_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// A trust domain with a workload on this node.
@@ -32,8 +33,10 @@ pub(super) struct Domain {
     pub(super) revoked: RevokedSerials,
     /// Workloads whose certificate no known node CA has signed: while there are any, the lists are not complete.
     pub(super) unlisted: BTreeSet<Name>,
-    /// Signed anew when something above changes.
+    /// Signed anew when something above changes, and before they run out.
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
+    /// When they were signed.
+    signed_at: Duration,
 }
 
 /// Why there is no new node CA.
@@ -55,17 +58,42 @@ pub(super) struct RevokedSerials {
 /// One certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RevokedSerial {
-    /// The node CA's certificate that signed it, DER.
-    issuer: Vec<u8>,
+    /// SHA-256 of the certificate of the node CA that signed it.
+    issuer: [u8; 32],
     serial: Vec<u8>,
     /// End of its validity in seconds since the Unix epoch: after it, it need not be listed.
     not_after: u64,
 }
 
+impl RevokedSerial {
+    /// Of a certificate that was served.
+    pub(super) fn of(svid: &Svid) -> Option<Self> {
+        let issuer = digest(svid.chain.get(1)?);
+        Some(Self { issuer, serial: svid.serial.clone(), not_after: svid.not_after.as_secs() })
+    }
+
+    pub(super) const fn has_ended(&self, now: Duration) -> bool {
+        self.not_after <= now.as_secs()
+    }
+}
+
+fn digest(certificate: &[u8]) -> [u8; 32] {
+    Sha256::digest(certificate).into()
+}
+
 impl Domain {
     /// Without a node CA, which is being looked for.
-    pub(super) fn new(revoked: RevokedSerials) -> Self {
-        Self { is_asked: true, revoked, ..Self::default() }
+    pub(super) fn new() -> Self {
+        Self { is_asked: true, ..Self::default() }
+    }
+
+    /// Adds what was revoked before the agent started.
+    pub(super) fn recall(&mut self, before: RevokedSerials, now: Duration) {
+        self.revoked.number = self.revoked.number.max(before.number);
+        let is_news = |entry: &RevokedSerial| !self.revoked.entries.contains(entry);
+        let news: Vec<_> = before.entries.into_iter().filter(is_news).collect();
+        self.revoked.entries.extend(news);
+        self.sign_lists(now);
     }
 
     /// The node CA that signs now, if it holds.
@@ -120,21 +148,25 @@ impl Domain {
         self.trouble = None;
     }
 
-    /// Lists a certificate as taken away. True when it was not listed before.
-    pub(super) fn revoke(&mut self, svid: &Svid, now: Duration) -> bool {
-        let Some(issuer) = svid.chain.get(1) else { return false };
-        let entry = RevokedSerial {
-            issuer: issuer.to_vec(),
-            serial: svid.serial.clone(),
-            not_after: svid.not_after.as_secs(),
-        };
-        self.revoked.entries.retain(|entry| now.as_secs() < entry.not_after);
-        if self.revoked.entries.contains(&entry) {
-            return false;
+    /// Lists certificates as taken away. True when one was not listed before.
+    pub(super) fn revoke(&mut self, entries: Vec<RevokedSerial>, now: Duration) -> bool {
+        self.revoked.entries.retain(|entry| !entry.has_ended(now));
+        let before = self.revoked.entries.len();
+        let known: BTreeSet<Vec<u8>> =
+            self.revoked.entries.iter().map(|entry| entry.serial.clone()).collect();
+        let news =
+            entries.into_iter().filter(|entry| !entry.has_ended(now) && !known.contains(&entry.serial));
+        self.revoked.entries.extend(news);
+        let is_news = self.revoked.entries.len() > before;
+        if is_news {
+            self.sign_lists(now);
         }
-        self.revoked.entries.push(entry);
-        self.sign_lists(now);
-        true
+        is_news
+    }
+
+    /// True when half of the lists' time is over, or the clock was set back to before it.
+    pub(super) fn lists_are_due(&self, now: Duration) -> bool {
+        !self.crls.is_empty() && (now >= self.signed_at + CRL_LIFE / 2 || now < self.signed_at)
     }
 
     /// A list for each node CA as soon as there is anything to list: who checks lists asks for one of each issuer.
@@ -144,9 +176,10 @@ impl Domain {
             return;
         }
         self.revoked.number += 1;
+        self.signed_at = now;
         let signed = self.cas.iter().filter_map(|(ca, _)| {
-            let of_this =
-                |entry: &&RevokedSerial| ca.chain().first().is_some_and(|issuer| entry.issuer == **issuer);
+            let issuer = ca.chain().first().map(|issuer| digest(issuer));
+            let of_this = |entry: &&RevokedSerial| Some(entry.issuer) == issuer;
             let serials: Vec<Vec<u8>> =
                 self.revoked.entries.iter().filter(of_this).map(|entry| entry.serial.clone()).collect();
             let list = ca.crl(&serials, self.revoked.number, now, now + CRL_LIFE);

@@ -51,7 +51,7 @@ impl Keeper {
         for name in gone {
             self.apply(&name, Event::Left);
             if let Some(member) = self.members.remove(&name) {
-                self.shelf.remove_svid(&member.entitlement.domain, &name);
+                self.chores.remove_svid(&member.entitlement.domain, &name);
             }
         }
     }
@@ -80,8 +80,8 @@ impl Keeper {
     }
 
     fn open_domain(&mut self, name: TrustDomain) {
-        self.domains.insert(name.clone(), Domain::new(self.shelf.revoked(&name)));
-        self.look_for_ca(name);
+        self.domains.insert(name.clone(), Domain::new());
+        self.look_on_shelf(name);
     }
 
     /// Takes up new bundles and revocations.
@@ -102,12 +102,7 @@ impl Keeper {
             return;
         }
         self.follow_anchors(&changed);
-        let meets = |domain: &TrustDomain| {
-            let others = self.entitlements.domains.get(domain).map(|domain| &domain.federates_with);
-            changed.contains(domain) || others.is_some_and(|others| !others.is_disjoint(&changed))
-        };
-        let affected = self.domains.keys().filter(|domain| meets(domain)).cloned().collect();
-        self.publish_domains(&affected);
+        self.publish_to_all_who_meet(&changed);
     }
 
     fn follow_revocations(&mut self) {

@@ -31,6 +31,11 @@ impl Keeper {
                 _ => format!("workload {name}: its certificate is about to expire, and no successor came"),
             })
             .collect();
+        for (name, domain) in &self.domains {
+            if domain.term().is_some_and(|term| term.is_late(now)) {
+                warnings.push(format!("{name}: the node CA is about to end, and no successor came"));
+            }
+        }
         if self.own.state.is_late(now) {
             warnings.push("the node's own certificate is about to expire, and no successor came".to_owned());
         }

@@ -10,9 +10,11 @@ use enforcer_core::identity::x509::leaf::parse_leaf;
 use rustls::sign::CertifiedKey;
 use tracing::{debug, info, warn};
 
+use super::domain::RevokedSerial;
 use super::hex::hex;
+use super::member::Member;
 use super::run::Keeper;
-use super::task::{Outcome, Wish};
+use super::task::{Outcome, Shelved, Wish};
 use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::clock::die;
@@ -45,8 +47,10 @@ impl Keeper {
                     }
                 }
             }
-            Outcome::NodeCa(domain, answer, before) => self.take_ca(&domain, answer, before),
+            Outcome::Shelved(domain, shelved) => self.take_shelved(domain, shelved),
+            Outcome::NodeCa(domain, answer) => self.take_ca(&domain, answer),
             Outcome::Own(answer) => self.take_own(answer),
+            Outcome::Tidied => self.chores.done(),
             Outcome::Told(reply, answer) => {
                 // The authority published before it answered.
                 if self.trusts.has_changed().unwrap_or(false) {
@@ -57,18 +61,25 @@ impl Keeper {
         }
     }
 
-    pub(super) fn take_ca(
-        &mut self,
-        name: &TrustDomain,
-        answer: Result<Arc<NodeCa>, UpstreamError>,
-        before: Option<Arc<NodeCa>>,
-    ) {
+    /// Takes up what the vault had, and asks for a node CA if it had none.
+    fn take_shelved(&mut self, name: TrustDomain, shelved: Shelved) {
         let now = (self.clock)();
-        let Some(domain) = self.domains.get_mut(name) else { return };
-        domain.is_asked = false;
+        let Shelved { latest, before, revoked } = shelved;
+        let Some(domain) = self.domains.get_mut(&name) else { return };
         if let Some(before) = before {
             domain.take(before, now, die());
         }
+        domain.recall(revoked, now);
+        match latest {
+            Some(latest) => self.take_ca(&name, Ok(latest)),
+            None => self.ask_for_ca(name),
+        }
+    }
+
+    pub(super) fn take_ca(&mut self, name: &TrustDomain, answer: Result<Arc<NodeCa>, UpstreamError>) {
+        let now = (self.clock)();
+        let Some(domain) = self.domains.get_mut(name) else { return };
+        domain.is_asked = false;
         match answer {
             Ok(ca) => {
                 info!(domain = %name, not_after = ca.not_after().as_secs(), "node CA in place");
@@ -78,7 +89,7 @@ impl Keeper {
                         domain.note_issuer(&workload, svid);
                     }
                 }
-                self.publish_domains(&BTreeSet::from([name.clone()]));
+                self.publish_to_all_who_meet(&BTreeSet::from([name.clone()]));
             }
             Err(error) => {
                 warn!(domain = %name, %error, "no node CA");
@@ -102,11 +113,14 @@ impl Keeper {
     /// A certificate came: it is served if it still answers what was asked last.
     pub(super) fn granted(&mut self, wish: &Wish, svid: Svid) {
         let now = (self.clock)();
-        let Some(member) = self.members.get_mut(&wish.workload) else { return };
-        if member.question != wish.question {
+        let is_wanted =
+            |member: &&mut Member| member.question == wish.question && member.id() == Some(&svid.id);
+        let Some(member) = self.members.get_mut(&wish.workload).filter(is_wanted) else {
             debug!(workload = %wish.workload, "a certificate came that is no longer wanted");
+            // It is on the shelf already. Should a wanted one be there by now, that is issued anew after a restart.
+            self.chores.remove_svid(&TrustDomain::from(&svid.id), &wish.workload);
             return;
-        }
+        };
         let term = Term::new(svid.not_before, svid.not_after, die());
         let before = member.state.due();
         let (state, action) =
@@ -123,7 +137,9 @@ impl Keeper {
                 not_after = svid.not_after.as_secs(),
                 "certificate in place"
             );
-            member.svid = Some(Arc::new(svid));
+            member.earlier.retain(|entry| !entry.has_ended(now));
+            let before = member.svid.replace(Arc::new(svid));
+            member.earlier.extend(before.as_deref().and_then(RevokedSerial::of));
         }
         self.reschedule(&wish.workload, before);
         self.publish(&wish.workload);

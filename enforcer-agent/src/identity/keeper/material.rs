@@ -40,8 +40,10 @@ impl Stock<'_> {
 
     fn granted(&self, member: &Member) -> Standing {
         let own = &member.entitlement.domain;
-        let (Some(svid), Some(bundle)) = (&member.svid, self.trust.bundles.get(own)) else {
-            return Standing::Waiting;
+        let Some(svid) = &member.svid else { return Standing::Waiting };
+        // Trust that was there and is not any more: what was handed out is taken back.
+        let Some(bundle) = self.trust.bundles.get(own) else {
+            return Standing::Closed(trust::NO_BUNDLE.into());
         };
         if bundle.x509.is_empty() {
             return Standing::Closed(trust::NO_BUNDLE.into());

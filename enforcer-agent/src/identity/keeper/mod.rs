@@ -2,6 +2,7 @@
 //! and their steps are `enforcer_core::identity::lifecycle`; this does what they say.
 
 mod answer;
+mod chores;
 mod dispatch;
 mod domain;
 mod follow;

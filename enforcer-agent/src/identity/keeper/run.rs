@@ -16,7 +16,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::OUTCOMES_WAITING_MAX;
-use super::domain::Domain;
+use super::chores::Chores;
+use super::domain::{Domain, RevokedSerial};
 use super::member::Member;
 use super::own::Own;
 use super::shelf::Shelf;
@@ -74,6 +75,7 @@ pub struct Parts {
 pub struct Keeper {
     pub(super) node: String,
     pub(super) shelf: Shelf,
+    pub(super) chores: Chores,
     pub(super) upstream: Arc<dyn Upstream>,
     pub(super) wallet: Wallet,
     pub(super) clock: Clock,
@@ -90,13 +92,17 @@ pub struct Keeper {
     pub(super) unseen: BTreeMap<TrustDomain, Vec<Wish>>,
     pub(super) wanted: BTreeMap<TrustDomain, Vec<Wish>>,
     pub(super) running: usize,
+    /// Questions that were asked, ever: no two have the same number.
+    pub(super) questions: u64,
+    /// What was revoked and is to be listed, when everybody concerned was closed.
+    pub(super) struck: BTreeMap<TrustDomain, Vec<RevokedSerial>>,
     pub(super) outcomes: mpsc::Sender<Outcome>,
     pub(super) due: BTreeSet<(Duration, Name)>,
     pub(super) looked_at: Duration,
     pub(super) scenes: watch::Receiver<Arc<Scene>>,
     pub(super) trusts: watch::Receiver<Arc<Trust>>,
     commands: mpsc::Receiver<Command>,
-    answers: mpsc::Receiver<Outcome>,
+    pub(super) answers: mpsc::Receiver<Outcome>,
 }
 
 impl Keeper {
@@ -123,6 +129,7 @@ impl Keeper {
         Self {
             node,
             shelf: Shelf(vault),
+            chores: Chores::default(),
             upstream,
             wallet,
             clock,
@@ -138,6 +145,8 @@ impl Keeper {
             unseen: BTreeMap::new(),
             wanted: BTreeMap::new(),
             running: 0,
+            questions: 0,
+            struck: BTreeMap::new(),
             outcomes,
             due: BTreeSet::new(),
             looked_at,
@@ -157,7 +166,7 @@ impl Keeper {
             tokio::select! {
                 // Who is told that something was revoked is told so after it was.
                 biased;
-                () = stop.wait() => return,
+                () = stop.wait() => return self.finish_chores().await,
                 changed = self.trusts.changed() => match changed {
                     Ok(()) => self.follow_trust(),
                     Err(_) => return,
@@ -207,7 +216,20 @@ impl Keeper {
             self.ask_for_own();
         }
         self.renew_cas(now);
+        self.renew_lists(now);
         self.report_health(now);
+    }
+
+    fn renew_lists(&mut self, now: Duration) {
+        let due = self.domains.iter().filter(|(_, domain)| domain.lists_are_due(now));
+        let due: BTreeSet<TrustDomain> = due.map(|(name, _)| name.clone()).collect();
+        for name in &due {
+            if let Some(domain) = self.domains.get_mut(name) {
+                domain.sign_lists(now);
+                self.chores.put_revoked(name, &domain.revoked);
+            }
+        }
+        self.publish_to_all_who_meet(&due);
     }
 
     pub(super) fn renew_cas(&mut self, now: Duration) {

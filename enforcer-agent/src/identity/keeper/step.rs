@@ -9,6 +9,7 @@ use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::model::Name;
 use tracing::info;
 
+use super::domain::RevokedSerial;
 use super::material::Stock;
 use super::member::Member;
 use super::run::Keeper;
@@ -37,11 +38,11 @@ impl Keeper {
     }
 
     pub(super) fn withdraw(&mut self, name: &Name, reason: &str) {
-        let now = (self.clock)();
         let Some(member) = self.members.get_mut(name) else { return };
-        member.question += 1;
+        member.question = 0;
         let (svid, is_revoked) = (member.svid.take(), matches!(member.state, State::Revoked(_)));
         let domain = member.entitlement.domain.clone();
+        let earlier = std::mem::take(&mut member.earlier);
         if let Some(domain) = self.domains.get_mut(&domain) {
             domain.unlisted.remove(name);
         }
@@ -50,20 +51,36 @@ impl Keeper {
         }
         self.publish(name);
         if member_left(self.members.get(name)) || is_revoked {
-            self.shelf.remove_svid(&domain, name);
+            self.chores.remove_svid(&domain, name);
         }
-        if let (Some(svid), true, Some(kept)) = (svid, is_revoked, self.domains.get_mut(&domain))
-            && kept.revoke(&svid, now)
-        {
-            self.shelf.put_revoked(&domain, &kept.revoked);
-            self.publish_domains(&BTreeSet::from([domain]));
+        if is_revoked {
+            let last = svid.as_deref().and_then(RevokedSerial::of);
+            self.struck.entry(domain).or_default().extend(earlier.into_iter().chain(last));
         }
+    }
+
+    /// Lists what was revoked, once for everything that was revoked together.
+    pub(super) fn list_struck(&mut self) {
+        if self.struck.is_empty() {
+            return;
+        }
+        let now = (self.clock)();
+        let mut changed = BTreeSet::new();
+        for (name, entries) in std::mem::take(&mut self.struck) {
+            let Some(domain) = self.domains.get_mut(&name) else { continue };
+            if domain.revoke(entries, now) {
+                self.chores.put_revoked(&name, &domain.revoked);
+                changed.insert(name);
+            }
+        }
+        self.publish_to_all_who_meet(&changed);
     }
 
     pub(super) fn wish(&mut self, name: &Name) {
         let Some(member) = self.members.get_mut(name) else { return };
         let Some(id) = member.id().cloned() else { return };
-        member.question += 1;
+        self.questions += 1;
+        member.question = self.questions;
         let wish = Wish { workload: Arc::clone(name), id, question: member.question };
         let list = if member.looked { &mut self.wanted } else { &mut self.unseen };
         member.looked = true;
@@ -90,6 +107,19 @@ impl Keeper {
             }
             Some(_) | None => self.wallet.remove(name),
         }
+    }
+
+    /// Also to the trust domains that are federated with one of these.
+    pub(super) fn publish_to_all_who_meet(&self, domains: &BTreeSet<TrustDomain>) {
+        if domains.is_empty() {
+            return;
+        }
+        let meets = |domain: &TrustDomain| {
+            let others = self.entitlements.domains.get(domain).map(|domain| &domain.federates_with);
+            domains.contains(domain) || others.is_some_and(|others| !others.is_disjoint(domains))
+        };
+        let affected = self.domains.keys().filter(|domain| meets(domain)).cloned().collect();
+        self.publish_domains(&affected);
     }
 
     pub(super) fn publish_domains(&self, domains: &BTreeSet<TrustDomain>) {

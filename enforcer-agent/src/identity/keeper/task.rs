@@ -8,6 +8,7 @@ use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::model::Name;
 use rustls::sign::CertifiedKey;
 
+use super::domain::RevokedSerials;
 use crate::door::identity::Answer;
 use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
@@ -21,6 +22,17 @@ pub(super) struct Wish {
     pub(super) question: u64,
 }
 
+/// What the vault has of a trust domain, as far as it is still good.
+#[derive(Debug, Default)]
+pub(super) struct Shelved {
+    /// The latest node CA.
+    pub(super) latest: Option<Arc<NodeCa>>,
+    /// The one before.
+    pub(super) before: Option<Arc<NodeCa>>,
+    /// What was revoked.
+    pub(super) revoked: RevokedSerials,
+}
+
 /// What a task found or did.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -28,10 +40,14 @@ pub(super) enum Outcome {
     Looked(TrustDomain, Vec<(Wish, Option<Svid>)>),
     /// Certificates were issued, or not.
     Issued(Vec<(Wish, Result<Svid, String>)>),
-    /// The authority answered about a node CA, or the vault had one; with the one before, if the vault had it.
-    NodeCa(TrustDomain, Result<Arc<NodeCa>, UpstreamError>, Option<Arc<NodeCa>>),
+    /// What the vault has of a trust domain.
+    Shelved(TrustDomain, Shelved),
+    /// The authority answered about a node CA.
+    NodeCa(TrustDomain, Result<Arc<NodeCa>, UpstreamError>),
     /// The authority answered about the node's own certificate.
     Own(Result<Arc<CertifiedKey>, UpstreamError>),
+    /// A batch of chores is done.
+    Tidied,
     /// The authority answered about revocations or rotations; whoever asked is told.
     Told(tokio::sync::oneshot::Sender<Answer>, Answer),
 }

@@ -176,7 +176,16 @@ impl Known {
 
     fn publish(&self, state: &State) {
         let stale = is_stale(state, (self.clock)());
-        let bundles = if stale { Default::default() } else { state.from_authority.bundles.clone() };
+        let mut bundles = if stale { Default::default() } else { state.from_authority.bundles.clone() };
+        for (domain, bundle) in &mut bundles {
+            // A tenant's trust domain begins with its name, which has no dot.
+            let tenant = domain.as_str().split('.').next().unwrap_or_default();
+            if state.own.tenants.contains(tenant) {
+                let bundle = Arc::make_mut(bundle);
+                bundle.x509.clear();
+                bundle.jwt.clear();
+            }
+        }
         let trust = Arc::new(Trust { bundles, revoked: union(&state.from_authority.revoked, &state.own) });
         self.published.send_if_modified(|known| {
             let news = *known != trust;

@@ -105,6 +105,8 @@ impl Follower {
         let standing = self.standing.borrow_and_update().clone();
         match standing {
             Standing::Waiting => Ok(None),
+            // The policy has just given the workload to another tenant, and the keeper is about to.
+            Standing::Granted(material) if !material.is_of(&self.admitted.member.tenant) => Ok(None),
             // B-4: without an authority nothing is valid; and W-5 wants every field.
             Standing::Granted(material) if material.bundle.x509.is_empty() => {
                 Err(self.refuse("no_authority", "its trust domain has no authority"))

@@ -16,12 +16,12 @@ pub(super) fn no_identity() -> Status {
     Status::permission_denied("no identity issued")
 }
 
-/// The agent ends, or the certificate is not there yet: it is worth coming back.
+/// E-5: the agent ends, or the certificate is not there yet, so that it is worth coming back.
 pub(super) fn later(what: &'static str) -> Status {
     Status::unavailable(what)
 }
 
-/// A bound of the caller's own was met.
+/// A bound of the caller's own was met. E-5 has no word for that; gRPC has.
 pub(super) fn over(over: Over) -> Status {
     Status::resource_exhausted(over.to_string())
 }

@@ -65,6 +65,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Result<Bundle, BundleError> {
     read(&set)
 }
 
+/// B-1 to B-3.
 #[test]
 fn a_bundle_is_read_back_as_it_was_written() {
     let bundle = bundle();
@@ -74,6 +75,7 @@ fn a_bundle_is_read_back_as_it_was_written() {
     assert_eq!(parse(&write(&empty), &domain()), Ok(empty));
 }
 
+/// X-11, B-2, B-3.
 #[test]
 fn an_authority_has_one_certificate_and_no_key_id() {
     let set = json(&write(&bundle()));
@@ -89,6 +91,7 @@ fn an_authority_has_one_certificate_and_no_key_id() {
     assert_eq!((&set["spiffe_sequence"], &set["spiffe_refresh_hint"]), (&json!(u64::MAX), &json!(60)));
 }
 
+/// W-8, J-5.
 #[test]
 fn a_jwt_bundle_has_only_keys_for_tokens() {
     let set = json(&write_jwt(&bundle()));
@@ -98,6 +101,7 @@ fn a_jwt_bundle_has_only_keys_for_tokens() {
     assert_eq!(parse(&write_jwt(&bundle()), &domain()).unwrap().jwt, bundle().jwt);
 }
 
+/// B-1, B-3, X-11.
 #[test]
 fn what_is_unknown_is_passed_over_key_by_key() {
     let certificate = json(&write(&bundle()))["keys"][0].clone();
@@ -122,6 +126,7 @@ fn what_is_unknown_is_passed_over_key_by_key() {
     assert_eq!((read.sequence, read.refresh_hint_seconds), (0, DEFAULT_REFRESH_HINT_SECONDS));
 }
 
+/// B-1 to B-3, B-5.
 #[test]
 fn each_rule_of_a_bundle_has_its_error() {
     let wrong = |text: &str| parse(text, &domain()).unwrap_err();
@@ -141,6 +146,7 @@ fn each_rule_of_a_bundle_has_its_error() {
     }
 }
 
+/// X-11, J-5.
 #[test]
 fn each_rule_of_a_key_has_its_error() {
     let with = |place: usize, name: &str, value: Value| match changed(|set| set["keys"][place][name] = value)

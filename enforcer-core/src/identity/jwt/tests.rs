@@ -103,6 +103,7 @@ fn a_token_does_not_print_itself() {
     assert!(token.split('.').all(|part| !printed.contains(part)), "{printed}");
 }
 
+/// J-3, J-4.
 #[test]
 fn a_token_says_only_what_it_must() {
     let red = Red::new();
@@ -116,6 +117,7 @@ fn a_token_says_only_what_it_must() {
     assert!(red.check(&red.token(|header, _| header["typ"] = json!("JOSE"))).is_ok());
 }
 
+/// J-1.
 #[test]
 fn serialization_is_compact() {
     let red = Red::new();
@@ -130,6 +132,7 @@ fn serialization_is_compact() {
     assert_eq!(red.check(&long), Err(JwtError::TooLong(long.len())));
 }
 
+/// J-2, J-3, J-5.
 #[test]
 fn a_header_holds_an_allowed_algorithm_a_key_and_nothing_else() {
     let red = Red::new();
@@ -149,6 +152,7 @@ fn a_header_holds_an_allowed_algorithm_a_key_and_nothing_else() {
     assert_eq!(with("kid", Value::Null), JwtError::KeyIdMissing);
 }
 
+/// J-4.
 #[test]
 fn the_claims_that_must_be_there_are() {
     let red = Red::new();
@@ -187,6 +191,7 @@ fn a_member_that_is_stated_twice_is_refused() {
     assert!(matches!(red.check(&red.sign(&list)), Err(JwtError::Json { part: "claims", .. })));
 }
 
+/// X-12, B-4.
 #[test]
 fn a_token_is_checked_with_a_key_of_its_subjects_own_trust_domain() {
     let red = Red::new();
@@ -227,6 +232,7 @@ fn a_changed_token_is_refused() {
     assert_eq!(red.check(&unsigned), Err(JwtError::Signature));
 }
 
+/// J-4, W-9.
 #[test]
 fn a_token_is_valid_in_its_time_and_towards_its_audience_alone() {
     let red = Red::new();
@@ -284,6 +290,7 @@ fn rsa(algorithm: &str, how: &'static dyn RsaEncoding) -> (String, Trust) {
     })
 }
 
+/// J-2.
 #[test]
 fn tokens_of_other_fleets_are_signed_in_other_ways() {
     for (token, trust) in [

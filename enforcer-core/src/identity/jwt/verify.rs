@@ -1,5 +1,5 @@
 //! Whether somebody vouches for a token. The key is looked for in the bundle of the subject's own trust domain and
-//! nowhere else, and says which algorithms it has.
+//! nowhere else, and says which algorithms it has.
 
 use std::time::Duration;
 

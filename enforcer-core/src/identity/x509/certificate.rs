@@ -156,6 +156,7 @@ fn uris<'a>(x509: &X509Certificate<'a>) -> Result<Vec<&'a str>, CertificateError
             GeneralName::Invalid(tag, _) => {
                 return Err(unreadable(format!("a name of form {tag} is malformed")));
             }
+            //
             _ => {}
         }
     }

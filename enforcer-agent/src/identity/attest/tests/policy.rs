@@ -34,6 +34,7 @@ async fn me(attestor: &Attestor) -> Process {
     attestor.peer(&stream).unwrap()
 }
 
+/// E-4.
 #[tokio::test]
 async fn the_group_or_one_that_it_lies_in_says_who_calls() {
     for kernel in [Kernel::Any, Kernel::Old] {

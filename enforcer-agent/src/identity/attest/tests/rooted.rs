@@ -107,6 +107,7 @@ async fn ended(process: &Process) {
     timeout(PATIENCE, process.ended()).await.expect("it ends");
 }
 
+/// E-4.
 #[tokio::test]
 #[ignore = "makes control groups: needs root"]
 async fn a_caller_is_the_workload_whose_group_it_is_in() {

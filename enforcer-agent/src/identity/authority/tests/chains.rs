@@ -11,6 +11,7 @@ use crate::door::upstream::Upstream as _;
 use crate::identity::authority::request;
 use crate::identity::crypto::Checker;
 
+/// B-6: the tenant's authority, and no other's.
 #[tokio::test]
 async fn an_svid_verifies_against_the_bundle_and_against_the_root() {
     let fleet = Fleet::new();
@@ -55,6 +56,7 @@ async fn our_own_verifier_agrees_and_bundles_are_read_back() {
     assert_eq!(wire::parse(&wire::write(&trust)).unwrap(), *trust);
 }
 
+///
 #[tokio::test]
 async fn a_node_ca_that_signs_for_another_tenant_is_refused_by_its_constraint() {
     let fleet = Fleet::new();
@@ -83,12 +85,17 @@ fn stolen(fleet: &Fleet, ca: &super::NodeCa, uri: &str) -> Vec<rustls_pki_types:
     [vec![leaf.into()], ca.chain().to_vec()].concat()
 }
 
+/// X-10 is a MAY.
 #[tokio::test]
 async fn without_constraints_chains_verify_too() {
     let mut fleet = Fleet::new();
     fleet.config.name_constraints = false;
     let local = fleet.open();
     let svid = svid(&fleet, &local).await;
+    for der in &svid.chain {
+        let (_, x509) = x509_parser::parse_x509_certificate(der).unwrap();
+        assert!(x509.name_constraints().unwrap().is_none(), "{}", x509.subject());
+    }
     Verify::at(fleet.now()).trusting(&local.roots()).chain(&svid.chain).unwrap();
     let tenant = [anchor(&local, "red.fleet.example")];
     Verify::at(fleet.now()).trusting(&tenant).chain(&svid.chain[..2]).unwrap();

@@ -138,6 +138,7 @@ async fn nothing_outlives_its_issuer() {
     }
 }
 
+///
 #[tokio::test]
 async fn a_node_ca_issues_for_its_own_trust_domain_alone() {
     let fleet = Fleet::new();

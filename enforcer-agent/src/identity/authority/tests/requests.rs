@@ -121,6 +121,7 @@ async fn a_jwt_svid_is_refused_to_everybody_else() {
     }
 }
 
+/// B-6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_ask_at_once_and_get_one_authority() {
     let fleet = Fleet::new();

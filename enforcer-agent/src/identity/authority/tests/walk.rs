@@ -19,6 +19,20 @@ async fn keys_outlast_a_restart() {
     assert_eq!(local.roots(), roots);
 }
 
+/// B-2: readers of a bundle keep the highest number that they saw.
+#[tokio::test]
+async fn a_state_that_was_lost_does_not_count_from_one_again() {
+    let fleet = Fleet::new();
+    let local = fleet.open();
+    local.rotate(&domain(RED)).await.unwrap();
+    let before = bundle(&local, RED).sequence;
+    drop(local);
+    std::fs::remove_file(fleet.home.vault_directory().join(RED).join("authority")).unwrap();
+    fleet.set_clock(START + DAY);
+    let after = bundle(&fleet.open(), RED).sequence;
+    assert!(after > before, "{before} became {after}");
+}
+
 #[tokio::test]
 async fn a_successor_is_published_then_signs_then_the_old_one_goes() {
     let fleet = Fleet::new();

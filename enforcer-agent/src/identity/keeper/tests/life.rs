@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use enforcer_core::identity::entitle::NoIdentity;
 use enforcer_core::identity::target::Target;
+use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_proto::v1;
 
-use super::stage::{Disk, HOUR, START, Stage, policy};
+use super::stage::{Disk, HOUR, START, Stage, met, policy};
 use crate::door::identity::Command;
 use crate::identity::svid::Standing;
 
@@ -75,21 +76,35 @@ async fn who_leaves_the_policy_is_served_no_longer_and_a_new_tenant_is_a_new_ide
 }
 
 #[tokio::test]
+async fn an_answer_to_an_older_question_is_not_taken_for_a_new_identity() {
+    let disk = Disk::new();
+    let stage = Stage::open_with(&disk, START, policy(&[("keeps-red-open", "red"), ("c", "blue")]));
+    stage.granted("keeps-red-open").await;
+    stage.granted("c").await;
+    // The workload is asked for in one tenant and, before anything could come of it, given to another.
+    for _ in 0..20 {
+        stage.put(policy(&[("keeps-red-open", "red"), ("c", "blue"), ("w", "red")]));
+        stage.put(policy(&[("keeps-red-open", "red"), ("c", "blue"), ("w", "blue")]));
+        let is_blue = |standing: &Standing| {
+            matches!(standing, Standing::Granted(material)
+                if material.svid.id.trust_domain() == "blue.fleet.example" && material.is_of("blue"))
+        };
+        stage.stands("w", is_blue).await;
+        stage.put(policy(&[("keeps-red-open", "red"), ("c", "blue")]));
+        stage.gone("w").await;
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
 async fn a_rule_federates_two_bundles_and_its_removal_withdraws_them() {
     let disk = Disk::new();
     let stage = Stage::open(&disk, START);
     stage.granted("a").await;
-    let mut met = policy(&[("a", "red"), ("c", "blue")]);
-    let [red, blue] = ["red.fleet.example", "blue.fleet.example"].map(|name| name.parse().unwrap());
-    let meet = |policy: &mut enforcer_core::identity::entitle::Entitlements, one, other: &_| {
-        policy.domains.get_mut(one).unwrap().federates_with.insert(Clone::clone(other));
-    };
-    meet(&mut met, &red, &blue);
-    meet(&mut met, &blue, &red);
-    stage.put(met);
-    let knows = |domain: enforcer_core::identity::trust_domain::TrustDomain, wanted: bool| {
-        move |standing: &Standing| matches!(standing, Standing::Granted(material) if material.federated.contains_key(&domain) == wanted)
-    };
+    let [red, blue]: [TrustDomain; 2] =
+        ["red.fleet.example", "blue.fleet.example"].map(|name| name.parse().unwrap());
+    stage.put(met());
+    let knows = |domain: TrustDomain, wanted: bool| move |standing: &Standing| matches!(standing, Standing::Granted(material) if material.federated.contains_key(&domain) == wanted);
     stage.stands("a", knows(blue.clone(), true)).await;
     stage.stands("c", knows(red, true)).await;
     stage.put(policy(&[("a", "red"), ("c", "blue")]));

@@ -1,10 +1,12 @@
 //! Taking away, and giving back.
 
+use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::target::Target;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
-use super::stage::{Disk, START, Stage, policy};
-use crate::door::identity::Refused;
+use super::stage::{Disk, START, Stage, met, policy};
+use crate::door::identity::{Command, Refused};
+use crate::door::upstream::Upstream as _;
 use crate::identity::svid::Standing;
 
 #[tokio::test]
@@ -24,6 +26,9 @@ async fn a_revoked_workload_is_closed_when_the_answer_comes_and_its_neighbours_l
     let serials: Vec<_> =
         list.iter_revoked_certificates().map(|one| one.user_certificate.to_bytes_be()).collect();
     assert_eq!(serials, std::slice::from_ref(&a.svid.serial));
+    // A verifier goes by the ID, which is revoked with the workload.
+    assert!((stage.verify)(&a.svid.chain, stage.now()).is_err());
+    assert!((stage.verify)(&b.svid.chain, stage.now()).is_ok());
     stage.restore(Target::Workload("a".into())).await.unwrap();
     stage.renewed("a", &a.svid.serial).await;
     stage.close().await;
@@ -56,6 +61,59 @@ async fn a_revocation_survives_a_restart_and_its_workload() {
     stage.gone("a").await;
     stage.put(policy(&[("a", "red"), ("b", "red")]));
     assert!(stage.closed("a").await.contains("SPIFFE ID is revoked"));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn certificates_from_before_are_revoked_with_the_last_one_and_federated_tenants_learn_it() {
+    let disk = Disk::new();
+    let stage = Stage::open_with(&disk, START, met());
+    let first = stage.granted("a").await;
+    stage.ask(|reply| Command::Rotate(Some(Target::Workload("a".into())), reply)).await.unwrap();
+    let second = stage.renewed("a", &first.svid.serial).await;
+    stage.granted("c").await;
+    stage.revoke(Target::Workload("a".into())).await.unwrap();
+    let has_list =
+        |standing: &Standing| matches!(standing, Standing::Granted(material) if !material.crls.is_empty());
+    let Standing::Granted(c) = stage.stands("c", has_list).await else { unreachable!() };
+    let lists = &c.crls[&"red.fleet.example".parse().unwrap()];
+    let (_, list) = CertificateRevocationList::from_der(&lists[0]).unwrap();
+    let mut serials: Vec<_> =
+        list.iter_revoked_certificates().map(|one| one.user_certificate.to_bytes_be()).collect();
+    let mut expected = vec![first.svid.serial.clone(), second.svid.serial.clone()];
+    serials.sort();
+    expected.sort();
+    assert_eq!(serials, expected);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_tenant_of_thousands_is_closed_before_the_answer_comes() {
+    let disk = Disk::new();
+    let names: Vec<String> = (0..3_000).map(|number| format!("w{number}")).collect();
+    let workloads: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "red")).collect();
+    let stage = Stage::open_with(&disk, START, policy(&workloads));
+    for name in &names {
+        stage.granted(name).await;
+    }
+    assert_eq!(stage.revoke(Target::Tenant("red".into())).await.unwrap().len(), names.len());
+    for name in &names {
+        let standing = stage.wallet.follow(&name.as_str().into()).unwrap().borrow().clone();
+        assert!(matches!(standing, Standing::Closed(_)), "{name}: {standing:?}");
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_node_can_be_revoked_though_no_workload_has_its_id() {
+    let disk = Disk::new();
+    let stage = Stage::open(&disk, START);
+    stage.granted("a").await;
+    let lost: SpiffeId = "spiffe://fleet.example/node/lost".parse().unwrap();
+    assert_eq!(stage.revoke(Target::SpiffeId(lost.clone())).await, Ok(Vec::new()));
+    let trust = stage.upstream.trust();
+    assert!(trust.borrow().revoked.spiffe_ids.contains(&lost));
+    stage.restore(Target::SpiffeId(lost)).await.unwrap();
     stage.close().await;
 }
 

@@ -338,6 +338,16 @@ pub(super) fn policy(workloads: &[(&str, &str)]) -> Entitlements {
     policy
 }
 
+/// `a` of tenant `red` and `c` of tenant `blue`, which a rule lets meet.
+pub(super) fn met() -> Entitlements {
+    let mut policy = policy(&[("a", "red"), ("c", "blue")]);
+    let [red, blue]: [TrustDomain; 2] =
+        ["red.fleet.example", "blue.fleet.example"].map(|name| name.parse().unwrap());
+    policy.domains.get_mut(&red).unwrap().federates_with.insert(blue.clone());
+    policy.domains.get_mut(&blue).unwrap().federates_with.insert(red);
+    policy
+}
+
 fn scene(policy: &Arc<Entitlements>) -> Scene {
     let present = policy.members.keys().cloned().collect();
     Scene { entitlements: Arc::clone(policy), present: Arc::new(present) }

@@ -37,7 +37,8 @@ pub(super) fn answer<B>(request: &Request<B>, publication: &Publication) -> Answ
     answer
 }
 
-/// `/` is the fleet's, `/NAME` a trust domain's. One that is not listed is no different from one that is not there.
+/// `/` is the fleet's, `/NAME` a trust domain's; nobody is sent elsewhere (F-7). One that is not listed is no different
+/// from one that is not there.
 fn bundle(path: &str, publication: &Publication) -> Option<Arc<Bundle>> {
     let domain = match path.strip_prefix('/')? {
         "" => publication.fleet.clone(),

@@ -1,4 +1,4 @@
-//! The https_web federation endpoint (SPIFFE Federation): bundles of listed trust domains, for anybody (F-3),
+//! The https_web federation endpoint (SPIFFE Federation; F-1): bundles of listed trust domains, for anybody (F-3),
 //! over HTTPS with a certificate of the public web (F-2). It must not know workloads, nor any private key but
 //! its own.
 

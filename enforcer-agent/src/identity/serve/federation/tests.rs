@@ -113,6 +113,19 @@ async fn the_newest_bundle_of_a_listed_trust_domain_is_for_anybody() {
     assert_eq!(scene.get("/red.fleet.example").await.2, r#"{"of":"red.fleet.example","sequence":2}"#);
 }
 
+/// F-2.
+#[tokio::test]
+async fn without_tls_nothing_is_answered() {
+    let scene = Scene::new().await;
+    let mut stream = TcpStream::connect(scene.address).await.unwrap();
+    let request = b"GET /red.fleet.example HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _reset = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
+}
+
+/// F-4, F-7: nor is anybody sent elsewhere.
 #[tokio::test]
 async fn anything_else_is_not_there() {
     let scene = Scene::new().await;

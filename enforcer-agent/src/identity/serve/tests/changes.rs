@@ -46,6 +46,7 @@ async fn a_workload_that_loses_its_identity_is_told_so() {
     assert_eq!(next(&mut removed).await.unwrap_err().code(), Code::PermissionDenied);
 }
 
+/// E-4.
 #[tokio::test]
 async fn a_process_that_is_another_workload_by_now_gets_nothing_more() {
     let scene = Scene::new();
@@ -74,6 +75,7 @@ async fn a_policy_that_says_the_same_ends_no_stream() {
     assert_eq!(message.svids[0].spiffe_id, "spiffe://red.fleet.example/b");
 }
 
+/// E-5.
 #[tokio::test]
 async fn the_end_of_the_agent_is_no_refusal() {
     let mut scene = Scene::new();

@@ -40,7 +40,7 @@ async fn it_gets_its_certificate_and_the_bundles_it_may_have() {
     }
 }
 
-/// W-7, W-8, W-9.
+/// W-7, W-8, W-9; W-11: the token of another trust domain is valid with that one's bundle and not without.
 #[tokio::test]
 async fn it_gets_tokens_and_has_them_checked() {
     let scene = Scene::new();
@@ -60,6 +60,9 @@ async fn it_gets_tokens_and_has_them_checked() {
     client.validate_jwt_token("web", svid.token()).await.unwrap_err();
     let foreign = token("spiffe://blue.fleet.example/a", &["db".to_owned()], Duration::from_secs(60));
     client.validate_jwt_token("db", &foreign).await.unwrap_err();
+    let blue = Authority::new("blue.fleet.example");
+    scene.grant("red-1", granted(federated(red.material("/a"), &[&blue])));
+    client.validate_jwt_token("db", &foreign).await.unwrap();
     let bundles = client.fetch_jwt_bundles().await.unwrap();
     assert!(bundles.get(&TrustDomain::new("red.fleet.example").unwrap()).is_some());
 }

@@ -1,9 +1,12 @@
 //! Who is refused, and what they are told.
 
+use enforcer_proto::SPIFFE_DESCRIPTOR;
 use enforcer_proto::spiffe::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use enforcer_proto::spiffe::{
     JwtBundlesRequest, JwtsvidRequest, ValidateJwtsvidRequest, X509BundlesRequest, X509svidRequest,
 };
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -13,6 +16,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tower::{Service as _, ServiceExt as _};
 
 use super::material::{Authority, emptied, granted, token};
 use super::{Client, PATIENCE, Scene, client, member};
@@ -86,6 +90,7 @@ async fn a_stranger_that_turns_out_to_be_a_workload_is_served() {
     assert_eq!(first(&mut client).await.unwrap(), "spiffe://red.fleet.example/a");
 }
 
+/// E-5.
 #[tokio::test]
 async fn who_waits_for_the_first_certificate_gets_it_or_is_told_to_come_back() {
     let scene = Scene::new();
@@ -201,6 +206,38 @@ async fn who_takes_the_sockets_path_for_a_host_is_served() {
         }
     };
     assert_eq!(kind, 0, "data, and no RST_STREAM");
+}
+
+/// W-1, E-5: the optional profile is not built, and nor is what nobody has heard of.
+#[tokio::test]
+async fn a_call_that_is_not_built_is_unimplemented() {
+    let scene = Scene::new();
+    scene.grant("red-1", red());
+    let mut channel = scene.channel("red-1", "red").await;
+    for path in ["/SpiffeWorkloadAPI/FetchWITSVID", "/SpiffeWorkloadAPI/Other", "/Other/Other"] {
+        let request = hyper::Request::post(format!("http://agent{path}"))
+            .header("content-type", "application/grpc")
+            .header("workload.spiffe.io", "true")
+            .body(tonic::body::Body::empty())
+            .unwrap();
+        let answer = channel.ready().await.unwrap().call(request).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).expect(path);
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+    }
+}
+
+/// E-6: the service is the standard's, and no method more.
+#[test]
+fn the_service_is_not_extended() {
+    let set = FileDescriptorSet::decode(SPIFFE_DESCRIPTOR).unwrap();
+    let services: Vec<_> = set.file.iter().flat_map(|file| &file.service).collect();
+    let [service] = services[..] else { panic!("{services:?}") };
+    let methods: Vec<_> = service.method.iter().map(prost_types::MethodDescriptorProto::name).collect();
+    assert_eq!(service.name(), "SpiffeWorkloadAPI");
+    assert_eq!(
+        methods,
+        ["FetchX509SVID", "FetchX509Bundles", "FetchJWTSVID", "FetchJWTBundles", "ValidateJWTSVID"]
+    );
 }
 
 /// E-6.

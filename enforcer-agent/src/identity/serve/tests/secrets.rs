@@ -117,6 +117,7 @@ async fn a_workload_is_given_its_own_certificate_under_two_names() {
     }
 }
 
+///
 #[tokio::test]
 async fn each_trust_domain_has_a_context_that_lets_in_its_own_members_alone() {
     let scene = Scene::new();

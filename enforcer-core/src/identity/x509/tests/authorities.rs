@@ -35,6 +35,7 @@ fn an_authority_without_a_name_or_constraint_is_one_all_the_same() {
     assert!(authority.constraints.permit("anything.example"));
 }
 
+///
 #[test]
 fn an_authoritys_id_has_no_path() {
     let named =
@@ -47,6 +48,7 @@ fn an_authoritys_id_has_no_path() {
     assert_eq!(named(&["spiffe://a", "spiffe://b"]), Err(AuthorityError::UriCount(2)));
 }
 
+///
 #[test]
 fn an_authority_is_one_by_both_marks() {
     assert_eq!(parsed(|ca| ca.is_ca = IsCa::ExplicitNoCa), Err(AuthorityError::NotAuthority));
@@ -57,6 +59,7 @@ fn an_authority_is_one_by_both_marks() {
     assert_eq!(nameless, Err(AuthorityError::NoSubject));
 }
 
+///
 #[test]
 fn constraints_of_another_form_are_refused() {
     use rcgen::{GeneralSubtree, NameConstraints};
@@ -68,6 +71,7 @@ fn constraints_of_another_form_are_refused() {
     assert_eq!(refused, Err(AuthorityError::NameConstraints(ConstraintError::Form(0x82))));
 }
 
+///
 #[test]
 fn an_unknown_critical_extension_is_refused() {
     // inhibitAnyPolicy: known to the parser, not obeyed here.

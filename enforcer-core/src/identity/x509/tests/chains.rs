@@ -49,6 +49,7 @@ fn a_chain_has_a_bound() {
     assert_eq!(check(&[], &fleet.trust()), Err(ChainError::Empty));
 }
 
+/// X-12, F-8.
 #[test]
 fn a_path_is_built_with_the_bundle_of_the_leafs_own_trust_domain() {
     // Blue's authority signs for red. Both bundles are trusted, each for its own domain.
@@ -72,6 +73,7 @@ fn an_authority_of_the_same_name_and_another_key_vouches_for_nobody() {
     );
 }
 
+/// B-4.
 #[test]
 fn an_empty_bundle_vouches_for_nobody() {
     let fleet = Fleet::new();
@@ -95,6 +97,7 @@ fn who_is_revoked_is_refused_before_expiry() {
     assert_eq!(check(&chain, &trust), Err(ChainError::Revoked(RevokedError::Tenant("red".into()))));
 }
 
+///
 #[test]
 fn every_certificate_of_the_path_is_in_time() {
     let fleet = Fleet::new();
@@ -129,6 +132,7 @@ fn clone(key: &rcgen::KeyPair) -> rcgen::KeyPair {
     rcgen::KeyPair::try_from(key.serialized_der()).unwrap()
 }
 
+///
 #[test]
 fn an_authority_signs_no_deeper_than_its_path_length() {
     let fleet = Fleet::new();
@@ -140,6 +144,7 @@ fn an_authority_signs_no_deeper_than_its_path_length() {
     assert_eq!(check(&fleet.chain(&leaf(ID)), &trust), Err(ChainError::PathLength(Link::Anchor)));
 }
 
+///
 #[test]
 fn a_node_ca_of_one_tenant_vouches_for_no_other() {
     // The node's red CA is stolen, and signs for blue: red's authority is not in blue's bundle, and where a root
@@ -154,6 +159,7 @@ fn a_node_ca_of_one_tenant_vouches_for_no_other() {
     );
 }
 
+///
 #[test]
 fn an_authority_is_named_within_the_constraints_above_it() {
     let fleet = Fleet::new();
@@ -166,6 +172,7 @@ fn an_authority_is_named_within_the_constraints_above_it() {
     );
 }
 
+///
 #[test]
 fn a_leaf_is_no_authority_for_another() {
     let fleet = Fleet::new();
@@ -178,6 +185,7 @@ fn a_leaf_is_no_authority_for_another() {
     );
 }
 
+///
 #[test]
 fn a_damaged_signature_is_refused() {
     let fleet = Fleet::new();

@@ -3,6 +3,7 @@
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 
 use super::*;
+use crate::identity::spiffe_id::SpiffeIdError;
 use crate::identity::x509::certificate::{CertificateError, MAX_CERTIFICATE_BYTES};
 use crate::identity::x509::leaf::{Leaf, LeafError, parse_leaf};
 
@@ -18,6 +19,7 @@ fn made(change: impl FnOnce(&mut CertificateParams)) -> Der {
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
 }
 
+///
 #[test]
 fn one_uri_names_the_peer_whatever_other_names_there_are() {
     let dns = SanType::DnsName(rcgen::string::Ia5String::try_from("*.name.example").unwrap());
@@ -27,12 +29,22 @@ fn one_uri_names_the_peer_whatever_other_names_there_are() {
     assert!(!leaf.serial.is_empty() && leaf.spki_der.starts_with(&[0x30]));
 }
 
+/// a trust domain by itself is an authority's.
+#[test]
+fn a_leafs_id_has_a_path() {
+    let named = |id: &str| parsed(|leaf| leaf.subject_alt_names = vec![uri(id)]);
+    assert_eq!(named("spiffe://fleet.example"), Err(LeafError::SpiffeId(SpiffeIdError::PathMissing)));
+    assert_eq!(named("spiffe://fleet.example/"), Err(LeafError::SpiffeId(SpiffeIdError::SegmentEmpty)));
+}
+
+/// ID-5.
 #[test]
 fn the_longest_id_is_taken() {
     let id = format!("{ID}{}", "x".repeat(2048 - ID.len()));
     assert_eq!(parsed(|leaf| leaf.subject_alt_names = vec![uri(&id)]).unwrap().id.as_str(), id);
 }
 
+///
 #[test]
 fn key_usage_is_there_and_critical() {
     assert_eq!(
@@ -46,6 +58,7 @@ fn key_usage_is_there_and_critical() {
     assert_eq!(not_critical, Err(LeafError::Certificate(CertificateError::KeyUsageNotCritical)));
 }
 
+///
 #[test]
 fn extended_key_usage_names_both_sides_when_it_is_there() {
     let usage =
@@ -57,6 +70,7 @@ fn extended_key_usage_names_both_sides_when_it_is_there() {
     assert_eq!(usage(&[ExtendedKeyUsagePurpose::Any]), lacks("serverAuth"));
 }
 
+///
 #[test]
 fn without_a_subject_the_names_are_critical() {
     let names = [&[0x30, 30, 0x86, 28], ID.as_bytes()].concat();
@@ -71,6 +85,7 @@ fn without_a_subject_the_names_are_critical() {
     assert_eq!(nameless(false), Err(LeafError::NamesNotCritical));
 }
 
+///
 #[test]
 fn a_second_uri_does_not_hide_behind_bytes_that_are_no_text() {
     let names = [&[0x30, 33, 0x86, 28], ID.as_bytes(), &[0x86, 1, 0xff]].concat();
@@ -81,6 +96,7 @@ fn a_second_uri_does_not_hide_behind_bytes_that_are_no_text() {
     assert!(matches!(hidden, Err(LeafError::Certificate(CertificateError::Extensions(_)))), "{hidden:?}");
 }
 
+///
 #[test]
 fn extensions_that_are_unknown_doubled_or_malformed_are_refused() {
     let with =

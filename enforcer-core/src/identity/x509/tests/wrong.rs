@@ -17,6 +17,7 @@ fn with(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     params
 }
 
+/// what is said of ID-3 in [`LeafError::TrustDomainIsAddress`].
 #[test]
 fn each_wrong_certificate_is_refused_with_its_own_error() {
     let fleet = Fleet::new();
