@@ -12,9 +12,14 @@ use super::{drawer, name, place, vault};
 /// Makes a key file and an empty vault. Neither replaces anything.
 ///
 /// # Errors
-/// There is a key file already, or the file system refuses.
+/// There is a key file already, the vault holds something that another key has sealed, or the file system refuses.
 pub fn init(key_file: &Path, vault_directory: &Path) -> Result<String, CustodyError> {
     place::prepare(vault_directory)?;
+    if !key_file.exists()
+        && let Some((id, drawer)) = needed(vault_directory)?.into_iter().next()
+    {
+        return Err(CustodyError::KeyLost { vault: vault_directory.to_owned(), drawer, id });
+    }
     let directory = key_file.parent().unwrap_or(Path::new("/"));
     place::above(directory)?;
     let key = keyfile::generate()?;

@@ -30,6 +30,19 @@ pub enum CustodyError {
         /// What does not fit. Never the key.
         what: &'static str,
     },
+    /// A new key would not open what the vault holds.
+    #[error(
+        "{vault} holds {drawer}, sealed with the key-encryption key {id}: a new key would not open it; bring that key \
+         back, or move the vault away and begin anew with other authorities"
+    )]
+    KeyLost {
+        /// The vault.
+        vault: PathBuf,
+        /// Something that it holds.
+        drawer: String,
+        /// The key that sealed it.
+        id: String,
+    },
     /// `init` never overwrites.
     #[error("{0} exists already: a key-encryption key is never overwritten")]
     Exists(PathBuf),

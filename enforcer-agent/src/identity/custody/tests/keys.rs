@@ -21,6 +21,18 @@ fn without_a_key_there_is_no_vault_and_the_error_names_the_command() {
 }
 
 #[test]
+fn no_new_key_is_made_beside_what_a_lost_one_has_sealed() {
+    let home = Home::new();
+    home.open().put("red", "a", b"kept", Durability::Synced).unwrap();
+    fs::remove_file(home.key_file()).unwrap();
+    let error = commands::init(&home.key_file(), &home.vault_directory()).unwrap_err();
+    assert!(matches!(&error, CustodyError::KeyLost { drawer, .. } if drawer == "red"), "{error}");
+    assert!(!home.key_file().exists());
+    fs::remove_dir_all(home.vault_directory()).unwrap();
+    commands::init(&home.key_file(), &home.vault_directory()).unwrap();
+}
+
+#[test]
 fn a_credential_of_the_service_manager_is_taken() {
     const TEST: &str = "identity::custody::tests::keys::a_credential_of_the_service_manager_is_taken";
     const VAULT: &str = "ENFORCER_TEST_VAULT";
