@@ -21,6 +21,11 @@ pub(crate) const CASES: &[Case<Site>] = &[
         reasons: &[],
         run: list,
     },
+    Case {
+        name: "revocation::a_token_of_a_workload_that_is_revoked_by_name_is_believed_no_more",
+        reasons: &[],
+        run: by_name,
+    },
     Case { name: "revocation::a_spiffe_id_is_revoked_wherever_it_is", reasons: &[], run: by_id },
     Case { name: "revocation::a_tenant_loses_everything_and_its_bundle_is_empty", reasons: &[], run: tenant },
     Case { name: "revocation::it_is_in_force_after_a_restart", reasons: &[], run: restarted },
@@ -104,6 +109,20 @@ fn by_id(site: &mut Site) -> Result<()> {
     restore(site, &["--spiffe-id", &id])?;
     site.listed("n1-t2-p1", "valid again", |one| one["state"] == "valid")?;
     site.client("n1-t2-p1")?.identity().map(drop)
+}
+
+/// What a verifier goes by is the ID, which is revoked with the workload.
+fn by_name(site: &mut Site) -> Result<()> {
+    let said = site.client("n1-t2-p1")?.ask(&["jwt", AUDIENCE])?;
+    let Said::Token { token, .. } = said else { bail!("no token: {said:?}") };
+    let valid = |site: &Site| site.client("n1-t2-p2")?.ask(&["validate", AUDIENCE, &token]);
+    ensure!(matches!(valid(site)?, Said::Token { .. }), "before: {:?}", valid(site)?);
+    revoke(site, &["n1-t2-p1"])?;
+    ensure!(matches!(valid(site)?, Said::Refused { .. }), "its token is still believed: {:?}", valid(site)?);
+    restore(site, &["n1-t2-p1"])?;
+    site.settle("n1")?;
+    ensure!(matches!(valid(site)?, Said::Token { .. }), "after: {:?}", valid(site)?);
+    Ok(())
 }
 
 /// B-4, seen by a tenant that is told to trust it, by way of a rule.
