@@ -7,9 +7,7 @@ use tonic::{Request, Status};
 
 use super::caller::Caller;
 use crate::door::identity::IsRevoked;
-
-/// What every refused caller is told, whatever the reason: the log knows more.
-const REFUSAL: &str = "permission denied";
+use crate::door::upstream::PERMISSION_DENIED;
 
 /// Lets known callers pass, whatever they are; not one who was revoked since the connection was made.
 #[derive(Clone)]
@@ -39,7 +37,7 @@ impl Interceptor for Guard {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         match request.extensions().get::<Caller>() {
             Some(caller) if self.is_welcome(caller) => Ok(request),
-            Some(_) | None => Err(Status::permission_denied(REFUSAL)),
+            Some(_) | None => Err(Status::permission_denied(PERMISSION_DENIED)),
         }
     }
 }
@@ -48,7 +46,7 @@ impl Interceptor for Guard {
 pub(super) fn operators(request: Request<()>) -> Result<Request<()>, Status> {
     match request.extensions().get::<Caller>() {
         Some(Caller::Local { .. } | Caller::Remote(_)) => Ok(request),
-        Some(Caller::Node(_) | Caller::Refused) | None => Err(Status::permission_denied(REFUSAL)),
+        Some(Caller::Node(_) | Caller::Refused) | None => Err(Status::permission_denied(PERMISSION_DENIED)),
     }
 }
 
@@ -81,22 +79,22 @@ mod tests {
 
     #[test]
     fn a_call_without_a_caller_is_refused_like_a_refused_one() {
-        assert_eq!(guard(None).unwrap_err().message(), REFUSAL);
-        assert_eq!(guard(Some(Caller::Refused)).unwrap_err().message(), REFUSAL);
+        assert_eq!(guard(None).unwrap_err().message(), PERMISSION_DENIED);
+        assert_eq!(guard(Some(Caller::Refused)).unwrap_err().message(), PERMISSION_DENIED);
         assert!(guard(Some(Caller::Local { uid: 0 })).is_ok());
     }
 
     #[test]
     fn a_node_operates_nothing() {
         let request = guard(Some(Caller::Node("n1".to_owned()))).unwrap();
-        assert_eq!(operators(request).unwrap_err().message(), REFUSAL);
+        assert_eq!(operators(request).unwrap_err().message(), PERMISSION_DENIED);
     }
 
     #[test]
     fn who_was_revoked_is_refused_on_a_connection_that_is_open() {
         let remote = |path: &str| Caller::Remote(format!("spiffe://fleet.example{path}").parse().unwrap());
         assert!(guard(Some(remote("/plane"))).is_ok());
-        assert_eq!(guard(Some(remote("/lost"))).unwrap_err().message(), REFUSAL);
-        assert_eq!(guard(Some(Caller::Node("lost".to_owned()))).unwrap_err().message(), REFUSAL);
+        assert_eq!(guard(Some(remote("/lost"))).unwrap_err().message(), PERMISSION_DENIED);
+        assert_eq!(guard(Some(Caller::Node("lost".to_owned()))).unwrap_err().message(), PERMISSION_DENIED);
     }
 }

@@ -6,6 +6,7 @@ pub mod authority;
 pub mod clock;
 pub mod crypto;
 pub mod custody;
+mod hex;
 pub mod keeper;
 mod pem;
 pub mod remote;

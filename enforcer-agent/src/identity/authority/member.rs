@@ -18,6 +18,7 @@ use super::error::IssueError;
 use super::key::EcKey;
 use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
+use crate::identity::hex::hex;
 
 /// A CA's key with its self-signed certificate: the anchor of one trust domain's bundle (B-6).
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl JwtSigner {
 
     fn new(key: EcdsaKeyPair) -> Self {
         let digest = Sha256::digest(key.public_key().as_ref());
-        let id = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&digest[..16]);
         Self { key, id }
     }
 

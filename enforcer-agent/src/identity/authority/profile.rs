@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use super::der;
 use super::error::IssueError;
+use crate::identity::hex::hex;
 
 /// How far before now a certificate begins: clocks differ.
 pub(super) const BACKDATE: Duration = Duration::from_secs(60);
@@ -161,7 +162,7 @@ fn shortened(name: &str) -> String {
     if name.len() <= NAME_MAX_BYTES {
         return name.to_owned();
     }
-    let digest: String = Sha256::digest(name).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(name)[..8]);
     let kept: String = name.chars().filter(char::is_ascii).take(NAME_MAX_BYTES - digest.len() - 1).collect();
     format!("{kept}-{digest}")
 }

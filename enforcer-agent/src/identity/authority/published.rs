@@ -10,6 +10,7 @@ use super::domain::Tools;
 use super::member::JwtSigner;
 use super::rotation::{self, Entry};
 use super::store::DomainState;
+use crate::identity::hex::hex;
 
 /// A bundle without keys: everything is revoked (B-4).
 pub(super) fn empty(name: &TrustDomain, tools: Tools<'_>) -> Bundle {
@@ -45,5 +46,5 @@ pub(super) fn digest(bundle: &Bundle) -> String {
         hash.update(Sha256::digest(&key.id));
     }
     hash.update(bundle.refresh_hint_seconds.to_be_bytes());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }

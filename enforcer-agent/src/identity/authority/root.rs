@@ -19,6 +19,7 @@ use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
 use super::root_key::RootKey;
 use crate::identity::crypto::Checker;
+use crate::identity::hex::hex;
 
 /// A root that can sign.
 pub(super) struct Root {
@@ -56,7 +57,7 @@ impl Root {
         if !Checker.verify(key.check(), &authority.key_bits, probe, &signature) {
             return Err(NoRoot::Mismatch);
         }
-        let digest = Sha256::digest(&certificate).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(&certificate));
         Ok(Self { digest, validity: authority.validity, authority, key, certificate })
     }
 

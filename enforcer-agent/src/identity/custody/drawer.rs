@@ -14,6 +14,7 @@ use super::frame::{self, Cipher, Frame, KEY_BYTES, Kind};
 use super::kek::{Kek, Opened};
 use super::vault::{Durability, Vault, full_name, lock, read};
 use super::{name, place};
+use crate::identity::hex::hex;
 
 /// A drawer's key in memory.
 pub(super) struct DrawerKey {
@@ -105,7 +106,7 @@ impl Vault {
 impl DrawerKey {
     fn new(bytes: &[u8; KEY_BYTES]) -> Result<Self, CustodyError> {
         let digest = Sha256::new().chain_update(b"enforcer drawer key").chain_update(bytes).finalize();
-        let id = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&digest[..8]);
         Ok(Self { id, cipher: Cipher::new(bytes)? })
     }
 }

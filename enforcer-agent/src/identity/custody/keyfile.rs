@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::CustodyError;
 use super::frame::{KEY_BYTES, KEY_ID_MAX_BYTES, random};
+use crate::identity::hex::hex;
 
 const VERSION: &str = "enforcer-key-encryption-keys 1";
 /// Keys that a file may hold.
@@ -25,7 +26,7 @@ pub(super) struct Key {
 /// A new key with a name of its own.
 pub(super) fn generate() -> Result<Key, CustodyError> {
     let name = random::<8>()?;
-    let id = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(name.as_slice());
     Ok(Key { id, bytes: random()? })
 }
 

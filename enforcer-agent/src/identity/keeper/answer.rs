@@ -13,12 +13,12 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::hex::hex;
 use super::member::Member;
 use super::run::Keeper;
 use super::task::Outcome;
 use crate::door::identity::{Answer, Command, Enrolled, Order, Refused};
 use crate::door::upstream::Target;
+use crate::identity::hex::hex;
 use crate::identity::pem;
 
 impl Keeper {

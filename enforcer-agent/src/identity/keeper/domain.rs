@@ -90,10 +90,7 @@ impl Domain {
     /// Adds what was revoked before the agent started.
     pub(super) fn recall(&mut self, before: RevokedSerials, now: Duration) {
         self.revoked.number = self.revoked.number.max(before.number);
-        let is_news = |entry: &RevokedSerial| !self.revoked.entries.contains(entry);
-        let news: Vec<_> = before.entries.into_iter().filter(is_news).collect();
-        self.revoked.entries.extend(news);
-        self.sign_lists(now);
+        self.revoke(before.entries, now);
     }
 
     /// The node CA that signs now, if it holds.

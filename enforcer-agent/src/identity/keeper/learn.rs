@@ -2,22 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use enforcer_core::identity::lifecycle::{Action, Event, State, step};
+use enforcer_core::identity::lifecycle::{Action, Event};
 use enforcer_core::identity::schedule::Term;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::identity::x509::leaf::parse_leaf;
+use enforcer_core::policy::model::Name;
 use rustls::sign::CertifiedKey;
 use tracing::{debug, info, warn};
 
 use super::domain::RevokedSerial;
-use super::hex::hex;
+
 use super::member::Member;
 use super::run::Keeper;
 use super::task::{Outcome, Shelved, Wish};
 use crate::door::upstream::UpstreamError;
 use crate::identity::authority::NodeCa;
 use crate::identity::clock::die;
+use crate::identity::hex::hex;
 use crate::identity::svid::Svid;
 
 impl Keeper {
@@ -76,7 +79,7 @@ impl Keeper {
         }
     }
 
-    pub(super) fn take_ca(&mut self, name: &TrustDomain, answer: Result<Arc<NodeCa>, UpstreamError>) {
+    fn take_ca(&mut self, name: &TrustDomain, answer: Result<Arc<NodeCa>, UpstreamError>) {
         let now = (self.clock)();
         let Some(domain) = self.domains.get_mut(name) else { return };
         domain.is_asked = false;
@@ -98,7 +101,7 @@ impl Keeper {
         }
     }
 
-    pub(super) fn take_own(&mut self, answer: Result<Arc<CertifiedKey>, UpstreamError>) {
+    fn take_own(&mut self, answer: Result<Arc<CertifiedKey>, UpstreamError>) {
         let now = (self.clock)();
         let answer = answer.and_then(|key| {
             let leaf = key.cert.first().ok_or_else(|| UpstreamError::Refused("an empty chain".to_owned()))?;
@@ -111,38 +114,38 @@ impl Keeper {
     }
 
     /// A certificate came: it is served if it still answers what was asked last.
-    pub(super) fn granted(&mut self, wish: &Wish, svid: Svid) {
+    fn granted(&mut self, wish: &Wish, svid: Svid) {
         let now = (self.clock)();
-        let is_wanted =
-            |member: &&mut Member| member.question == wish.question && member.id() == Some(&svid.id);
-        let Some(member) = self.members.get_mut(&wish.workload).filter(is_wanted) else {
+        let is_wanted = |member: &&Member| member.question == wish.question && member.id() == Some(&svid.id);
+        if self.members.get(&wish.workload).filter(is_wanted).is_none() {
             debug!(workload = %wish.workload, "a certificate came that is no longer wanted");
             // It is on the shelf already. Should a wanted one be there by now, that is issued anew after a restart.
             self.chores.remove_svid(&TrustDomain::from(&svid.id), &wish.workload);
             return;
-        };
-        let term = Term::new(svid.not_before, svid.not_after, die());
-        let before = member.state.due();
-        let (state, action) =
-            step(std::mem::replace(&mut member.state, State::Absent), Event::Issued(term), now, die());
-        member.state = state;
-        if action == Action::Serve {
-            if let Some(domain) = self.domains.get_mut(&member.entitlement.domain) {
-                domain.note_issuer(&wish.workload, &svid);
-            }
-            info!(
-                workload = %wish.workload,
-                id = %svid.id,
-                serial = hex(&svid.serial),
-                not_after = svid.not_after.as_secs(),
-                "certificate in place"
-            );
-            member.earlier.retain(|entry| !entry.has_ended(now));
-            let before = member.svid.replace(Arc::new(svid));
-            member.earlier.extend(before.as_deref().and_then(RevokedSerial::of));
         }
-        self.reschedule(&wish.workload, before);
+        let term = Term::new(svid.not_before, svid.not_after, die());
+        if self.step(&wish.workload, Event::Issued(term)) == Action::Serve {
+            self.serve(&wish.workload, svid, now);
+        }
         self.publish(&wish.workload);
+    }
+
+    /// Puts a certificate in the place of the one before.
+    fn serve(&mut self, workload: &Name, svid: Svid, now: Duration) {
+        let Some(member) = self.members.get_mut(workload) else { return };
+        if let Some(domain) = self.domains.get_mut(&member.entitlement.domain) {
+            domain.note_issuer(workload, &svid);
+        }
+        info!(
+            %workload,
+            id = %svid.id,
+            serial = hex(&svid.serial),
+            not_after = svid.not_after.as_secs(),
+            "certificate in place"
+        );
+        member.earlier.retain(|entry| !entry.has_ended(now));
+        let before = member.svid.replace(Arc::new(svid));
+        member.earlier.extend(before.as_deref().and_then(RevokedSerial::of));
     }
 
     /// Nothing came.

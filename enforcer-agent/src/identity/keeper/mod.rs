@@ -7,7 +7,6 @@ mod dispatch;
 mod domain;
 mod follow;
 mod health;
-mod hex;
 mod issue;
 mod learn;
 mod material;

@@ -232,7 +232,7 @@ impl Keeper {
         self.publish_to_all_who_meet(&due);
     }
 
-    pub(super) fn renew_cas(&mut self, now: Duration) {
+    fn renew_cas(&mut self, now: Duration) {
         let due: Vec<TrustDomain> = self
             .domains
             .iter()

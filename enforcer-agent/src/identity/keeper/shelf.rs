@@ -11,6 +11,7 @@ use tracing::warn;
 use super::domain::RevokedSerials;
 use crate::identity::authority::{NodeCa, open_svid, seal_svid};
 use crate::identity::custody::{CustodyError, Durability, Vault};
+use crate::identity::hex::hex;
 use crate::identity::svid::Svid;
 
 const NODE_CA: &str = "node-ca";
@@ -86,6 +87,6 @@ impl Shelf {
 /// A workload's name can be longer than a file's.
 fn item(workload: &Name) -> String {
     let digest = Sha256::digest(workload.as_bytes());
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&digest[..16]);
     format!("svid-{hex}")
 }

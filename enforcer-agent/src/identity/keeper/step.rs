@@ -19,13 +19,7 @@ use crate::identity::clock::die;
 impl Keeper {
     /// Lets something happen to a workload, and does what follows.
     pub(super) fn apply(&mut self, name: &Name, event: Event) {
-        let now = (self.clock)();
-        let Some(member) = self.members.get_mut(name) else { return };
-        let before = member.state.due();
-        let (state, action) = step(std::mem::replace(&mut member.state, State::Absent), event, now, die());
-        member.state = state;
-        self.reschedule(name, before);
-        match action {
+        match self.step(name, event) {
             Action::Rest | Action::Serve => {}
             Action::Request => self.wish(name),
             Action::Withdraw { reason, request } => {
@@ -37,7 +31,18 @@ impl Keeper {
         }
     }
 
-    pub(super) fn withdraw(&mut self, name: &Name, reason: &str) {
+    /// The next state of a workload, and what is to be done: that is left to the caller.
+    pub(super) fn step(&mut self, name: &Name, event: Event) -> Action {
+        let now = (self.clock)();
+        let Some(member) = self.members.get_mut(name) else { return Action::Rest };
+        let before = member.state.due();
+        let (state, action) = step(std::mem::replace(&mut member.state, State::Absent), event, now, die());
+        member.state = state;
+        self.reschedule(name, before);
+        action
+    }
+
+    fn withdraw(&mut self, name: &Name, reason: &str) {
         let Some(member) = self.members.get_mut(name) else { return };
         member.question = 0;
         let (svid, is_revoked) = (member.svid.take(), matches!(member.state, State::Revoked(_)));
@@ -76,7 +81,7 @@ impl Keeper {
         self.publish_to_all_who_meet(&changed);
     }
 
-    pub(super) fn wish(&mut self, name: &Name) {
+    fn wish(&mut self, name: &Name) {
         let Some(member) = self.members.get_mut(name) else { return };
         let Some(id) = member.id().cloned() else { return };
         self.questions += 1;
@@ -87,7 +92,7 @@ impl Keeper {
         list.entry(member.entitlement.domain.clone()).or_default().push(wish);
     }
 
-    pub(super) fn reschedule(&mut self, name: &Name, before: Option<Duration>) {
+    fn reschedule(&mut self, name: &Name, before: Option<Duration>) {
         let after = self.members.get(name).and_then(|member| member.state.due());
         if before == after {
             return;
@@ -127,7 +132,7 @@ impl Keeper {
         affected.for_each(|(name, _)| self.publish(name));
     }
 
-    pub(super) fn stock(&self) -> Stock<'_> {
+    fn stock(&self) -> Stock<'_> {
         Stock {
             entitlements: &self.entitlements,
             trust: &self.trust,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use enforcer_core::identity::wire;
 use enforcer_proto::v1::authority_service_client::AuthorityServiceClient;
 use enforcer_proto::v1::{Trust, WatchTrustRequest};
@@ -20,6 +19,7 @@ use super::known::Known;
 use super::{CALL_MAX, RemoteConfig, connect, renew};
 use crate::door::stop::Stop;
 use crate::door::upstream::UpstreamError;
+use crate::identity::clock::die;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -162,11 +162,7 @@ async fn files_changed(config: &RemoteConfig, stamps: &connect::Stamps) {
 
 /// Between half and all of it.
 fn jittered(wait: Duration) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness there is no jitter, and nothing worse.
-    let _no_randomness = rand::fill(&mut random);
-    let share = u32::from(u16::from_be_bytes(random));
-    wait / 2 + wait / 2 * share / u32::from(u16::MAX)
+    wait / 2 + (wait / 2).mul_f64(die())
 }
 
 #[cfg(test)]

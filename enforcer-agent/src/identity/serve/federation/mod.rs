@@ -133,7 +133,7 @@ impl FederationDoor {
         }
     }
 
-    fn reload(&mut self, stamp: &mut tls::Stamp) {
+    fn reload(&mut self, stamp: &mut tls::Stamps) {
         let seen = self.files.stamp();
         if seen == *stamp {
             return;

@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::identity::custody::place::{Stamp, stamp};
 
 /// Certificates of one chain.
 const CHAIN_MAX: usize = 16;
@@ -55,7 +56,7 @@ pub(super) struct Files {
 }
 
 /// Changes when a file does.
-pub(super) type Stamp = [Option<(u64, u64, SystemTime)>; 2];
+pub(super) type Stamps = [Stamp; 2];
 
 impl Files {
     /// Reads both.
@@ -68,11 +69,8 @@ impl Files {
         Ok(Arc::new(config))
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
-        [&self.certificate, &self.key].map(|path| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
-        })
+    pub(super) fn stamp(&self) -> Stamps {
+        [&self.certificate, &self.key].map(|path| stamp(path))
     }
 }
 

@@ -20,6 +20,7 @@ use prost::{Message as _, Name as _};
 use sha2::{Digest as _, Sha256};
 
 use super::nobody::Nobody;
+use crate::identity::hex::hex;
 use crate::identity::pem;
 use crate::identity::svid::Material;
 
@@ -85,7 +86,7 @@ pub(in crate::identity::serve) fn digest<'a>(parts: impl IntoIterator<Item = &'a
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
     }
-    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..16])
 }
 
 /// The version goes by the chain, which is nobody's secret: a new key has a new chain.
