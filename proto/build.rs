@@ -7,7 +7,12 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=enforcer");
     println!("cargo:rerun-if-changed=third-party");
-    let own = ["enforcer/v1/policy.proto", "enforcer/v1/node.proto", "enforcer/v1/identity.proto"];
+    let own = [
+        "enforcer/v1/policy.proto",
+        "enforcer/v1/node.proto",
+        "enforcer/v1/identity.proto",
+        "enforcer/v1/tunnel.proto",
+    ];
     compile(&own, ".", "descriptor.bin")?;
     compile(&["workload.proto"], "third-party/spiffe", "spiffe.bin")
 }

@@ -7,7 +7,7 @@ use crate::maps;
 
 /// Raised whenever a map's key, value or meaning changes. Pins live in a directory of this number; an agent
 /// never adopts maps of another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Size of every shared type, in bytes: a change here is a change of [`VERSION`].
 macro_rules! sizes {
@@ -39,7 +39,9 @@ sizes! {
     maps::CidrValue = 36;
     maps::AddressValue = 24;
     maps::InterfaceValue = 56;
-    maps::CgroupValue = 16;
+    maps::CgroupValue = 48;
+    maps::OriginKey = 32;
+    maps::OriginValue = 48;
     maps::SocketTag = 24;
     maps::GateKey = 12;
     maps::GateValue = 8;

@@ -62,6 +62,17 @@ pub const ACTION_ALLOW: u8 = 1;
 /// The rule denies, for the reason beside it.
 pub const ACTION_DENY: u8 = 2;
 
+/// The rule allows over mutual TLS. Between two workloads of one node, where the kernel knows both ends, it allows as
+/// it is; elsewhere plaintext is refused with [`crate::reason::MTLS_REQUIRED`], and a connection is handed to the tunnel.
+pub const ACTION_TUNNEL: u8 = 3;
+/// The rule allows over mutual TLS, on one node too.
+pub const ACTION_TUNNEL_ALWAYS: u8 = 4;
+
+/// Where tunnels arrive, in the workload's own network namespace: the port of HBONE.
+pub const TUNNEL_PORT: u16 = 15_008;
+/// Where the kernel sends intercepted connections, in the workload's own network namespace.
+pub const INTERCEPT_PORT: u16 = 15_001;
+
 /// Rule number of "no rule matched".
 pub const RULE_NO_MATCH: u32 = 0;
 /// Rule number of the default "a tenant may talk to itself".
@@ -80,6 +91,9 @@ pub const RULE_DEVICE_GRANT: u32 = 6;
 pub const RULE_HOST_SERVICE: u32 = 7;
 /// Rule number of a tenant's own egress list.
 pub const RULE_TENANT_EGRESS: u32 = 8;
+/// Rule number of the connection that carries tunnelled flows, to [`TUNNEL_PORT`]: the flows in it are decided one by
+/// one at its ends.
+pub const RULE_TUNNEL: u32 = 9;
 /// The first number that a rule of the policy may have.
 pub const FIRST_RULE: u32 = 16;
 
@@ -209,6 +223,9 @@ pub const GRANT_IPIP: u32 = 1 << 1;
 /// The workload may send GRE.
 pub const GRANT_GRE: u32 = 1 << 2;
 
+/// The agent holds [`TUNNEL_PORT`] inside the workload's network namespace: what arrives there is checked.
+pub const INTERFACE_TUNNEL: u32 = 1 << 0;
+
 /// The workload behind a host-side interface, keyed by interface index.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -221,8 +238,8 @@ pub struct InterfaceValue {
     pub workload: u32,
     /// `GRANT_*` bits.
     pub grants: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// `INTERFACE_*` bits.
+    pub flags: u32,
     /// One of its IPv4 addresses, mapped; all zero without one. Others are found in the address table.
     pub v4: Address,
     /// One of its IPv6 addresses; all zero without one.
@@ -231,6 +248,8 @@ pub struct InterfaceValue {
 
 /// The cgroup's sockets share the node's address: the socket hooks decide for them.
 pub const CGROUP_HOST_NETWORK: u32 = 1 << 0;
+/// The agent takes up the workload's outgoing tunnel connections, at [`CgroupValue::tunnel_v4`] and `tunnel_v6`.
+pub const CGROUP_TUNNEL: u32 = 1 << 1;
 
 /// Levels of control groups, from the root of the hierarchy down, that are looked at to recognise a process or a
 /// socket: a workload's group must lie within them; what lies deeper takes its identity from those above.
@@ -248,7 +267,51 @@ pub struct CgroupValue {
     pub flags: u32,
     /// Always zero.
     pub reserved: u32,
+    /// Where its outgoing IPv4 connections are taken up, mapped; all zero where they are not.
+    pub tunnel_v4: Address,
+    /// The same for IPv6.
+    pub tunnel_v6: Address,
 }
+
+/// Key of an intercepted connection: the client's end of the connection to the agent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OriginKey {
+    /// Cookie of the network namespace.
+    pub namespace: u64,
+    /// The client's address.
+    pub address: Address,
+    /// The client's port, host byte order.
+    pub port: u16,
+    /// Always zero.
+    pub reserved: [u8; 6],
+}
+
+/// Whose an intercepted connection is, and where it was going. Also what `getsockopt` answers at
+/// [`ORIGIN_LEVEL`], [`ORIGIN_OPTION`] on the agent's end of such a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OriginValue {
+    /// Where it was going, mapped.
+    pub destination: Address,
+    /// Cookie of the workload's socket.
+    pub cookie: u64,
+    /// The control group by which the workload was recognised.
+    pub cgroup: u64,
+    /// Its tenant.
+    pub identity: u32,
+    /// The rule that asks for the tunnel.
+    pub rule: u32,
+    /// The destination's port, host byte order.
+    pub port: u16,
+    /// Always zero.
+    pub reserved: [u8; 6],
+}
+
+/// `getsockopt` level at which the agent asks for an [`OriginValue`]; no protocol has it.
+pub const ORIGIN_LEVEL: i32 = 0x454e;
+/// The option there. `SO_ORIGINAL_DST` at its usual levels answers with the address alone.
+pub const ORIGIN_OPTION: i32 = 1;
 
 /// Who made a socket: kept in socket storage.
 #[repr(C)]

@@ -80,6 +80,20 @@ reasons! {
     NOT_CARRIED_BY_BOTH = 28, "not_carried_by_both";
     /// The destination address is not that of the workload behind the interface.
     DESTINATION_NOT_OWN = 29, "destination_not_own";
+    /// A tunnel's certificate was refused: unknown issuer, expired, revoked, or not exactly one SPIFFE ID.
+    TUNNEL_CERTIFICATE = 30, "tunnel_certificate";
+    /// The tenant that a tunnel's certificate names is not the one that the kernel knows at that end.
+    TUNNEL_IDENTITY = 31, "tunnel_identity";
+    /// What arrived at a tunnel's end breaks its protocol, or was too slow.
+    TUNNEL_PROTOCOL = 32, "tunnel_protocol";
+    /// The tenant has used up its share of tunnel connections, handshakes or buffers.
+    TUNNEL_BUDGET = 33, "tunnel_budget";
+    /// The tunnel cannot carry the flow now: no certificate yet, or no listener.
+    TUNNEL_NOT_READY = 34, "tunnel_not_ready";
+    /// The other end of the tunnel, or the workload behind it, does not answer or refuses the connection.
+    TUNNEL_UNREACHABLE = 35, "tunnel_unreachable";
+    /// A tunnelled flow asked for an address that is not the workload's own, or for a port of the agent.
+    TUNNEL_TARGET = 36, "tunnel_target";
 }
 
 #[cfg(test)]

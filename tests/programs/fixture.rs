@@ -128,7 +128,7 @@ impl Node {
             let host = format!("w{number}");
             ip(&["link", "add", &host, "type", "veth", "peer", "name", &format!("{host}p")])?;
             let interface = nix::net::if_::if_nametoindex(host.as_str())?;
-            let attachment = Attachment { interface: Some(interface), cgroup: None };
+            let attachment = Attachment { interface: Some(interface), ..Attachment::default() };
             attachments.insert((*name).into(), attachment);
         }
         let ground = Ground::new("programs")?;

@@ -30,6 +30,8 @@ pub struct RawConfig {
     pub listener: Option<RawListener>,
     /// Certificates for workloads.
     pub identity: Option<RawIdentity>,
+    /// Mutual TLS between workloads.
+    pub tunnel: Option<RawTunnel>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
@@ -319,4 +321,40 @@ mod tests {
         assert_eq!(parse("# nothing\n\n").unwrap(), RawConfig::default());
         assert!(parse("- a\n").is_err());
     }
+}
+
+/// Mutual TLS between workloads.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTunnel {
+    /// Whether there is any; true where identities are on.
+    pub enabled: Option<bool>,
+    /// Which hops are offered and taken: `native`, `hbone`.
+    pub hops: Option<Vec<String>>,
+    /// Threads of the data path.
+    pub threads: Option<u64>,
+    /// How long a TLS handshake, and the first header behind it, may take.
+    pub handshake_timeout: Option<String>,
+    /// How long the workload behind a tunnel may take to accept.
+    pub connect_timeout: Option<String>,
+    /// How long one direction may stay open after the other has ended and nothing more flows.
+    pub half_close_timeout: Option<String>,
+    /// How long a connection waits for the next flow of its pair of identities.
+    pub idle_timeout: Option<String>,
+    /// How long flows may go on after the agent was told to stop.
+    pub drain_timeout: Option<String>,
+    /// What each tenant may use.
+    pub limits: Option<RawTunnelLimits>,
+}
+
+/// What each tenant may use of the tunnel.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTunnelLimits {
+    /// Flows at once, in both directions together.
+    pub connections: Option<u64>,
+    /// TLS handshakes a second, in both directions together.
+    pub handshakes_per_second: Option<u64>,
+    /// Bytes in the agent's buffers.
+    pub buffered_bytes: Option<u64>,
 }

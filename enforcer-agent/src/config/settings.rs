@@ -36,6 +36,8 @@ pub struct Settings {
     pub listener: Option<ListenerSettings>,
     /// Certificates for workloads; `None` when they were turned off.
     pub identity: Option<IdentitySettings>,
+    /// Mutual TLS between workloads; `None` where it, or the identities it needs, were turned off.
+    pub tunnel: Option<TunnelSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Records that are held for `observe`.
@@ -283,4 +285,38 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Directives of `tracing`.
     pub filter: String,
+}
+
+/// Mutual TLS between workloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelSettings {
+    /// Our own hop is offered and taken.
+    pub native: bool,
+    /// HBONE is offered and taken.
+    pub hbone: bool,
+    /// Threads of the data path.
+    pub threads: usize,
+    /// How long a TLS handshake, and the first header behind it, may take.
+    pub handshake_timeout: Duration,
+    /// How long the workload behind a tunnel may take to accept.
+    pub connect_timeout: Duration,
+    /// How long one direction may stay open after the other has ended and nothing more flows.
+    pub half_close_timeout: Duration,
+    /// How long a connection waits for the next flow of its pair of identities.
+    pub idle_timeout: Duration,
+    /// How long flows may go on after the agent was told to stop.
+    pub drain_timeout: Duration,
+    /// What each tenant may use.
+    pub limits: TunnelLimits,
+}
+
+/// What each tenant may use of the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelLimits {
+    /// Flows at once, in both directions together.
+    pub connections: u64,
+    /// TLS handshakes a second, in both directions together.
+    pub handshakes_per_second: u32,
+    /// Bytes in the agent's buffers.
+    pub buffered_bytes: u64,
 }

@@ -8,5 +8,6 @@ pub mod policy;
 pub mod records;
 pub mod stop;
 pub mod survey;
+pub mod tunnel;
 pub mod unix;
 pub mod upstream;

@@ -40,6 +40,8 @@ fn line(record: &v1::Record) -> String {
         device,
         access,
         lost_before,
+        carriage,
+        tunnel,
     } = record;
     let mut line = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -66,8 +68,47 @@ fn line(record: &v1::Record) -> String {
     put("process", json!(process.as_ref().map(process_fields)));
     put("device", json!(device.as_ref().map(device_fields)));
     put("access", json!(access));
+    put("carriage", json!(carriage));
+    put("tunnel", json!(tunnel.as_ref().map(tunnel_fields)));
     put("lostBefore", if *lost_before == 0 { Value::Null } else { json!(lost_before) });
     Value::Object(line).to_string()
+}
+
+fn tunnel_fields(facts: &v1::TunnelFacts) -> Value {
+    let v1::TunnelFacts {
+        event,
+        direction,
+        hop,
+        source_id,
+        source_serial,
+        destination_id,
+        destination_serial,
+        trace_id,
+        bytes_forward,
+        bytes_back,
+        end,
+        resumed,
+        reused,
+        cookie,
+        detail,
+    } = facts;
+    json!({
+        "event": event,
+        "direction": direction,
+        "hop": hop,
+        "sourceId": source_id,
+        "sourceSerial": source_serial,
+        "destinationId": destination_id,
+        "destinationSerial": destination_serial,
+        "traceId": trace_id,
+        "bytesForward": bytes_forward,
+        "bytesBack": bytes_back,
+        "end": end,
+        "resumed": resumed,
+        "reused": reused,
+        "cookie": cookie,
+        "detail": detail,
+    })
 }
 
 fn endpoint(endpoint: &v1::Endpoint) -> Value {

@@ -84,6 +84,8 @@ impl Resolver {
             let attachment = Attachment {
                 interface: self.interface(workload, &links, &mut problems, &mut missing),
                 cgroup: self.cgroup(workload, &mut missing),
+                // Others know whether its listeners stand.
+                tunnel: None,
             };
             if attachment != Attachment::default() {
                 resolution.attachments.insert(workload.name.clone(), attachment);

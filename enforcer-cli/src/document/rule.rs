@@ -19,6 +19,8 @@ pub(crate) struct RuleSpec {
     pub(crate) action: &'static str,
     pub(crate) mode: &'static str,
     pub(crate) mtls_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) mtls_always: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) carried_by: Vec<String>,
 }
@@ -65,7 +67,8 @@ impl TryFrom<v1::Rule> for RuleSpec {
     type Error = Failure;
 
     fn try_from(rule: v1::Rule) -> Result<Self, Failure> {
-        let v1::Rule { name: _, from, to, ports: list, action, mode, mtls_required, carried_by } = rule;
+        let v1::Rule { name: _, from, to, ports: list, action, mode, mtls_required, carried_by, mtls_always } =
+            rule;
         Ok(Self {
             from: peer(from, "from")?,
             to: peer(to, "to")?,
@@ -73,6 +76,7 @@ impl TryFrom<v1::Rule> for RuleSpec {
             action: words::action(action)?,
             mode: words::mode(mode)?,
             mtls_required,
+            mtls_always,
             carried_by,
         })
     }

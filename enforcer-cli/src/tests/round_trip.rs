@@ -143,7 +143,7 @@ prop_compose! {
         carried_by in proptest::collection::vec(name(), 0..3),
     ) -> v1::Rule {
         v1::Rule {
-            name, mode, action, mtls_required, carried_by,
+            name, mode, action, mtls_required, mtls_always: false, carried_by,
             from: peer(v1::peer::Who::Tenant(from)), to: peer(v1::peer::Who::World(everything())),
             ports: ports.map(|items| v1::PortList { items }),
         }

@@ -62,7 +62,8 @@ fn scene() -> Scene {
     add_workload(&mut policy, "blue-a", "blue", [10, 0, 0, 2]);
     policy.index.rule_numbers.insert(FIRST_RULE, "web-to-db".into());
     policy.index.rule_numbers.insert(FIRST_RULE + 1, "trial".into());
-    let at = |interface, cgroup| Attachment { interface: Some(interface), cgroup: Some(cgroup) };
+    let at =
+        |interface, cgroup| Attachment { interface: Some(interface), cgroup: Some(cgroup), tunnel: None };
     let facts = NodeFacts {
         name: "node-1".to_owned(),
         attachments: BTreeMap::from([(Name::from("red-a"), at(7, 700)), (Name::from("blue-a"), at(8, 800))]),

@@ -202,6 +202,7 @@ mod tests {
             action,
             mode,
             mtls_required: false,
+            mtls_always: false,
             carried_by: Vec::new(),
         })
     }

@@ -1,7 +1,7 @@
 //! What the agent found out about its node: the second argument of compiling, beside the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::device::table::DeviceTable;
@@ -38,6 +38,19 @@ pub struct Attachment {
     pub interface: Option<u32>,
     /// Id of its control group.
     pub cgroup: Option<u64>,
+    /// Its end of the tunnel, once its listeners stand.
+    pub tunnel: Option<TunnelEnd>,
+}
+
+/// Where a workload's outgoing tunnel connections are taken up, in its own network namespace, at
+/// [`enforcer_common::maps::INTERCEPT_PORT`]: its own addresses, or loopback's for one on the node's network. While it
+/// stands, the agent also holds [`enforcer_common::maps::TUNNEL_PORT`] of a workload with addresses of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// For IPv4.
+    pub v4: Option<Ipv4Addr>,
+    /// For IPv6.
+    pub v6: Option<Ipv6Addr>,
 }
 
 /// A host service: a driver daemon, a device plugin.

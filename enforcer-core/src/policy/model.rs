@@ -321,8 +321,10 @@ pub struct Rule {
     pub action: Action,
     /// Enforce or audit.
     pub mode: Mode,
-    /// Only over mutual TLS.
+    /// Only over mutual TLS; between two workloads of one node, as it is.
     pub mtls_required: bool,
+    /// Over mutual TLS on one node too; only where [`Self::mtls_required`] is.
+    pub mtls_always: bool,
     /// Tenants that agreed.
     pub carried_by: Vec<Name>,
 }

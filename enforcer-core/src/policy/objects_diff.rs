@@ -70,7 +70,7 @@ fn workload_fields(old: &Workload, new: &Workload) -> Fields {
 fn rule_fields(old: &Rule, new: &Rule) -> Fields {
     differing!(Rule, old, new;
         name => "name", from => "from", to => "to", ports => "ports", action => "action", mode => "mode",
-        mtls_required => "mtlsRequired", carried_by => "carriedBy")
+        mtls_required => "mtlsRequired", mtls_always => "mtlsAlways", carried_by => "carriedBy")
 }
 
 fn binding_fields(old: &Binding, new: &Binding) -> Fields {

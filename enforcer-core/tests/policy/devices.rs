@@ -166,7 +166,7 @@ fn creating_nodes_is_never_granted_to_a_tenant() {
 #[test]
 fn a_workload_without_an_interface_is_told_to_be_judged_by_its_sockets_only() {
     let (policy, mut facts) = granted();
-    facts.attachments.insert("w1".into(), Attachment { interface: None, cgroup: Some(77) });
+    facts.attachments.insert("w1".into(), Attachment { cgroup: Some(77), ..Attachment::default() });
     let mut workload = Workload::clone(&policy.workloads["w1"]);
     (workload.interface, workload.network_namespace, workload.host_network) = (None, None, false);
     let mut without = policy.clone();

@@ -75,7 +75,7 @@ fn gated(label: &str, memory: bool) -> Result<Site> {
     let group = format!("{}{POD}", ground.group);
     cgroup::make(&group)?;
     let id = std::fs::metadata(cgroup::dir(&group)?).context("control group")?.ino();
-    let attachment = Attachment { interface: None, cgroup: Some(id) };
+    let attachment = Attachment { cgroup: Some(id), ..Attachment::default() };
     let extra = ExtraClass { name: CLASS.to_owned(), kind: Kind::Char, major: MAJOR, role: Role::Control };
     let extra = if memory { vec![extra] } else { Vec::new() };
     let devices = DeviceTable::parse("Character devices:\n\nBlock devices:\n", "", &extra)

@@ -71,6 +71,7 @@ impl NodeService for NodeCalls {
             capacities: capacities.into_iter().map(capacity).collect(),
             capabilities: capabilities(&facts.capabilities, identity_ready.is_some()),
             identity_ready,
+            unencrypted: Vec::new(),
             device_gate_mode: self.node.device_gate_mode.clone(),
             warnings,
             losses: losses

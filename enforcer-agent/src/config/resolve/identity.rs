@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use enforcer_core::duration::parse_seconds;
 use enforcer_core::identity::trust_domain::TrustDomain;
 
-use super::{Problems, absolute, checked};
+use super::{Problems, absolute, checked, span};
 use crate::config::ConfigProblem;
 use crate::config::raw::{
     RawAuthority, RawDisk, RawFederation, RawIdentity, RawKey, RawLifetimes, RawLimits, RawToken,
@@ -167,30 +166,6 @@ fn lifetimes(raw: RawLifetimes, problems: &mut Problems) -> LifetimeSettings {
         node: span("node", node, DAY, (20, 30 * DAY)),
         tenant: span("tenant", tenant, 90 * DAY, (60, 3_650 * DAY)),
     }
-}
-
-fn span(
-    path: &str,
-    value: Option<String>,
-    default: u64,
-    (low, high): (u64, u64),
-    problems: &mut Problems,
-) -> Duration {
-    let seconds = match value {
-        None => default,
-        Some(text) => match parse_seconds(&text).and_then(|seconds| u64::try_from(seconds).ok()) {
-            Some(seconds) => seconds,
-            None => {
-                let expected = "a duration: 90s, 5m or 1h30m";
-                problems.push(ConfigProblem::Word { path: path.to_owned(), value: text, expected });
-                default
-            }
-        },
-    };
-    if seconds < low || seconds > high {
-        problems.push(ConfigProblem::Range { path: format!("{path} (seconds)"), value: seconds, low, high });
-    }
-    Duration::from_secs(seconds)
 }
 
 fn name_constraints(word: Option<String>, problems: &mut Problems) -> bool {

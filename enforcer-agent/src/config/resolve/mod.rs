@@ -4,8 +4,12 @@ mod gate;
 pub mod identity;
 mod listener;
 mod numbers;
+mod tunnel;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use enforcer_core::duration::parse_seconds;
 
 use super::host::Host;
 use super::raw::{RawConfig, RawLog, RawSocket};
@@ -44,6 +48,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         policy,
         listener,
         identity: raw_identity,
+        tunnel: raw_tunnel,
         log: raw_log,
         records,
     } = raw;
@@ -62,6 +67,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         flows,
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
         listener: listener.and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
+        tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         identity,
         log: log(raw_log.unwrap_or_default(), &mut problems),
         records: numbers::records(records, &mut problems),
@@ -154,6 +160,31 @@ fn log(raw: RawLog, problems: &mut Problems) -> LogSettings {
         });
     }
     LogSettings { format, filter }
+}
+
+/// A duration, or the default in seconds; `low` and `high` are in seconds too.
+fn span(
+    path: &str,
+    value: Option<String>,
+    default: u64,
+    (low, high): (u64, u64),
+    problems: &mut Problems,
+) -> Duration {
+    let seconds = match value {
+        None => default,
+        Some(text) => match parse_seconds(&text).and_then(|seconds| u64::try_from(seconds).ok()) {
+            Some(seconds) => seconds,
+            None => {
+                let expected = "a duration: 90s, 5m or 1h30m";
+                problems.push(ConfigProblem::Word { path: path.to_owned(), value: text, expected });
+                default
+            }
+        },
+    };
+    if seconds < low || seconds > high {
+        problems.push(ConfigProblem::Range { path: format!("{path} (seconds)"), value: seconds, low, high });
+    }
+    Duration::from_secs(seconds)
 }
 
 fn absolute(path: &str, value: Option<PathBuf>, default: &str, problems: &mut Problems) -> PathBuf {

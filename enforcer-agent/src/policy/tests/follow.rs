@@ -17,7 +17,7 @@ fn a_workload_that_appears_is_attached_under_the_same_revision() {
     assert!(accepted.warnings.iter().any(|warning| warning.contains("workload w")), "{accepted:?}");
     assert!(bench.kernel.inside().image.interfaces.is_empty());
 
-    let there = Attachment { interface: Some(7), cgroup: None };
+    let there = Attachment { interface: Some(7), ..Attachment::default() };
     bench.node.seen().attachments.insert(Arc::from("w"), there);
     engine.recheck();
     assert!(bench.kernel.inside().image.interfaces.contains_key(&7));

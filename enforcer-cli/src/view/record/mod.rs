@@ -94,6 +94,8 @@ impl From<v1::Record> for RecordView {
             device,
             access,
             lost_before,
+            carriage: _,
+            tunnel: _,
         } = record;
         Self {
             sequence,

@@ -88,6 +88,7 @@ impl From<v1::StatusResponse> for StatusView {
             losses,
             started,
             identity_ready,
+            unencrypted: _,
         } = response;
         Self {
             node,

@@ -152,6 +152,7 @@ mod tests {
             digest: vec![1, 2],
             in_sync: false,
             identity_ready: Some(true),
+            unencrypted: Vec::new(),
             drift: vec!["addresses: 10.0.0.1 is missing".to_owned()],
             hooks: vec![
                 v1::Hook {

@@ -147,7 +147,7 @@ fn interface(policy: &Policy, workload: &Workload, clock_offset_ns: i64) -> Opti
         tenant: policy.tenants.get(&workload.tenant)?.id,
         workload: policy.index.workload_number(&workload.name)?,
         grants: workload.encapsulations,
-        reserved: 0,
+        flags: 0,
         v4: first(IpAddr::is_ipv4),
         v6: first(IpAddr::is_ipv6),
     })
@@ -158,7 +158,7 @@ fn cgroup(policy: &Policy, workload: &Workload) -> Option<CgroupValue> {
         identity: policy.tenants.get(&workload.tenant)?.id,
         workload: policy.index.workload_number(&workload.name)?,
         flags: if workload.host_network { CGROUP_HOST_NETWORK } else { 0 },
-        reserved: 0,
+        ..CgroupValue::default()
     })
 }
 

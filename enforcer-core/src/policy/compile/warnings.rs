@@ -53,7 +53,7 @@ fn workload_warning(workload: &Workload, facts: &NodeFacts) -> Option<String> {
         return None;
     }
     let missing = match facts.attachments.get(&workload.name) {
-        None | Some(Attachment { interface: None, cgroup: None }) => "it was not found",
+        None | Some(Attachment { interface: None, cgroup: None, .. }) => "it was not found",
         Some(Attachment { cgroup: None, .. }) if workload.cgroup.is_some() => "its cgroup was not found",
         Some(Attachment { interface: None, .. })
             if workload.interface.is_some() || workload.network_namespace.is_some() =>

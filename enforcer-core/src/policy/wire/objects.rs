@@ -67,7 +67,7 @@ pub fn workload(workload: &Workload) -> v1::Workload {
 /// A rule.
 #[must_use]
 pub fn rule(rule: &Rule) -> v1::Rule {
-    let Rule { name, from, to, ports, action, mode, mtls_required, carried_by } = rule;
+    let Rule { name, from, to, ports, action, mode, mtls_required, mtls_always, carried_by } = rule;
     v1::Rule {
         name: name.to_string(),
         from: Some(peer(from)),
@@ -76,6 +76,7 @@ pub fn rule(rule: &Rule) -> v1::Rule {
         action: to_wire(ACTIONS, action),
         mode: to_wire(MODES, mode),
         mtls_required: *mtls_required,
+        mtls_always: *mtls_always,
         carried_by: carried_by.iter().map(Name::to_string).collect(),
     }
 }

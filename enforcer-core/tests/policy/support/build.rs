@@ -116,6 +116,7 @@ pub(crate) fn rule(name: &str, from: Peer, to: Peer, action: Action) -> Rule {
         action,
         mode: Mode::Enforce,
         mtls_required: false,
+        mtls_always: false,
         carried_by: Vec::new(),
     }
 }
@@ -146,6 +147,7 @@ pub(crate) fn attachments(policy: &Policy) -> BTreeMap<Name, enforcer_core::node
             let attachment = enforcer_core::node::Attachment {
                 interface: Some(index),
                 cgroup: workload.cgroup.as_ref().map(|_| u64::from(index) + 1000),
+                tunnel: None,
             };
             (Name::clone(&workload.name), attachment)
         })

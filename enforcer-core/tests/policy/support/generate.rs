@@ -106,7 +106,7 @@ prop_compose! {
         carried_by in subsequence(TENANTS.to_vec(), 0..=TENANTS.len()),
     ) -> Rule {
         let carried_by = carried_by.into_iter().map(Into::into).collect();
-        Rule { name: "r0".into(), from, to, ports, action, mode, mtls_required, carried_by }
+        Rule { name: "r0".into(), from, to, ports, action, mode, mtls_required, mtls_always: false, carried_by }
     }
 }
 

@@ -39,7 +39,7 @@ impl Crowded {
     pub(super) fn open(size: Size) -> Result<Self> {
         let label = format!("packet-{}-{}", size.bindings, size.tenants);
         let interface = interface(&format!("w{}", size.bindings + size.tenants))?;
-        let attachment = Attachment { interface: Some(interface), cgroup: None };
+        let attachment = Attachment { interface: Some(interface), ..Attachment::default() };
         let layout =
             Layout { attachments: BTreeMap::from([("here".into(), attachment)]), ..Layout::default() };
         let mut site = Site::open(Ground::new(&label)?, layout)?;

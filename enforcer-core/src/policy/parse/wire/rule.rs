@@ -12,7 +12,7 @@ use crate::policy::parse::words::{ACTIONS, MODES};
 const MAX_CARRIERS: usize = 2;
 
 pub(super) fn parse(scope: &mut Scope, list: &At, index: usize, message: &v1::Rule) -> Option<Rule> {
-    let v1::Rule { name, from, to, ports, action, mode, mtls_required, carried_by } = message;
+    let v1::Rule { name, from, to, ports, action, mode, mtls_required, carried_by, mtls_always } = message;
     let at = list.object(index, name);
     let name = name::subdomain(scope, &at.field("name"), name);
     let from = peer::parse(scope, &at.field("from"), from.as_ref());
@@ -36,9 +36,11 @@ pub(super) fn parse(scope: &mut Scope, list: &At, index: usize, message: &v1::Ru
         action: action?,
         mode: mode?,
         mtls_required: *mtls_required,
+        mtls_always: *mtls_always,
         carried_by: carried_by?,
     };
     has_a_tenant(scope, &at, &rule).then_some(())?;
+    always_is_required(scope, &at, &rule).then_some(())?;
     carriers_are_sides(scope, &carriers, &rule).then_some(rule)
 }
 
@@ -48,6 +50,15 @@ fn has_a_tenant(scope: &mut Scope, at: &At, rule: &Rule) -> bool {
         scope.refuse("no_tenant_side", at, message);
     }
     rule.owner().is_some()
+}
+
+fn always_is_required(scope: &mut Scope, at: &At, rule: &Rule) -> bool {
+    let right = rule.mtls_required || !rule.mtls_always;
+    if !right {
+        let message = "is true, but mtlsRequired is not, so that there is nothing to do always; state mtlsRequired: true";
+        scope.refuse("always_without_mtls", &at.field("mtlsAlways"), message);
+    }
+    right
 }
 
 fn carriers_are_sides(scope: &mut Scope, at: &At, rule: &Rule) -> bool {

@@ -19,6 +19,7 @@ pub(super) fn read(reader: &mut Reader, identity: Identity, fields: &mut Fields)
     let action = action.and_then(|(path, node)| reader.word(&path, node, ACTIONS));
     let mode = tenant::mode(reader, fields);
     let mtls_required = tenant::truth(reader, fields, "mtlsRequired");
+    let mtls_always = tenant::truth(reader, fields, "mtlsAlways");
     let carried_by = match fields.take(reader, "carriedBy") {
         Some((path, node)) => net::texts(reader, &path, node),
         None => Vec::new(),
@@ -31,6 +32,7 @@ pub(super) fn read(reader: &mut Reader, identity: Identity, fields: &mut Fields)
         action: action?,
         mode: mode?,
         mtls_required: mtls_required?,
+        mtls_always: mtls_always?,
         carried_by,
     })
 }
