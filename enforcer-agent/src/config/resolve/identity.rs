@@ -227,6 +227,8 @@ fn one_of<T>(path: &str, choices: &'static str, problems: &mut Problems) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::host::Host;
     use crate::config::raw;
