@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use enforcer_core::identity::bundle::Trust;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::target::Target;
 use enforcer_core::identity::trust_domain::TrustDomain;
@@ -15,6 +16,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::policy::Closed;
+use super::tunnel::Credentials;
 
 /// Commands that wait for the identity room.
 pub const WAITING_MAX: usize = 64;
@@ -118,6 +120,10 @@ pub struct IdentityDoor {
     pub verify: VerifyPeer,
     /// Checks them again, at each call.
     pub is_revoked: IsRevoked,
+    /// Bundles and revocations in force: what [`Self::verify`] and [`Self::is_revoked`] look at.
+    pub trust: watch::Receiver<Arc<Trust>>,
+    /// What the tunnel shows of this node's workloads.
+    pub credentials: Credentials,
 }
 
 impl IdentityDoor {
