@@ -176,6 +176,8 @@ impl Court {
             source: found.source.id,
             destination: found.destination.id,
             expired: u32::from(found.lapses.is_some_and(|until| until < now)),
+            // Over TLS it makes no difference: see `tables`.
+            same_node: 0,
             remote: [0; 16],
             protocol: packet::PROTOCOL_TCP,
             service,
