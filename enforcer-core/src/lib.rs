@@ -12,3 +12,4 @@ pub mod event;
 pub mod identity;
 pub mod node;
 pub mod policy;
+pub mod proxy;
