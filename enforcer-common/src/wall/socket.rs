@@ -59,7 +59,8 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
     let mut judgement = if destination.identity == identity::HOST {
         known_tenant(tables, tenant, identity::HOST)
     } else {
-        let meeting = Meeting::of(Party::known(tenant), destination, HOOK_SOCKET_EGRESS, now_ns);
+        let mut meeting = Meeting::of(Party::known(tenant), destination, HOOK_SOCKET_EGRESS, now_ns);
+        meeting.same_node = u32::from(destination.workload != 0);
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -97,7 +98,10 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     if !identity::is_tenant(source.identity) && !identity::is_tenant(receiver) {
         return Judgement::settled(source.identity, receiver, Verdict::allow(RULE_NOT_MANAGED));
     }
-    let meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
+    let mut meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
+    meeting.same_node = u32::from(identity::is_tenant(arrival.tag));
+    // A workload on the node's network is sent nothing through a tunnel.
+    meeting.unattended = 1;
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = arrival.tag;
     judgement
@@ -124,6 +128,7 @@ pub fn toward<T: Tables>(
         source: tenant,
         destination: party.identity,
         expired: party.expired,
+        same_node: u32::from(party.workload != 0),
         remote: headers.destination,
         protocol: headers.protocol,
         service: headers.service,
