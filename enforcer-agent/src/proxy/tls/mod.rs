@@ -13,7 +13,7 @@ mod pool;
 mod record;
 mod secured;
 mod sessions;
-mod socket;
+pub(in crate::proxy) mod socket;
 mod stream;
 #[cfg(test)]
 pub(in crate::proxy) mod tests;
@@ -25,4 +25,7 @@ pub use error::{TlsError, TlsErrorKind};
 pub use handshake::{Destination, accept, connect};
 pub use pool::{Boundless, Buffer, Pool, Purse};
 pub use secured::{Facts, Hop, Secured};
+pub(in crate::proxy) use pool::{Appetite, RECORDS_MAX, Size};
+pub(in crate::proxy) use record::{HEADER, PAYLOAD_MAX, SLOT};
+pub(in crate::proxy) use secured::Opened;
 pub use stream::SecuredStream;

@@ -62,7 +62,7 @@ impl Outbox {
             let of_batch = count.min(range.len());
             range.start += of_batch;
             count -= of_batch;
-            if range.is_empty() {
+            if range.start == range.end {
                 self.batch = None;
             }
         }

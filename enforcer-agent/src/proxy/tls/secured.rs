@@ -391,7 +391,7 @@ impl Secured {
                 Opened::Nothing => {}
             }
             // An answer to what was just opened: a new key, an alert.
-            let _: Poll<io::Result<()>> = self.poll_flush(cx)?;
+            let _: Poll<()> = self.poll_flush(cx)?;
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(Err(TlsError::Truncated));
             }
