@@ -2,7 +2,6 @@
 //! the other rooms through [`crate::door::tunnel`].
 
 pub mod budget;
-pub mod native;
 pub mod post;
 pub mod registry;
 pub mod tls;
