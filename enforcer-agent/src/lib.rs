@@ -12,4 +12,5 @@ pub mod forensics;
 pub mod identity;
 pub mod kernel;
 pub mod policy;
+pub mod proxy;
 pub mod workload;
