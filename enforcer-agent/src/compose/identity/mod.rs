@@ -132,8 +132,7 @@ fn verify(upstream: &Arc<dyn Upstream>, identity: &IdentitySettings) -> VerifyPe
     let (trust, fleet) = (upstream.trust(), identity.trust_domain.clone());
     Arc::new(move |chain, now| {
         let trust = Arc::clone(&trust.borrow());
-        let verified =
-            chain::verify(chain, &trust, &fleet, now, &Checker).map_err(|error| error.to_string())?;
+        let verified = chain::verify(chain, &trust, &fleet, now, &Checker)?;
         Ok(Peer { id: verified.leaf.id, not_after: verified.until })
     })
 }

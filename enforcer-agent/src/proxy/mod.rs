@@ -1,0 +1,7 @@
+//! The tunnel: flows that the policy allows over mutual TLS, carried from one workload's end to the other's. It meets
+//! the other rooms through [`crate::door::tunnel`].
+
+pub mod budget;
+pub mod post;
+pub mod registry;
+pub mod tls;
