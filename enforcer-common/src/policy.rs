@@ -6,10 +6,10 @@
 use crate::address::Address;
 use crate::identity;
 use crate::maps::{
-    ACTION_ALLOW, ACTION_DENY, ACTION_NONE, AddressValue, CIDR_EGRESS, CIDR_INGRESS, CidrData, CidrValue,
-    PEER_EGRESS, PairKey, PairValue, PortKey, RULE_HOST_DEFAULT, RULE_INTRA_TENANT, RULE_NO_MATCH,
-    RULE_NOT_MANAGED, RuleValue, SLOT_AUDIT, SLOT_HOST_RULES, SLOT_INTRA_RULES, SLOT_PLATFORM, SLOT_PRESENT,
-    TenantSlot, protocol_slot, tier,
+    ACTION_ALLOW, ACTION_DENY, ACTION_NONE, ACTION_TUNNEL, ACTION_TUNNEL_ALWAYS, AddressValue, CIDR_EGRESS,
+    CIDR_INGRESS, CidrData, CidrValue, PEER_EGRESS, PairKey, PairValue, PortKey, RULE_HOST_DEFAULT,
+    RULE_INTRA_TENANT, RULE_NO_MATCH, RULE_NOT_MANAGED, RuleValue, SLOT_AUDIT, SLOT_HOST_RULES,
+    SLOT_INTRA_RULES, SLOT_PLATFORM, SLOT_PRESENT, TenantSlot, protocol_slot, tier,
 };
 use crate::reason;
 use crate::verdict::Verdict;
@@ -37,6 +37,8 @@ pub struct Question {
     pub destination: u32,
     /// 1 when the identity of an end has outlived its lease.
     pub expired: u32,
+    /// 1 when both ends are workloads of this node, as the kernel itself knows: nothing between them crosses a wire.
+    pub same_node: u32,
     /// The address of the end that is not a tenant; matters when that end is the world.
     pub remote: Address,
     /// IP protocol number.
@@ -226,10 +228,10 @@ fn by_port<T: Tables>(
         key.port = question.service & port_mask(length);
         key.prefix_len = length;
         if let Some(value) = tables.port(&key) {
-            return outcome(&value, silent);
+            return outcome(&value, question.same_node, silent);
         }
     }
-    outcome(&pair.default, silent)
+    outcome(&pair.default, question.same_node, silent)
 }
 
 /// The leading `length` bits of a 16-bit port.
@@ -241,16 +243,28 @@ pub const fn port_mask(length: u8) -> u16 {
 }
 
 #[inline(always)]
-fn outcome(value: &RuleValue, silent: Verdict) -> Verdict {
-    let verdict = match value.action {
+fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
+    let verdict = match plaintext(value.action, same_node) {
         ACTION_ALLOW => Verdict::allow(value.rule),
         ACTION_DENY => Verdict::deny(value.rule, value.reason),
+        ACTION_TUNNEL => Verdict::tunnel(value.rule),
         _ => silent,
     };
-    match value.shadow_action {
+    match plaintext(value.shadow_action, same_node) {
         ACTION_NONE => {
             verdict.shadowed(value.shadow_rule, if silent.passes() { ACTION_ALLOW } else { ACTION_DENY })
         }
         shadow => verdict.shadowed(value.shadow_rule, shadow),
+    }
+}
+
+/// What a rule's action means for a packet as it is: within the node the kernel itself is the witness that mutual TLS
+/// would be, unless the rule wants it always; elsewhere a rule for the tunnel refuses.
+#[inline(always)]
+const fn plaintext(action: u8, same_node: u32) -> u8 {
+    match action {
+        ACTION_TUNNEL if same_node != 0 => ACTION_ALLOW,
+        ACTION_TUNNEL | ACTION_TUNNEL_ALWAYS => ACTION_TUNNEL,
+        other => other,
     }
 }

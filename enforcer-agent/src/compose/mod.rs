@@ -28,6 +28,7 @@ use crate::admin::listen::network::NetworkDoor;
 use crate::config::Settings;
 use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
+use crate::forensics;
 use crate::policy::source::FileSource;
 
 pub use logging::start as start_logging;
@@ -74,7 +75,8 @@ async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> 
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
-    follow::join(&mut tasks, &door, forensics, events, cgroups)?;
+    let (_maker, made) = forensics::queue();
+    follow::join(&mut tasks, &door, forensics, (events, made), cgroups)?;
     watchers.join(&mut tasks, &door);
     let reread = Arc::new(Notify::new());
     if let Some(path) = &settings.policy_path {

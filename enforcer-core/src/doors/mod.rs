@@ -3,6 +3,7 @@
 
 pub mod identity;
 pub mod policy;
+pub mod tunnel;
 pub mod proxy;
 
 /// The body of a fuzz target.
@@ -19,5 +20,6 @@ pub const DOORS: &[(&str, Door)] = &[
     ("jwt_svid", identity::jwt_svid),
     ("trust_bundle", identity::trust_bundle),
     ("trust_wire", identity::trust_wire),
+    ("tunnel_header", tunnel::tunnel_header),
     ("hbone_headers", proxy::hbone_headers),
 ];

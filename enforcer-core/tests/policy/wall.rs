@@ -185,7 +185,10 @@ fn an_identity_that_means_nothing_is_not_the_world() {
     let tables = ImageTables::new(&image);
     let asked = |source: u32, destination: u32| {
         let remote = enforcer_common::address::from_v4([198, 51, 100, 1]);
-        decide(&tables, &Question { source, destination, expired: 0, remote, protocol: 6, service: 80 })
+        decide(
+            &tables,
+            &Question { source, destination, expired: 0, same_node: 0, remote, protocol: 6, service: 80 },
+        )
     };
     assert!(asked(WORLD, 16).passes() && asked(16, WORLD).passes());
     for nobody in [UNKNOWN, 7, FIRST_SERVICE] {

@@ -63,6 +63,7 @@ pub fn explain_flow(
         source: source.identity,
         destination: destination.identity,
         expired: expired(policy, facts, request.now, addresses),
+        same_node: 0,
         remote: remote(&source, addresses),
         protocol: request.protocol.number(),
         service,

@@ -41,6 +41,7 @@ fn raw(facts: &NodeFacts, image: &Image, flow: &Flow) -> Verdict {
         source,
         destination,
         expired: from_expired | to_expired,
+        same_node: 0,
         remote: mapped(remote),
         protocol: flow.protocol,
         service: flow.service,

@@ -1,0 +1,1 @@
+//! Certificates, peers and wires for the tests of the tunnel.

@@ -1,0 +1,1 @@
+//! What a policy leaves in plaintext between nodes.
