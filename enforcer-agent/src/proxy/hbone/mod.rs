@@ -7,7 +7,7 @@
 
 pub mod client;
 mod headers;
-pub mod purse;
+mod purse;
 pub mod relay;
 pub mod server;
 mod vitals;
@@ -24,8 +24,9 @@ use bytes::Bytes;
 use enforcer_core::proxy::hbone::baggage::Baggage;
 use h2::{RecvStream, SendStream};
 
+use crate::proxy::tls::Purse;
 use client::Lease;
-use purse::{Hold, Purse};
+use purse::Hold;
 
 pub use vitals::Flood;
 

@@ -4,32 +4,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::proxy::tls::Purse;
+
 /// How soon a flow asks again, when the tenant's buffers are full.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A tenant's bytes.
-pub trait Purse: Send + Sync {
-    /// Takes so many bytes, if there are as many.
-    fn take(&self, bytes: u64) -> bool;
-    /// Gives them back.
-    fn give(&self, bytes: u64);
-}
-
 /// Bytes that are held, and given back when this is dropped.
-pub struct Hold {
+pub(super) struct Hold {
     purse: Arc<dyn Purse>,
-    bytes: u64,
+    bytes: usize,
 }
 
 impl Hold {
     /// Takes so many bytes, if there are as many.
     #[must_use]
-    pub fn take(purse: &Arc<dyn Purse>, bytes: u64) -> Option<Self> {
+    pub(super) fn take(purse: &Arc<dyn Purse>, bytes: usize) -> Option<Self> {
         purse.take(bytes).then(|| Self { purse: Arc::clone(purse), bytes })
     }
 
     /// Takes so many bytes once there are as many.
-    pub async fn wait(purse: &Arc<dyn Purse>, bytes: u64) -> Self {
+    pub(super) async fn wait(purse: &Arc<dyn Purse>, bytes: usize) -> Self {
         loop {
             if let Some(hold) = Self::take(purse, bytes) {
                 return hold;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use enforcer_core::bucket::{Bucket, Rate};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -38,7 +39,7 @@ impl<IO> Watched<IO> {
             Role::Server => PREFACE_BYTES,
         };
         let frames = Frames { skip, head: [0; HEAD_BYTES], filled: 0 };
-        Self { io, vitals, frames, allowance: Allowance::new(Instant::now()) }
+        Self { io, vitals, frames, allowance: Allowance::new() }
     }
 }
 
@@ -68,51 +69,31 @@ impl Frames {
     }
 }
 
-/// So many at once, so many a second.
-struct Bucket {
-    flood: Flood,
-    burst: u32,
-    per_second: u32,
-    left: u32,
-    since: Instant,
-}
-
-impl Bucket {
-    fn new(flood: Flood, burst: u32, per_second: u32, now: Instant) -> Self {
-        Self { flood, burst, per_second, left: burst, since: now }
-    }
-
-    fn take(&mut self, now: Instant) -> Result<(), Flood> {
-        if self.left == 0 {
-            let earned = (now - self.since).as_millis() * u128::from(self.per_second) / 1000;
-            self.left = u32::try_from(earned).map_or(self.burst, |earned| earned.min(self.burst));
-            self.since = now;
-        }
-        self.left = self.left.checked_sub(1).ok_or(self.flood)?;
-        Ok(())
-    }
-}
-
 /// What a peer may send beside data and requests: several times what peers of the field were seen to.
-struct Allowance([Bucket; 6]);
+struct Allowance {
+    start: Instant,
+    buckets: [(Flood, Rate, Bucket); 6],
+}
 
 impl Allowance {
-    fn new(now: Instant) -> Self {
-        Self([
-            Bucket::new(Flood::Priority, 1000, 100, now),
-            Bucket::new(Flood::Reset, 1000, 200, now),
-            Bucket::new(Flood::Settings, 50, 5, now),
-            Bucket::new(Flood::Ping, 200, 50, now),
+    fn new() -> Self {
+        let bucket = |flood, per_second, burst| (flood, Rate::new(per_second, burst), Bucket::default());
+        let buckets = [
+            bucket(Flood::Priority, 100, 1000),
+            bucket(Flood::Reset, 200, 1000),
+            bucket(Flood::Settings, 5, 50),
+            bucket(Flood::Ping, 50, 200),
             // One for each piece that the peer's application takes, at worst.
-            Bucket::new(Flood::WindowUpdate, 50_000, 50_000, now),
-            Bucket::new(Flood::Other, 100, 10, now),
-        ])
+            bucket(Flood::WindowUpdate, 50_000, 50_000),
+            bucket(Flood::Other, 10, 100),
+        ];
+        Self { start: Instant::now(), buckets }
     }
 
     fn take(&mut self, kind: u8) -> Result<(), Flood> {
-        let Self([priority, reset, settings, ping, window_update, other]) = self;
+        let [priority, reset, settings, ping, window_update, other] = &mut self.buckets;
         // RFC 9113, section 6.
-        let bucket = match kind {
+        let (flood, rate, bucket) = match kind {
             0 | 1 | 5 | 9 => return Ok(()),
             2 => priority,
             3 => reset,
@@ -121,7 +102,7 @@ impl Allowance {
             8 => window_update,
             _ => other,
         };
-        bucket.take(Instant::now())
+        if bucket.take(self.start.elapsed(), *rate) { Ok(()) } else { Err(*flood) }
     }
 }
 

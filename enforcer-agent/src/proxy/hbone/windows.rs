@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::FRAME_MAX;
-use super::purse::{Hold, Purse};
+use super::purse::Hold;
+use crate::proxy::tls::Purse;
 
 /// Windows of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ impl Windows {
     const NARROW: Self = Self::of_stream(64 * 1024);
 
     /// A frame is held until it is whole, before it is counted against a window.
-    fn bytes(self) -> u64 {
-        u64::from(self.connection) + u64::from(FRAME_MAX)
+    const fn bytes(self) -> usize {
+        self.connection as usize + FRAME_MAX as usize
     }
 
     /// The widest that the tenant can pay for.

@@ -15,12 +15,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::headers::hint;
-use super::super::purse::{Hold, Purse};
+use super::super::purse::Hold;
 use super::super::server::call::STREAM_BYTES;
 use super::super::vitals::Vitals;
 use super::super::watched::{Role, Watched};
 use super::super::windows::Windows;
 use super::super::{Carried, Closed, FRAME_MAX, OWN_STREAMS_MAX, SEND_BUFFER, SERVER_HEADERS_MAX};
+use crate::proxy::tls::Purse;
 
 /// Streams whose frames are ignored because we have reset them.
 const OWN_RESETS_MAX: usize = 50;

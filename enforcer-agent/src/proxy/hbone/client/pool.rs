@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::super::purse::Purse;
 use super::super::{Carried, Closed};
 use super::Outgoing;
 use super::connection::{CallError, Lease, Shared, begin};
+use crate::proxy::tls::Purse;
 
 /// How often a call is tried that no peer has looked at.
 const TRIES_MAX: usize = 3;

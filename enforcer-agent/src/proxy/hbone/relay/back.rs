@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
@@ -11,18 +10,19 @@ use nix::sys::socket::{Shutdown, shutdown};
 use tokio::net::TcpStream;
 
 use super::{End, end_of};
+use crate::proxy::native::Traffic;
 
-pub(super) async fn back(local: &TcpStream, recv: &mut RecvStream, moved: &AtomicU64) -> Result<(), End> {
+pub(super) async fn back(local: &TcpStream, recv: &mut RecvStream, traffic: &Traffic) -> Result<(), End> {
     while let Some(data) = poll_fn(|cx| recv.poll_data(cx)).await {
         let mut data = data.map_err(|error| end_of(&error))?;
         while !data.is_empty() {
-            let taken = write(local, &data).await.map_err(|error| End::Local(error.kind()))?;
+            let taken = write(local, &data).await.map_err(End::Local)?;
             data.advance(taken);
-            moved.fetch_add(taken as u64, Ordering::Relaxed);
+            traffic.add_received(taken);
             recv.flow_control().release_capacity(taken).map_err(|error| end_of(&error))?;
         }
     }
-    shutdown(local.as_raw_fd(), Shutdown::Write).map_err(|errno| End::Local(io::Error::from(errno).kind()))
+    shutdown(local.as_raw_fd(), Shutdown::Write).map_err(|errno| End::Local(errno.into()))
 }
 
 async fn write(local: &TcpStream, data: &Bytes) -> io::Result<usize> {

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,15 +12,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::SEND_BUFFER;
-use super::super::purse::{Hold, Purse};
+use super::super::purse::Hold;
 use super::{End, end_of};
+use crate::proxy::native::Traffic;
+use crate::proxy::tls::Purse;
 
 /// Most bytes of one read.
 const CHUNK: usize = 64 * 1024;
 /// Room below which a new buffer is begun: what is left of the old one is wasted while its bytes wait.
 const ROOM_MIN: usize = 8 * 1024;
 /// What a way costs while bytes flow.
-const COST: u64 = (SEND_BUFFER + CHUNK) as u64;
+const COST: usize = SEND_BUFFER + CHUNK;
 /// How long nothing flows before it costs nothing.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -29,12 +30,12 @@ pub(super) async fn forward(
     local: &TcpStream,
     send: &mut SendStream<Bytes>,
     purse: &Arc<dyn Purse>,
-    moved: &AtomicU64,
+    traffic: &Traffic,
 ) -> Result<(), End> {
     loop {
         readable(local, send).await?;
         let _cost = Hold::wait(purse, COST).await;
-        if burst(local, send, moved).await? == Burst::Last {
+        if burst(local, send, traffic).await? == Burst::Last {
             return Ok(());
         }
     }
@@ -50,7 +51,7 @@ enum Burst {
 }
 
 /// Moves bytes until the local socket has ended, or has been quiet for a while and everything is on its way.
-async fn burst(local: &TcpStream, send: &mut SendStream<Bytes>, moved: &AtomicU64) -> Result<Burst, End> {
+async fn burst(local: &TcpStream, send: &mut SendStream<Bytes>, traffic: &Traffic) -> Result<Burst, End> {
     let mut buffer = BytesMut::new();
     loop {
         let room = room(send).await?;
@@ -64,7 +65,7 @@ async fn burst(local: &TcpStream, send: &mut SendStream<Bytes>, moved: &AtomicU6
             }
             Ok(taken) => {
                 send.send_data(buffer.split().freeze(), false).map_err(|error| end_of(&error))?;
-                moved.fetch_add(taken as u64, Ordering::Relaxed);
+                traffic.add_sent(taken);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Room that is reserved and not used is taken from the other streams.
@@ -75,7 +76,7 @@ async fn burst(local: &TcpStream, send: &mut SendStream<Bytes>, moved: &AtomicU6
                     Err(_) => {}
                 }
             }
-            Err(error) => return Err(End::Local(error.kind())),
+            Err(error) => return Err(End::Local(error)),
         }
     }
 }
@@ -84,7 +85,7 @@ async fn burst(local: &TcpStream, send: &mut SendStream<Bytes>, moved: &AtomicU6
 async fn readable(local: &TcpStream, send: &mut SendStream<Bytes>) -> Result<(), End> {
     poll_fn(|cx| {
         reset(send, cx)?;
-        local.poll_read_ready(cx).map_err(|error| End::Local(error.kind()))
+        local.poll_read_ready(cx).map_err(|error| End::Local(error))
     })
     .await
 }

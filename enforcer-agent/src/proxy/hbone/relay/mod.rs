@@ -6,7 +6,6 @@ mod forward;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use h2::Reason;
@@ -15,76 +14,84 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Carried;
+use crate::proxy::native::Traffic;
 
 /// How long a local socket may take what was already sent to it, when the peer wants nothing more.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Bytes of one flow, read while it lives.
-#[derive(Debug, Default)]
-pub struct Moved {
-    forward: AtomicU64,
-    back: AtomicU64,
-}
-
-impl Moved {
-    /// From the local socket to the stream.
-    #[must_use]
-    pub fn forward(&self) -> u64 {
-        self.forward.load(Ordering::Relaxed)
-    }
-
-    /// From the stream to the local socket.
-    #[must_use]
-    pub fn back(&self) -> u64 {
-        self.back.load(Ordering::Relaxed)
-    }
-}
-
-/// How a flow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Both ways with FIN.
+/// How a flow ended. The workload's socket is to be dropped after anything: it is made to reset the workload where that
+/// is due.
+#[derive(Debug)]
+pub enum Ended<C> {
+    /// Both ways, by FIN and END_STREAM.
     Clean,
-    /// The local socket failed; the peer was told with CONNECT_ERROR (RFC 9113, section 8.5).
-    Local(io::ErrorKind),
-    /// The peer reset the stream with this code; the local socket was reset.
-    Peer(Reason),
-    /// The connection was lost; the local socket was reset.
-    Connection,
-    /// One way had ended, and nothing flowed the other way any more; both were reset.
-    HalfClosed,
-    /// It was cut by us; both were reset.
-    Cut,
+    /// The workload here reset its connection, or is gone; the peer was told with CONNECT_ERROR (RFC 9113,
+    /// section 8.5).
+    LocalReset(io::Error),
+    /// The peer reset the stream, with this code.
+    PeerReset(Reason),
+    /// The connection was lost.
+    ConnectionLost,
+    /// One way had ended, and nothing flowed the other way.
+    HalfCloseTimeout,
+    /// Whoever watches over the flow ended it.
+    Cancelled(C),
 }
 
-/// Carries one flow to its end. It is cut once `stop` is ready.
-pub async fn relay(
-    local: TcpStream,
+/// How a flow ended by itself.
+enum End {
+    Clean,
+    Local(io::Error),
+    Peer(Reason),
+    Connection,
+    HalfClosed,
+}
+
+impl End {
+    fn into_ended<C>(self) -> Ended<C> {
+        match self {
+            Self::Clean => Ended::Clean,
+            Self::Local(error) => Ended::LocalReset(error),
+            Self::Peer(reason) => Ended::PeerReset(reason),
+            Self::Connection => Ended::ConnectionLost,
+            Self::HalfClosed => Ended::HalfCloseTimeout,
+        }
+    }
+}
+
+/// Carries one flow between a workload's socket and a stream, until it ends or `cancel` says so.
+pub async fn relay<C>(
+    local: &TcpStream,
     carried: Carried,
-    moved: &Moved,
     half_close: Duration,
-    stop: impl Future<Output = ()>,
-) -> End {
+    traffic: &Traffic,
+    cancel: impl Future<Output = C>,
+) -> Ended<C> {
     let Carried { mut send, mut recv, purse, peer: _, _base, _lease } = carried;
     // A failure of this option costs speed and nothing else.
     let _ = local.set_nodelay(true);
+    traffic.accepted();
     let mut ways = Ways::default();
-    let end = {
-        let forward = forward::forward(&local, &mut send, &purse, &moved.forward);
-        let back = back::back(&local, &mut recv, &moved.back);
-        run(&local, &mut ways, moved, half_close, (forward, back, stop)).await
+    let ended = {
+        let forward = forward::forward(local, &mut send, &purse, traffic);
+        let back = back::back(local, &mut recv, traffic);
+        tokio::select! {
+            biased;
+            reason = cancel => Ended::Cancelled(reason),
+            end = run(local, &mut ways, traffic, half_close, forward, back) => end.into_ended(),
+        }
     };
-    if end == End::Clean {
-        return end;
+    if matches!(ended, Ended::Clean) {
+        return ended;
     }
-    // Reset before: h2 ignores it.
+    // Where the peer was first, nothing is sent.
     send.send_reset(Reason::CONNECT_ERROR);
-    if ways.back && matches!(end, End::Peer(Reason::NO_ERROR | Reason::CANCEL)) {
-        linger(&local).await;
+    if ways.back && matches!(ended, Ended::PeerReset(Reason::NO_ERROR | Reason::CANCEL)) {
+        linger(local).await;
     }
     // Dropped without a FIN, behind which a truncated file would look complete.
     let _ = local.set_zero_linger();
-    end
+    ended
 }
 
 /// Which ways have ended.
@@ -97,28 +104,23 @@ struct Ways {
 async fn run(
     local: &TcpStream,
     ways: &mut Ways,
-    moved: &Moved,
+    traffic: &Traffic,
     half_close: Duration,
-    (forward, back, stop): (
-        impl Future<Output = Result<(), End>>,
-        impl Future<Output = Result<(), End>>,
-        impl Future<Output = ()>,
-    ),
+    forward: impl Future<Output = Result<(), End>>,
+    back: impl Future<Output = Result<(), End>>,
 ) -> End {
-    let (mut forward, mut back, mut stop) = (pin!(forward), pin!(back), pin!(stop));
-    let mut failed = pin!(failed(local));
+    let (mut forward, mut back, mut failed) = (pin!(forward), pin!(back), pin!(failed(local)));
     let mut quiet = pin!(sleep(half_close));
     let mut seen = 0;
     while !(ways.forward && ways.back) {
         let ended = tokio::select! {
             biased;
-            () = &mut stop => return End::Cut,
-            kind = &mut failed => return End::Local(kind),
+            error = &mut failed => return End::Local(error),
             ended = &mut back, if !ways.back => { ways.back = ended.is_ok(); ended }
             ended = &mut forward, if !ways.forward => { ways.forward = ended.is_ok(); ended }
             () = &mut quiet, if ways.forward || ways.back => {
-                let now = moved.forward().wrapping_add(moved.back());
-                if now == seen { Err(End::HalfClosed) } else { seen = now; Ok(()) }
+                let now = traffic.sent().wrapping_add(traffic.received());
+                if now == std::mem::replace(&mut seen, now) { Err(End::HalfClosed) } else { Ok(()) }
             }
         };
         if let Err(end) = ended {
@@ -130,12 +132,10 @@ async fn run(
 }
 
 /// Once the local socket has failed, whether or not somebody reads from it just then.
-async fn failed(local: &TcpStream) -> io::ErrorKind {
-    let ready = local.ready(Interest::ERROR).await;
-    let error = ready.and_then(|_| local.take_error());
-    match error {
-        Ok(Some(error)) | Err(error) => error.kind(),
-        Ok(None) => io::ErrorKind::ConnectionReset,
+async fn failed(local: &TcpStream) -> io::Error {
+    match local.ready(Interest::ERROR).await.and_then(|_| local.take_error()) {
+        Ok(Some(error)) | Err(error) => error,
+        Ok(None) => io::ErrorKind::ConnectionReset.into(),
     }
 }
 

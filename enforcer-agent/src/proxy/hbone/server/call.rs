@@ -17,10 +17,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::super::Carried;
 use super::super::headers::hint;
-use super::super::purse::{Hold, Purse};
+use super::super::purse::Hold;
+use crate::proxy::tls::Purse;
 
 /// What a stream costs while nothing flows: its state, its headers, its task.
-pub(in super::super) const STREAM_BYTES: u64 = 8 * 1024;
+pub(in super::super) const STREAM_BYTES: usize = 8 * 1024;
 
 /// What a request asks for, and what it says of itself: only the target is more than a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]

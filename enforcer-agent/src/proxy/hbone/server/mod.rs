@@ -15,11 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::purse::{Hold, Purse};
+use super::purse::Hold;
 use super::vitals::Vitals;
 use super::watched::{Role, Watched};
 use super::windows::Windows;
 use super::{CLIENT_HEADERS_MAX, Closed, FRAME_MAX, Limits, SEND_BUFFER, STREAMS_MAX};
+use crate::proxy::tls::Purse;
 use call::{Call, Malformed, STREAM_BYTES};
 
 /// How long the last words of a connection may take.
