@@ -1,9 +1,8 @@
 //! What both directions do with a flow once its permit is there: tell of it, carry it, tell how it ended.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use enforcer_common::reason;
 use enforcer_core::policy::model::Name;
@@ -13,9 +12,9 @@ use tokio::net::TcpStream;
 
 use super::budget::Place;
 use super::dial::Failed;
-use super::hbone::relay::{self as hbone, Moved};
+use super::hbone::relay as hbone;
 use super::hbone::Carried;
-use super::native::{self, Ended, Limits, Side, Traffic};
+use super::native::{self, Ended, Limits, Side};
 use super::record::{self, Outcome};
 use super::registry::{Direction, EndReason, Hop, Met, Seen, Ticket};
 use super::shared::{Shared, Tenant};
@@ -37,6 +36,9 @@ impl Registered {
     }
 
     /// Carries it over our own hop. The permit is the key: it is taken, and gone when the flow is.
+    ///
+    /// # Errors
+    /// The other end did not take it.
     pub(super) async fn tunnel_native(
         &self,
         permit: Permit,
@@ -44,61 +46,31 @@ impl Registered {
         secured: &mut Secured,
         side: Side,
     ) -> Result<Ended<EndReason>, Failed> {
-        let traffic = Traffic::default();
         let settings = &self.shared.settings;
         let limits = Limits { accept: settings.connect_timeout * 2, half_close: settings.half_close_timeout };
-        let mut opened = Opened { flow: self, permit: &permit, is_told: false };
-        let mut cancelled = Box::pin(self.ticket.cancelled());
-        let watch = std::future::poll_fn(|cx| {
-            if side == Side::Server || traffic.is_accepted() {
-                opened.tell();
-            }
-            Pin::as_mut(&mut cancelled).poll(cx)
-        });
-        let ended = native::relay(local, secured, side, &limits, &traffic, watch).await;
-        if side == Side::Server || traffic.is_accepted() {
-            opened.tell();
+        let traffic = self.ticket.traffic();
+        if side == Side::Server {
+            traffic.accepted();
         }
-        let (forward, back) = match self.direction {
-            Direction::Outbound => (traffic.sent(), traffic.received()),
-            Direction::Inbound => (traffic.received(), traffic.sent()),
-        };
-        self.ticket.forward(forward);
-        self.ticket.back(back);
+        let mut opened = Opened { flow: self, permit: &permit, is_told: false };
+        let ended = native::relay(local, secured, side, &limits, traffic, opened.watch()).await;
+        opened.tell_if_accepted();
         let is_told = opened.is_told;
         match refusal_of(&ended) {
             Some(failed) if !is_told => return Err(failed),
             _ if matches!(ended, Ended::Unanswered(_)) => {}
-            _ => self.close(&permit, outcome_of(&ended)),
+            _ => self.close(&permit, native_outcome(&ended)),
         }
         Ok(ended)
     }
 
     /// Carries it as a stream of HTTP/2.
-    pub(super) async fn tunnel_hbone(&self, permit: Permit, local: TcpStream, carried: Carried) {
-        let moved = Moved::default();
+    pub(super) async fn tunnel_hbone(&self, permit: Permit, local: &TcpStream, carried: Carried) {
+        let half_close = self.shared.settings.half_close_timeout;
         let mut opened = Opened { flow: self, permit: &permit, is_told: false };
-        opened.tell();
-        let mut reason = None;
-        let stop = async { reason = Some(self.ticket.cancelled().await) };
-        let end = hbone::relay(local, carried, &moved, self.shared.settings.half_close_timeout, stop).await;
-        // The relay's own two ways are the workload's: from it, and to it.
-        let (forward, back) = match self.direction {
-            Direction::Outbound => (moved.forward(), moved.back()),
-            Direction::Inbound => (moved.back(), moved.forward()),
-        };
-        self.ticket.forward(forward);
-        self.ticket.back(back);
-        let outcome = match (end, reason) {
-            (hbone::End::Cut, Some(reason)) => Outcome::plain(reason.word()),
-            (hbone::End::Cut, None) => Outcome::plain(EndReason::Shutdown.word()),
-            (hbone::End::Clean, _) => Outcome::plain("clean"),
-            (hbone::End::Local(kind), _) => Outcome::because("reset", kind),
-            (hbone::End::Peer(reason), _) => Outcome::because("peer_reset", reason),
-            (hbone::End::Connection, _) => Outcome::plain("peer_lost"),
-            (hbone::End::HalfClosed, _) => Outcome::plain("half_close_timeout"),
-        };
-        self.close(&permit, outcome);
+        let ended = hbone::relay(local, carried, half_close, self.ticket.traffic(), opened.watch()).await;
+        opened.tell_if_accepted();
+        self.close(&permit, hbone_outcome(&ended));
     }
 
     fn close(&self, permit: &Permit, outcome: Outcome) {
@@ -114,9 +86,19 @@ struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    fn tell(&mut self) {
-        if !std::mem::replace(&mut self.is_told, true) {
-            let Registered { shared, ticket, .. } = self.flow;
+    /// Why the flow must end, once it must. Looked at whenever the flow moves, it also sees that it was taken.
+    async fn watch(&mut self) -> EndReason {
+        let mut cancelled = pin!(self.flow.ticket.cancelled());
+        poll_fn(|cx| {
+            self.tell_if_accepted();
+            cancelled.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    fn tell_if_accepted(&mut self) {
+        let Registered { shared, ticket, .. } = self.flow;
+        if ticket.traffic().is_accepted() && !std::mem::replace(&mut self.is_told, true) {
             ticket.carried();
             (shared.tell)(record::opened(&shared.node, ticket.describe(), self.permit));
         }
@@ -169,7 +151,7 @@ fn refusal_of(ended: &Ended<EndReason>) -> Option<Failed> {
     Some(failed)
 }
 
-fn outcome_of(ended: &Ended<EndReason>) -> Outcome {
+fn native_outcome(ended: &Ended<EndReason>) -> Outcome {
     match ended {
         Ended::Clean => Outcome::plain("clean"),
         Ended::Refused(code) => Outcome::because("refused", code.word()),
@@ -180,5 +162,16 @@ fn outcome_of(ended: &Ended<EndReason>) -> Outcome {
         Ended::HalfCloseTimeout => Outcome::plain("half_close_timeout"),
         Ended::Cancelled(reason) => Outcome::plain(reason.word()),
         Ended::Protocol(error) => Outcome::because("protocol", error),
+    }
+}
+
+fn hbone_outcome(ended: &hbone::Ended<EndReason>) -> Outcome {
+    match ended {
+        hbone::Ended::Clean => Outcome::plain("clean"),
+        hbone::Ended::LocalReset(error) => Outcome::because("reset", error),
+        hbone::Ended::PeerReset(code) => Outcome::because("peer_reset", code),
+        hbone::Ended::ConnectionLost => Outcome::plain("peer_lost"),
+        hbone::Ended::HalfCloseTimeout => Outcome::plain("half_close_timeout"),
+        hbone::Ended::Cancelled(reason) => Outcome::plain(reason.word()),
     }
 }

@@ -280,7 +280,7 @@ impl Answer for Answerer {
         // What the peer says of the source's port is a hint; its address is what the kernel says.
         let port = target.source.map_or(0, |source| source.port());
         let source = SocketAddr::new(guest.from.ip(), port);
-        let trace = target.trace.as_ref().and_then(|trace| TraceId::new(trace.trace_id));
+        let trace = target.trace.as_ref().and_then(|trace| TraceId::new(trace.trace_id()));
         let trace = trace.unwrap_or_else(chance::trace_id);
         let ends = (source, destination);
         let (registered, permit) = match guest.begin(ends, trace, &self.facts, Hop::Hbone, false) {
@@ -293,7 +293,7 @@ impl Answer for Answerer {
         };
         let Ok(local) = connected else { return call.refuse(Status::Unavailable) };
         if let Ok(carried) = call.accept(&Baggage::default()) {
-            registered.tunnel_hbone(permit, local, carried).await;
+            registered.tunnel_hbone(permit, &local, carried).await;
         }
     }
 

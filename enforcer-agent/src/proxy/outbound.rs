@@ -272,7 +272,7 @@ impl Call {
         };
         let permit = self.meet(&facts, Hop::Hbone, false)?;
         if let Some(local) = stream.take() {
-            self.registered.tunnel_hbone(permit, local, carried).await;
+            self.registered.tunnel_hbone(permit, &local, carried).await;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::post::handover::Stock;
+use super::post::handover::store::Store;
 use super::post::{
     FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find,
 };
@@ -59,6 +60,8 @@ pub(super) struct Posts {
     /// Why the others stand empty.
     empty: BTreeMap<Name, String>,
     stock: Stock,
+    /// The service manager, if it keeps listeners while agents change.
+    store: Option<Store>,
     ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     looks: u32,
 }
@@ -76,6 +79,7 @@ impl Posts {
             manned: BTreeMap::new(),
             empty: BTreeMap::new(),
             stock,
+            store: Store::of_manager(),
             ends,
             looks: 0,
         }
@@ -96,13 +100,9 @@ impl Posts {
         }
     }
 
-    /// Every listener, for a successor.
-    pub(super) fn listeners(&self) -> Vec<Listener> {
-        self.manned.values().flat_map(|manned| manned.post.listeners().to_vec()).collect()
-    }
-
     /// Stops accepting, and leaves what a successor needs where it is.
     pub(super) fn leave(self) {
+        self.shared.set_listeners(Vec::new());
         for manned in self.manned.into_values() {
             let Manned { need: _, post, guards } = manned;
             drop(guards);
@@ -117,6 +117,10 @@ impl Posts {
             let stays = needs.posts.get(name) == Some(&manned.need);
             if !stays {
                 info!(workload = %name, "its post is given up");
+                if let Some(store) = &self.store {
+                    let listeners = manned.post.listeners().iter();
+                    store.forget(listeners.map(|one| (one.workload(), one.role(), one.address())));
+                }
             }
             stays
         });
@@ -141,8 +145,11 @@ impl Posts {
         if self.looks % ABANDONED_EVERY != 0 {
             return;
         }
-        let pods = self.manned.values().filter(|manned| manned.need != Need::Node);
-        let Ok(gone) = abandoned(pods.map(|manned| &manned.post.spec().namespace)) else { return };
+        let held = self.manned.values().filter_map(|manned| {
+            let Need::Pod { group, .. } = &manned.need else { return None };
+            Some((&manned.post.spec().namespace, group.as_deref()))
+        });
+        let Ok(gone) = abandoned(held) else { return };
         self.manned.retain(|_, manned| !gone.contains(&manned.post.spec().namespace.id()));
     }
 
@@ -191,6 +198,9 @@ impl Posts {
                 Ok(post) => {
                     info!(%post, "post opened");
                     self.empty.remove(&name);
+                    if let Some(store) = &self.store {
+                        store.keep(post.listeners());
+                    }
                     let guards = guards(&self.shared, post.listeners(), &post.spec().namespace);
                     self.manned.insert(name, Manned { need, post, guards });
                 }
@@ -205,6 +215,8 @@ impl Posts {
     }
 
     fn publish(&self, needs: &Needs) {
+        let listeners = self.manned.values().flat_map(|manned| manned.post.listeners().to_vec());
+        self.shared.set_listeners(listeners.collect());
         let standing = self.standing(needs);
         let ends: BTreeMap<Name, TunnelEnd> = standing
             .iter()

@@ -13,7 +13,7 @@ use enforcer_core::policy::model::Name;
 use enforcer_core::proxy::authorize::Court;
 use enforcer_proto::v1;
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
@@ -48,6 +48,8 @@ pub struct Parts {
     pub cgroup_root: PathBuf,
     /// Where a successor asks for the listeners.
     pub handover: PathBuf,
+    /// Listeners that an earlier agent left.
+    pub stock: Stock,
     /// The policy in force, and the node.
     pub policy: watch::Receiver<Arc<InForce>>,
     /// Who everybody is.
@@ -58,6 +60,8 @@ pub struct Parts {
     pub commands: mpsc::Receiver<Command>,
     /// Where records go.
     pub tell: Tell,
+    /// Told when a successor has taken over: this agent should go.
+    pub succeeded: Arc<Notify>,
     /// The word to stop.
     pub stop: Stop,
 }
@@ -93,7 +97,20 @@ impl Room {
 }
 
 async fn run(parts: Parts) {
-    let Parts { node, settings, cgroup_root, handover, policy, identity, ends, commands, tell, stop } = parts;
+    let Parts {
+        node,
+        settings,
+        cgroup_root,
+        handover,
+        stock,
+        policy,
+        identity,
+        ends,
+        commands,
+        tell,
+        succeeded,
+        stop,
+    } = parts;
     let clock: Clock = Arc::new(since_epoch);
     let check = PeerCheck::new(Arc::clone(&identity.verify), identity.trust.clone(), Arc::clone(&clock));
     let budgets = Arc::new(Budgets::new(settings.limits));
@@ -111,6 +128,7 @@ async fn run(parts: Parts) {
         hbone: HbonePool::new(settings.idle_timeout),
         groups: groups.subscribe(),
         standing: watch::Sender::default(),
+        listeners: Mutex::default(),
         drain: stop.clone(),
         credentials: identity.credentials.clone(),
         tell,
@@ -118,30 +136,24 @@ async fn run(parts: Parts) {
         tenants: Mutex::default(),
         settings,
     });
-    let stock = predecessor(&handover).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(judge(Arc::clone(&shared), policy.clone(), groups));
     tasks.spawn(watch_trust(Arc::clone(&shared), identity));
     tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, stop.clone()));
     tasks.spawn(sweep(Arc::clone(&shared)));
     tasks.spawn(answer(Arc::clone(&shared), commands));
+    tasks.spawn(offer(Arc::clone(&shared), handover, succeeded));
     let posts = Posts::new(Arc::clone(&shared), cgroup_root, stock, ends);
     let posts = posts.keep(policy, stop).await;
     drain(&shared, posts, drain_timeout).await;
     tasks.shutdown().await;
 }
 
-/// The listeners of an agent that stops now, if there is one.
-async fn predecessor(path: &std::path::Path) -> Stock {
-    match handover::take(path).await {
-        Ok(handed) => {
-            info!(listeners = handed.len(), "took over the listeners of an earlier agent");
-            Stock::new(handed)
-        }
-        Err(error) => {
-            tracing::debug!(%error, "no earlier agent hands over listeners");
-            Stock::default()
-        }
+/// Waits for a successor. Once it has the listeners, it is its turn.
+async fn offer(shared: Arc<Shared>, path: PathBuf, succeeded: Arc<Notify>) {
+    match handover::offer(&path, || shared.listeners()).await {
+        Ok(_) => succeeded.notify_one(),
+        Err(error) => warn!(%error, "a successor will not find the listeners: it has to make its own"),
     }
 }
 

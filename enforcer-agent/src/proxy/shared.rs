@@ -15,10 +15,10 @@ use tracing::error;
 
 use super::budget::{self, Share};
 use super::hbone::client::pool::Pool as HbonePool;
-use super::hbone::purse::Purse as HbonePurse;
 use super::hbone_peers::HbonePeers;
 use super::idle::Idle;
 use super::posts::Standing;
+use super::post::Listener;
 use super::registry::{Direction, Registry};
 use super::tls::{Configs, Hops, PeerCheck, Pool, Purse};
 use super::{dial, record};
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     /// The workload behind each control group of the node.
     pub(super) groups: watch::Receiver<Arc<BTreeMap<u64, Name>>>,
     pub(super) standing: watch::Sender<Arc<Standing>>,
+    /// Every listener, for a successor.
+    pub(super) listeners: Mutex<Vec<Listener>>,
     /// Told when the agent stops: connections finish what they carry, and begin nothing.
     pub(super) drain: Stop,
     pub(super) credentials: Credentials,
@@ -58,13 +60,13 @@ pub(super) struct Tenant {
     pub(super) domain: TrustDomain,
     pub(super) share: Arc<Share>,
     pub(super) pool: Arc<Pool>,
-    pub(super) purse: Arc<dyn HbonePurse>,
+    pub(super) purse: Arc<dyn Purse>,
     /// When refusals are told, not only counted.
     told: Mutex<Bucket>,
     start: Instant,
 }
 
-/// A tenant's bytes, as both hops ask for them.
+/// A tenant's bytes, as the buffers of both hops ask for them.
 struct Bytes(budget::Purse);
 
 impl Purse for Bytes {
@@ -77,24 +79,14 @@ impl Purse for Bytes {
     }
 }
 
-impl HbonePurse for Bytes {
-    fn take(&self, bytes: u64) -> bool {
-        usize::try_from(bytes).is_ok_and(|bytes| self.0.take(bytes))
-    }
-
-    fn give(&self, bytes: u64) {
-        self.0.give(usize::try_from(bytes).unwrap_or(usize::MAX));
-    }
-}
-
 impl Tenant {
     fn new(name: &Name, domain: TrustDomain, share: Arc<Share>) -> Self {
-        let bytes = Arc::new(Bytes(share.purse()));
+        let purse: Arc<dyn Purse> = Arc::new(Bytes(share.purse()));
         Self {
             name: Arc::clone(name),
             domain,
-            pool: Pool::new(Arc::clone(&bytes) as Arc<dyn Purse>),
-            purse: bytes,
+            pool: Pool::new(Arc::clone(&purse)),
+            purse,
             share,
             told: Mutex::default(),
             start: Instant::now(),
@@ -160,6 +152,14 @@ impl Shared {
         if tenant.may_tell() {
             (self.tell)(record::refused(&self.node, self.registry.court().revision(), tunnel, refusal));
         }
+    }
+
+    pub(super) fn listeners(&self) -> Vec<Listener> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_listeners(&self, listeners: Vec<Listener>) {
+        *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 
     fn wardrobe(&self) -> MutexGuard<'_, BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>> {
