@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 
 use super::budget::Place;
 use super::dial::Failed;
-use super::hbone::relay::{self as hbone, Moved};
 use super::hbone::Carried;
+use super::hbone::relay::{self as hbone, Moved};
 use super::native::{self, Ended, Limits, Side, Traffic};
 use super::record::{self, Outcome};
 use super::registry::{Direction, EndReason, Hop, Met, Seen, Ticket};
@@ -130,11 +130,7 @@ pub(super) fn met(shared: &Shared, facts: &Facts, hop: Hop, reused: bool) -> Res
         return Err(Failed::new(reason::TUNNEL_IDENTITY, format!("{id} is of no tenant")));
     };
     Ok(Met {
-        peer: Seen {
-            id: id.clone(),
-            serial: facts.peer_serial.clone(),
-            not_after: facts.peer.not_after,
-        },
+        peer: Seen { id: id.clone(), serial: facts.peer_serial.clone(), not_after: facts.peer.not_after },
         tenant: Name::from(tenant),
         hop,
         resumed: facts.resumed,
