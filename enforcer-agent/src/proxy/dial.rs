@@ -89,7 +89,9 @@ impl Dial<'_> {
         let shaken = tls::connect(stream, configs, destination, &tenant.pool);
         let outcome = match timeout(settings.handshake_timeout, shaken).await {
             Ok(outcome) => outcome.map_err(|error| Failed::from(&error)),
-            Err(_) => Err(Failed::new(reason::TUNNEL_PROTOCOL, format!("{to}: the TLS handshake took too long"))),
+            Err(_) => {
+                Err(Failed::new(reason::TUNNEL_PROTOCOL, format!("{to}: the TLS handshake took too long")))
+            }
         };
         count(shared, tenant, Direction::Outbound, outcome.as_ref().ok());
         outcome

@@ -15,6 +15,8 @@ use super::dial::Failed;
 use super::hbone::relay as hbone;
 use super::hbone::Carried;
 use super::native::{self, Ended, Limits, Side};
+use super::hbone::relay::{self as hbone, Moved};
+use super::native::{self, Ended, Limits, Side, Traffic};
 use super::record::{self, Outcome};
 use super::registry::{Direction, EndReason, Hop, Met, Seen, Ticket};
 use super::shared::{Shared, Tenant};
@@ -112,11 +114,7 @@ pub(super) fn met(shared: &Shared, facts: &Facts, hop: Hop, reused: bool) -> Res
         return Err(Failed::new(reason::TUNNEL_IDENTITY, format!("{id} is of no tenant")));
     };
     Ok(Met {
-        peer: Seen {
-            id: id.clone(),
-            serial: facts.peer_serial.clone(),
-            not_after: facts.peer.not_after,
-        },
+        peer: Seen { id: id.clone(), serial: facts.peer_serial.clone(), not_after: facts.peer.not_after },
         tenant: Name::from(tenant),
         hop,
         resumed: facts.resumed,

@@ -71,7 +71,9 @@ impl Idle {
     pub(super) fn sweep(&self, now: Duration) {
         self.waiting().retain(|_, waiting| {
             waiting.retain_mut(|one| {
-                one.since.elapsed() < self.patience && now < one.secured.facts().until && one.secured.is_quiet()
+                one.since.elapsed() < self.patience
+                    && now < one.secured.facts().until
+                    && one.secured.is_quiet()
             });
             !waiting.is_empty()
         });

@@ -243,7 +243,8 @@ impl Guest {
         let mut drain: Stop = self.shared.drain.clone();
         let answer = Arc::new(Answerer { guest: Arc::clone(&self), facts });
         let closed =
-            serve(secured.into_stream(), &answer, &purse, limits, until, async move { drain.wait().await }).await;
+            serve(secured.into_stream(), &answer, &purse, limits, until, async move { drain.wait().await })
+                .await;
         let failed = match closed {
             Closed::ByPeer | Closed::ByUs | Closed::Lost(_) | Closed::PeerError(_) => {
                 debug!(?closed, from = %self.from, "an HBONE connection has ended");
@@ -251,7 +252,9 @@ impl Guest {
             }
             Closed::Silent => Failed::new(reason::TUNNEL_PROTOCOL, "the peer went silent"),
             Closed::Protocol(code) => Failed::new(reason::TUNNEL_PROTOCOL, format!("HTTP/2: {code}")),
-            Closed::Flood(flood) => Failed::new(reason::TUNNEL_PROTOCOL, format!("HTTP/2: a flood: {flood:?}")),
+            Closed::Flood(flood) => {
+                Failed::new(reason::TUNNEL_PROTOCOL, format!("HTTP/2: a flood: {flood:?}"))
+            }
             Closed::Busy => Failed::new(reason::TUNNEL_BUDGET, "the tenant's buffers are full"),
         };
         self.refuse(&failed.into());
@@ -306,7 +309,9 @@ impl Answer for Answerer {
 /// 400 for another address, 503 for a port of ours or when there is no room, 401 when it may not.
 fn status_of(number: u16, destination: SocketAddr, at: SocketAddr) -> Status {
     match number {
-        reason::TUNNEL_TARGET if destination.ip().to_canonical() != at.ip().to_canonical() => Status::BadTarget,
+        reason::TUNNEL_TARGET if destination.ip().to_canonical() != at.ip().to_canonical() => {
+            Status::BadTarget
+        }
         reason::TUNNEL_TARGET | reason::TUNNEL_BUDGET | reason::TUNNEL_NOT_READY => Status::Unavailable,
         _ => Status::Denied,
     }

@@ -168,7 +168,9 @@ impl Call {
         match secured.facts().hop {
             tls::Hop::Native => match self.native(&pair, secured, false, stream).await? {
                 Attempt::Over => Ok(()),
-                Attempt::Again => Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the connection broke at once").into()),
+                Attempt::Again => {
+                    Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the connection broke at once").into())
+                }
             },
             tls::Hop::Hbone => {
                 shared.hbone_peers.learn(&pair);
@@ -235,11 +237,8 @@ impl Call {
         stream: &mut Option<TcpStream>,
     ) -> Result<(), Refusal> {
         let shared = &self.registered.shared;
-        let key = Key {
-            workload: Arc::clone(&self.workload),
-            tenant: Arc::clone(&peer.name),
-            address: pair.to,
-        };
+        let key =
+            Key { workload: Arc::clone(&self.workload), tenant: Arc::clone(&peer.name), address: pair.to };
         let Some(authority) = Authority::of(self.destination) else {
             return Err(Failed::new(reason::TUNNEL_TARGET, self.destination).into());
         };
@@ -259,14 +258,18 @@ impl Call {
             let facts = Arc::clone(secured.facts());
             if facts.hop != tls::Hop::Hbone {
                 shared.hbone_peers.forget(pair);
-                return Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the other end has changed its protocol"));
+                return Err(Failed::new(
+                    reason::TUNNEL_UNREACHABLE,
+                    "the other end has changed its protocol",
+                ));
             }
             shared.hbone_peers.met(pair, &facts);
             let left = facts.until.saturating_sub(shared.now());
             let (until, purse) = (Instant::now() + left, Arc::clone(&self.registered.tenant.purse));
             Ok(Dialled::<SecuredStream> { io: secured.into_stream(), until, purse })
         };
-        let carried = shared.hbone.open(&key, &outgoing, dial).await.map_err(|error| hbone_failure(&error))?;
+        let carried =
+            shared.hbone.open(&key, &outgoing, dial).await.map_err(|error| hbone_failure(&error))?;
         let Some(facts) = shared.hbone_peers.facts(pair) else {
             return Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the other end is not known any more").into());
         };
@@ -297,9 +300,5 @@ fn hbone_failure(error: &OpenError<Failed>) -> Failed {
 
 /// What a workload of this node shows.
 pub(super) fn seen(configs: &Configs) -> Seen {
-    Seen {
-        id: configs.id().clone(),
-        serial: configs.serial().to_owned(),
-        not_after: configs.not_after(),
-    }
+    Seen { id: configs.id().clone(), serial: configs.serial().to_owned(), not_after: configs.not_after() }
 }

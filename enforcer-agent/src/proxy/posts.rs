@@ -20,6 +20,7 @@ use super::post::handover::store::Store;
 use super::post::{
     FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find,
 };
+use super::post::{FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find};
 use super::shared::Shared;
 use super::{inbound, outbound};
 use crate::door::accept::rest_after;
@@ -83,6 +84,7 @@ impl Posts {
             ends,
             looks: 0,
         }
+        Self { shared, cgroup_root, manned: BTreeMap::new(), empty: BTreeMap::new(), stock, ends, looks: 0 }
     }
 
     /// Keeps the posts as the policy in force wants them, until told to stop. Answers with the posts as they stand.
@@ -158,7 +160,8 @@ impl Posts {
         let concerned = tunnelled(policy);
         let mut needs = Needs::default();
         for (name, attachment) in &facts.attachments {
-            let Some(workload) = policy.workloads.get(name).filter(|one| concerned.contains(&one.tenant)) else {
+            let Some(workload) = policy.workloads.get(name).filter(|one| concerned.contains(&one.tenant))
+            else {
                 continue;
             };
             if workload.host_network {
@@ -218,10 +221,8 @@ impl Posts {
         let listeners = self.manned.values().flat_map(|manned| manned.post.listeners().to_vec());
         self.shared.set_listeners(listeners.collect());
         let standing = self.standing(needs);
-        let ends: BTreeMap<Name, TunnelEnd> = standing
-            .iter()
-            .filter_map(|(name, end)| Some((Arc::clone(name), *end.as_ref().ok()?)))
-            .collect();
+        let ends: BTreeMap<Name, TunnelEnd> =
+            standing.iter().filter_map(|(name, end)| Some((Arc::clone(name), *end.as_ref().ok()?))).collect();
         self.shared.standing.send_replace(Arc::new(standing));
         self.ends.send_if_modified(|known| {
             let is_news = **known != ends;
@@ -300,7 +301,9 @@ fn namespaces(needs: &[(Name, Need)]) -> Vec<Result<Namespace, String>> {
             Some(found) => found.map_err(|error| words(&error)),
             None => Err("two workloads claim its interface".to_owned()),
         },
-        Need::Pod { interface: None, .. } => Err("it has neither a network namespace nor an interface".to_owned()),
+        Need::Pod { interface: None, .. } => {
+            Err("it has neither a network namespace nor an interface".to_owned())
+        }
     };
     needs.iter().map(|need| one(need)).collect()
 }
@@ -330,4 +333,3 @@ async fn guard(shared: Arc<Shared>, listener: Listener, namespace: Namespace) {
         }
     }
 }
-

@@ -86,12 +86,8 @@ fn common(
 ) -> v1::Record {
     let v1::Tunnel { id: _, source, destination, rule: _, facts, opened: _, until: _ } = tunnel;
     let Outcome { end, detail } = outcome.unwrap_or_default();
-    let facts = v1::TunnelFacts {
-        event: event.to_owned(),
-        end: end.to_owned(),
-        detail,
-        ..facts.unwrap_or_default()
-    };
+    let facts =
+        v1::TunnelFacts { event: event.to_owned(), end: end.to_owned(), detail, ..facts.unwrap_or_default() };
     v1::Record {
         time: Some(SystemTime::now().into()),
         node: node.to_owned(),

@@ -147,7 +147,13 @@ impl Shared {
     }
 
     /// Counts a refusal, and tells of it when its tenant has not caused too many.
-    pub(super) fn refuse(&self, tenant: &Tenant, direction: Direction, tunnel: v1::Tunnel, refusal: &Refusal) {
+    pub(super) fn refuse(
+        &self,
+        tenant: &Tenant,
+        direction: Direction,
+        tunnel: v1::Tunnel,
+        refusal: &Refusal,
+    ) {
         self.registry.refused(&tenant.name, direction, refusal.reason);
         if tenant.may_tell() {
             (self.tell)(record::refused(&self.node, self.registry.court().revision(), tunnel, refusal));

@@ -52,7 +52,12 @@ fn outbound_case<'a>(
     if parties.peer.as_ref().is_some_and(|peer| *peer != to.name) {
         return Err("tunnel_identity");
     }
-    Ok(Case { from, to, lapsed: past(workload.lease_until, now) || past(lease, now), port: parties.destination.port() })
+    Ok(Case {
+        from,
+        to,
+        lapsed: past(workload.lease_until, now) || past(lease, now),
+        port: parties.destination.port(),
+    })
 }
 
 fn inbound_case<'a>(
@@ -78,7 +83,12 @@ fn inbound_case<'a>(
         Who::Node(lease) => (named(policy, &parties.peer).ok_or("tenant_unknown")?, lease),
         Who::Tenant(..) | Who::Stranger => return Err("tunnel_identity"),
     };
-    Ok(Case { from, to, lapsed: past(workload.lease_until, now) || past(lease, now), port: parties.destination.port() })
+    Ok(Case {
+        from,
+        to,
+        lapsed: past(workload.lease_until, now) || past(lease, now),
+        port: parties.destination.port(),
+    })
 }
 
 /// Between tenants a lapsed lease refuses, and a dedicated tenant, unless the other is a platform service.
@@ -109,8 +119,9 @@ fn rules(policy: &Policy, case: &Case<'_>) -> Judgement {
         return Err("rule_denied");
     }
     let met = speaking.iter().filter(|rule| is_carried(rule, case));
-    // A rule that plaintext would do for is named first.
-    if let Some(rule) = met.min_by_key(|rule| (asks_for_tls(rule, case), &rule.name)) {
+    // A rule that plaintext would do for is named first, then one for which it would on one node.
+    let asked = |rule: &Rule| (asks_for_tls(rule, case), asks_for_tls(rule, case) && rule.mtls_always);
+    if let Some(rule) = met.min_by_key(|rule| (asked(rule), &rule.name)) {
         return Ok((rule.name.to_string(), None));
     }
     match (speaking.first(), case.from.name == case.to.name) {
@@ -169,7 +180,8 @@ fn who<'a>(policy: &'a Policy, facts: &NodeFacts, address: IpAddr) -> Who<'a> {
     if facts.addresses.contains(&address) {
         return Who::Node(None);
     }
-    let tenant = |name: &Name, lease| named(policy, name).map_or(Who::Stranger, |tenant| Who::Tenant(tenant, lease));
+    let tenant =
+        |name: &Name, lease| named(policy, name).map_or(Who::Stranger, |tenant| Who::Tenant(tenant, lease));
     if let Some(workload) = policy.workloads.values().find(|workload| workload.addresses.contains(&address)) {
         return tenant(&workload.tenant, workload.lease_until);
     }
