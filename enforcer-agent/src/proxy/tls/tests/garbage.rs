@@ -23,7 +23,12 @@ async fn answer(bytes: &[u8]) -> (Vec<u8>, TlsError) {
 
 #[tokio::test]
 async fn a_server_answers_what_is_no_handshake_with_an_alert() {
-    for bytes in [&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..], &[22, 3, 1, 0xff, 0xff, 1], &[23, 3, 3, 0, 1, 0], &[0; 64]] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
+        &[22, 3, 1, 0xff, 0xff, 1],
+        &[23, 3, 3, 0, 1, 0],
+        &[0; 64],
+    ] {
         let (answer, error) = answer(bytes).await;
         assert_eq!(error.kind(), TlsErrorKind::Protocol, "{error}");
         assert!(matches!(answer.as_slice(), [21, 3, _, 0, 2, 2, _]), "{answer:?} to {bytes:?}");

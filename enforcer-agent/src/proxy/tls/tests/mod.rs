@@ -195,10 +195,9 @@ pub(super) async fn meet(
     let (near, far) = wire().await;
     let red = domain(RED);
     let to = Destination { address: ([10, 0, 0, 1], 15008).into(), trust_domain: &red };
-    tokio::join!(
-        async { heard(connect(near, client, to, pool).await?).await },
-        async { heard(accept(far, server, None, pool).await?).await }
-    )
+    tokio::join!(async { heard(connect(near, client, to, pool).await?).await }, async {
+        heard(accept(far, server, None, pool).await?).await
+    })
 }
 
 /// Waits a moment for what comes first: a ticket, or the alert of a peer that refuses us after our last word.

@@ -94,7 +94,8 @@ async fn both_prefer_the_native_hop_and_take_the_other() {
     let node = Node::trusting(&[&red]);
     let both = node.configs(&red.issue("a", 600), BOTH);
     let hbone = node.configs(&red.issue("b", 600), HBONE_ONLY);
-    for (client, server, hop) in [(&both, &both, Hop::Native), (&both, &hbone, Hop::Hbone), (&hbone, &both, Hop::Hbone)]
+    for (client, server, hop) in
+        [(&both, &both, Hop::Native), (&both, &hbone, Hop::Hbone), (&hbone, &both, Hop::Hbone)]
     {
         let (client, server) = meet(client, server, &node.pool).await;
         assert_eq!((client.unwrap().facts().hop, server.unwrap().facts().hop), (hop, hop));
