@@ -52,6 +52,10 @@ async fn no_session_outlives_a_certificate() {
         matches!(&client, Err(TlsError::Unverified(error)) if error.fault == Fault::Expired),
         "{client:?}"
     );
+    assert!(
+        matches!(&server, Err(TlsError::Unverified(error)) if error.fault == Fault::Expired),
+        "{server:?}"
+    );
     assert!(matches!(server, Err(TlsError::Alert(AlertDescription::CertificateExpired))), "{server:?}");
 }
 
