@@ -28,6 +28,43 @@ fn the_application_sees_its_client_and_the_client_its_answer() {
 
 #[test]
 #[ignore = "makes network namespaces: needs root and ip(8)"]
+fn strict_reverse_path_checks_are_no_obstacle() {
+    on_a_node(async || {
+        let pod = Pod::new();
+        let strict = || {
+            for interface in ["all", "default", "lo", "eth0"] {
+                std::fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter"), "1").unwrap();
+            }
+        };
+        pod.namespace().enter(strict).unwrap();
+        let _post = pod.post();
+        let target = at(POD[0], 8080);
+        let application = pod.application(target);
+        let mut stream = connect_in(&pod.namespace(), address(CLIENT[0]), target).await.unwrap();
+        assert_eq!(exchange(&mut stream, b"hello").await, b"hello");
+        assert_eq!(application.join().unwrap(), address(CLIENT[0]));
+    });
+}
+
+#[test]
+#[ignore = "makes network namespaces: needs root and ip(8)"]
+fn an_application_that_breaks_off_is_heard() {
+    on_a_node(async || {
+        let pod = Pod::new();
+        let _post = pod.post();
+        for (host, client) in POD.into_iter().zip(CLIENT) {
+            let listener = pod.namespace().enter(|| TcpListener::bind(at(host, 8080)).unwrap()).unwrap();
+            let mut stream = connect_in(&pod.namespace(), address(client), at(host, 8080)).await.unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            accepted.set_nonblocking(true).unwrap();
+            reset(TcpStream::from_std(accepted).unwrap());
+            assert_eq!(stream.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        }
+    });
+}
+
+#[test]
+#[ignore = "makes network namespaces: needs root and ip(8)"]
 fn an_application_on_every_address_sees_its_client_too() {
     on_a_node(async || {
         let pod = Pod::new();

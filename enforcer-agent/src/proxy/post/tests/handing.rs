@@ -2,13 +2,15 @@
 
 use std::io::Write as _;
 use std::net::TcpStream as StdTcpStream;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use enforcer_common::maps::TUNNEL_PORT;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
@@ -16,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::scene::*;
 use super::*;
-use crate::proxy::post::handover::store::Store;
+use crate::proxy::post::handover::store::{Store, inherited};
 use crate::proxy::post::handover::{Handed, HandoverError, Stock, offer, take};
 
 /// Takes over as soon as somebody offers.
@@ -217,5 +219,67 @@ fn the_service_manager_keeps_a_listener_under_a_name_that_says_what_it_is() {
         store.forget(post.listeners()[..1].iter().map(|l| (l.workload(), l.role(), l.address())));
         let length = manager.recv(&mut bytes).unwrap();
         assert_eq!(bytes[..length], *format!("FDSTOREREMOVE=1\nFDNAME={name}").as_bytes());
+    });
+}
+
+/// The service manager passes descriptors 3 and up, and says in the environment to which process. So the test starts
+/// itself once more, as that process.
+#[test]
+#[ignore = "makes network namespaces: needs root, ip(8) and bash(1)"]
+fn the_next_process_is_given_what_the_manager_kept() {
+    const NAME: &str = "proxy::post::tests::handing::the_next_process_is_given_what_the_manager_kept";
+    const POD_NAME: &str = "TPOST_POD";
+    if let Some(name) = std::env::var_os(POD_NAME) {
+        return given(&Path::new("/run/netns").join(name));
+    }
+    on_a_node(async || {
+        let pod = Pod::new();
+        let post = pod.post();
+        let mut client = StdTcpStream::connect((POD[1], TUNNEL_PORT)).unwrap();
+        client.write_all(b"x").unwrap();
+        let is_v6_tunnel =
+            |listener: &&Listener| listener.role() == Role::Tunnel && listener.address().is_ipv6();
+        let listener = post.listeners().iter().find(is_v6_tunnel).unwrap();
+        let kept = fcntl(listener, FcntlArg::F_DUPFD(100)).unwrap();
+        // SAFETY: the descriptor was just made, and is nobody else's.
+        let kept = unsafe { OwnedFd::from_raw_fd(kept) };
+        let raw = kept.as_raw_fd();
+        drop(post);
+        let status = Command::new("bash")
+            .args(["-c", &format!("exec 3</dev/null 4<&{raw} {raw}<&-; LISTEN_PID=$$ exec \"$@\""), "bash"])
+            .arg(std::env::current_exe().unwrap())
+            .args([NAME, "--exact", "--ignored"])
+            .env(POD_NAME, &pod.name)
+            .env("LISTEN_FDS", "2")
+            .env("LISTEN_FDNAMES", "other:enforcer-post/tunnel/20010db8000200000000000000000010/red/web")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        drop(kept);
+    });
+}
+
+fn given(pod: &Path) {
+    let handed = inherited();
+    assert_eq!(handed.len(), 1, "another's descriptor is left alone");
+    let flags = fcntl(&handed[0].socket, FcntlArg::F_GETFD).unwrap();
+    assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
+    assert!(inherited().is_empty(), "they are given once");
+    let addresses = POD.iter().map(|address| address.parse().unwrap()).collect();
+    let spec = PostSpec {
+        workload: "red/web".into(),
+        namespace: Namespace::open(pod).unwrap(),
+        place: Place::Pod(addresses),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut stock = Stock::new(handed);
+        let post = Post::open(spec, &mut stock).unwrap();
+        assert!(stock.is_empty());
+        let is_v6_tunnel =
+            |listener: &&Listener| listener.role() == Role::Tunnel && listener.address().is_ipv6();
+        let listener = post.listeners().iter().find(is_v6_tunnel).unwrap();
+        let (mut stream, _) = timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'x');
     });
 }
