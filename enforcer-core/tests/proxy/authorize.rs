@@ -21,7 +21,10 @@ fn objects() -> Objects {
     Objects {
         tenants: vec![tenant("red", RED, Tier::Shared), tenant("blue", BLUE, Tier::Shared)],
         workloads: vec![workload("web", "red", &["10.0.0.1", "fd00::1"]), db],
-        bindings: vec![binding("10.0.9.1", Bound::RemoteNode), binding("10.0.8.1", Bound::Tenant("blue".into()))],
+        bindings: vec![
+            binding("10.0.9.1", Bound::RemoteNode),
+            binding("10.0.8.1", Bound::Tenant("blue".into())),
+        ],
         rules: vec![red_to_blue()],
     }
 }
@@ -105,7 +108,10 @@ fn mutual_tls_is_what_the_rule_asked_for_whatever_else_it_asks() {
 
 #[test]
 fn other_ports_and_the_other_way_are_not_allowed_with_it() {
-    assert_eq!(refused(out(&objects(), |parties| parties.destination.set_port(81))), reason::CROSS_TENANT_NO_RULE);
+    assert_eq!(
+        refused(out(&objects(), |parties| parties.destination.set_port(81))),
+        reason::CROSS_TENANT_NO_RULE
+    );
     assert_eq!(refused(arriving(&objects(), |_| {})), reason::CROSS_TENANT_NO_RULE);
     assert!(arriving(&back(), |_| {}).is_ok());
 }
@@ -187,8 +193,14 @@ fn a_flow_only_goes_to_the_workload_at_whose_listener_it_arrived() {
 #[test]
 fn the_agents_own_ports_are_no_target() {
     for port in [15_001, 15_008] {
-        assert_eq!(refused(out(&objects(), |parties| parties.destination.set_port(port))), reason::TUNNEL_TARGET);
-        assert_eq!(refused(arriving(&back(), |parties| parties.destination.set_port(port))), reason::TUNNEL_TARGET);
+        assert_eq!(
+            refused(out(&objects(), |parties| parties.destination.set_port(port))),
+            reason::TUNNEL_TARGET
+        );
+        assert_eq!(
+            refused(arriving(&back(), |parties| parties.destination.set_port(port))),
+            reason::TUNNEL_TARGET
+        );
     }
 }
 
@@ -233,7 +245,10 @@ fn a_tenant_in_audit_refuses_nothing_and_it_is_marked() {
 fn a_rule_in_audit_is_a_shadow_where_it_changes_the_answer() {
     let trial = |action, mtls_required| {
         let rule = Rule { mode: Mode::Audit, mtls_required, ..rule("r0", of("red"), of("blue"), action) };
-        out(&objects().with_rule(rule), |_| {}).unwrap().shadow().map(|(name, word)| (name.to_string(), *word))
+        out(&objects().with_rule(rule), |_| {})
+            .unwrap()
+            .shadow()
+            .map(|(name, word)| (name.to_string(), *word))
     };
     assert_eq!(trial(Action::Deny, false), Some(("r0".to_owned(), "deny")));
     assert_eq!(trial(Action::Allow, true), None);

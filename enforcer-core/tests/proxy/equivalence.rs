@@ -60,7 +60,8 @@ impl Sketch {
         let workload = policy.workloads.get(&name);
         let truth = workload.map_or_else(|| tenant(9), |workload| Name::clone(&workload.tenant));
         let own = self.own.map_or_else(|| Name::clone(&truth), tenant);
-        let first = workload.and_then(|workload| workload.addresses.iter().find(|own| own.is_ipv4() == self.other.is_ipv4()));
+        let first = workload
+            .and_then(|workload| workload.addresses.iter().find(|own| own.is_ipv4() == self.other.is_ipv4()));
         let address = first.copied().unwrap_or(self.other);
         let holder = policy.workloads.values().find(|workload| workload.addresses.contains(&self.other));
         let bound = policy.bindings.get(&self.other).map(|binding| &binding.bound);

@@ -52,7 +52,12 @@ fn outbound_case<'a>(
     if parties.peer.as_ref().is_some_and(|peer| *peer != to.name) {
         return Err("tunnel_identity");
     }
-    Ok(Case { from, to, lapsed: past(workload.lease_until, now) || past(lease, now), port: parties.destination.port() })
+    Ok(Case {
+        from,
+        to,
+        lapsed: past(workload.lease_until, now) || past(lease, now),
+        port: parties.destination.port(),
+    })
 }
 
 fn inbound_case<'a>(
@@ -78,7 +83,12 @@ fn inbound_case<'a>(
         Who::Node(lease) => (named(policy, &parties.peer).ok_or("tenant_unknown")?, lease),
         Who::Tenant(..) | Who::Stranger => return Err("tunnel_identity"),
     };
-    Ok(Case { from, to, lapsed: past(workload.lease_until, now) || past(lease, now), port: parties.destination.port() })
+    Ok(Case {
+        from,
+        to,
+        lapsed: past(workload.lease_until, now) || past(lease, now),
+        port: parties.destination.port(),
+    })
 }
 
 /// Between tenants a lapsed lease refuses, and a dedicated tenant, unless the other is a platform service.
@@ -169,7 +179,8 @@ fn who<'a>(policy: &'a Policy, facts: &NodeFacts, address: IpAddr) -> Who<'a> {
     if facts.addresses.contains(&address) {
         return Who::Node(None);
     }
-    let tenant = |name: &Name, lease| named(policy, name).map_or(Who::Stranger, |tenant| Who::Tenant(tenant, lease));
+    let tenant =
+        |name: &Name, lease| named(policy, name).map_or(Who::Stranger, |tenant| Who::Tenant(tenant, lease));
     if let Some(workload) = policy.workloads.values().find(|workload| workload.addresses.contains(&address)) {
         return tenant(&workload.tenant, workload.lease_until);
     }
