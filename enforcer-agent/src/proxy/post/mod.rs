@@ -9,6 +9,7 @@ mod namespace;
 mod open;
 mod origin;
 mod route;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 

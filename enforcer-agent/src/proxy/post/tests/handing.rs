@@ -245,16 +245,16 @@ fn the_next_process_is_given_what_the_manager_kept() {
         let kept = unsafe { OwnedFd::from_raw_fd(kept) };
         let raw = kept.as_raw_fd();
         drop(post);
-        let status = Command::new("bash")
+        let child = Command::new("bash")
             .args(["-c", &format!("exec 3</dev/null 4<&{raw} {raw}<&-; LISTEN_PID=$$ exec \"$@\""), "bash"])
             .arg(std::env::current_exe().unwrap())
             .args([NAME, "--exact", "--ignored"])
             .env(POD_NAME, &pod.name)
             .env("LISTEN_FDS", "2")
             .env("LISTEN_FDNAMES", "other:enforcer-post/tunnel/20010db8000200000000000000000010/red/web")
-            .status()
+            .output()
             .unwrap();
-        assert!(status.success());
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         drop(kept);
     });
 }
