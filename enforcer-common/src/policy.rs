@@ -248,10 +248,10 @@ fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
         PLAIN_NONE => silent,
         PLAIN_ALLOW => Verdict::allow(value.rule),
         refused => {
-            let tunnel = u32::from(refused & 1);
+            let tunnel = refused & 1;
             // Not a choice but a sum, for the verifier: with the tunnel the value's own reason is this or none.
-            let reason = value.reason | reason::MTLS_REQUIRED * (tunnel as u16);
-            Verdict { tunnel, ..Verdict::deny(value.rule, reason) }
+            let reason = value.reason | (reason::MTLS_REQUIRED * u16::from(tunnel));
+            Verdict { tunnel: u32::from(tunnel), ..Verdict::deny(value.rule, reason) }
         }
     };
     match plaintext(value.shadow_action, same_node) {
