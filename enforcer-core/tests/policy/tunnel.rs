@@ -153,16 +153,29 @@ fn whoever_is_no_tenant_has_no_other_end() {
 }
 
 #[test]
-fn deny_beats_allow_beats_tunnel_and_the_first_name_speaks() {
+fn deny_beats_allow_beats_tunnel_whatever_their_names() {
     let deny = Rule { action: Action::Deny, ..ports(red_to_blue("r1"), 80, 80) };
     let plain = ports(red_to_blue("r4"), 443, 443);
-    let rules = vec![deny, mtls(ports(red_to_blue("r2"), 1, 9000)), always(red_to_blue("r3")), plain];
-    let objects = objects(rules);
+    let strict = vec![always(red_to_blue("r0")), deny, always(red_to_blue("r9"))];
+    let loose = vec![mtls(ports(red_to_blue("r2"), 1, 9000)), mtls(ports(red_to_blue("r3"), 1, 9000)), plain];
+    let objects = objects([strict, loose].concat());
     says(&objects, &tcp(RED, BLUE, 80), Answer::Deny, "r1", "rule_denied");
     allows(&objects, &tcp(RED, BLUE_AWAY, 443), "r4");
     allows(&objects, &tcp(RED, BLUE, 22), "r2");
     tunnels(&objects, &tcp(RED, BLUE_AWAY, 22), "r2");
-    tunnels(&objects, &tcp(RED, BLUE, 9001), "r3");
+    tunnels(&objects, &tcp(RED, BLUE, 9001), "r0");
+}
+
+#[test]
+fn a_rule_whose_terms_are_not_met_takes_nothing_from_one_for_the_tunnel() {
+    for name in ["r0", "r2"] {
+        let mut objects = objects(vec![mtls(ports(red_to_blue("r1"), 443, 443)), mtls(red_to_blue(name))]);
+        objects.tenants[1].tier = Tier::Isolated;
+        objects.rules[0].carried_by = vec!["red".into(), "blue".into()];
+        allows(&objects, &tcp(RED, BLUE, 443), "r1");
+        tunnels(&objects, &tcp(RED, BLUE_AWAY, 443), "r1");
+        says(&objects, &tcp(RED, BLUE_AWAY, 80), Answer::Deny, name, "not_carried_by_both");
+    }
 }
 
 #[test]
@@ -244,7 +257,7 @@ fn an_audit_mode_shadow_knows_where_the_ends_are() {
     assert_eq!(shadow(&trial, BLUE), r1(Answer::Allow));
     assert_eq!(shadow(&trial, BLUE_AWAY), r1(Answer::Deny), "refused as it is, and the tunnel would take it");
     let stricter = objects(vec![audit(always(red_to_blue("r1"))), mtls(red_to_blue("r2"))]);
-    assert_eq!(shadow(&stricter, BLUE), r1(Answer::Deny));
+    assert_eq!(shadow(&stricter, BLUE), None, "it takes nothing from the other");
     assert_eq!(shadow(&stricter, BLUE_AWAY), None);
     let looser = objects(vec![audit(red_to_blue("r1")), mtls(red_to_blue("r2"))]);
     assert_eq!(shadow(&looser, BLUE), None);

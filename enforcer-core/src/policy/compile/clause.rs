@@ -19,7 +19,7 @@ pub(super) enum Ruling {
     /// An allow rule that asks for mutual TLS: between two workloads of one node it allows as it is, elsewhere it
     /// refuses plaintext. It takes nothing from a rule that allows.
     Tunnel,
-    /// The same, on one node too.
+    /// The same, on one node too. It takes nothing from a rule that asks for less.
     TunnelAlways,
     /// An allow rule whose terms are not met. It allows nothing and takes nothing from a rule that does; it
     /// explains the no with this drop reason.
@@ -58,7 +58,9 @@ impl Ruling {
         match self {
             Self::Deny => 0,
             Self::Allow => 1,
-            Self::Tunnel | Self::TunnelAlways | Self::Withhold(_) => 2,
+            Self::Tunnel => 2,
+            Self::TunnelAlways => 3,
+            Self::Withhold(_) => 4,
         }
     }
 }
@@ -99,8 +101,9 @@ impl<'a> Clause<'a> {
         }
     }
 
-    /// Who prevails: deny, then allow, then what asks for the tunnel or was withheld; among equals the first name, so that records
-    /// do not depend on the order of a push. The egress list has no name and comes last.
+    /// Who prevails: deny; then what allows, the less a rule asks for the earlier: plaintext, the tunnel between nodes,
+    /// the tunnel always; then what was withheld. Among equals the first name, so that records do not depend on the
+    /// order of a push. The egress list has no name and comes last.
     pub(super) fn precedence(&self, other: &Self) -> Ordering {
         let key = |clause: &Self| (clause.ruling.rank(), clause.name.is_none());
         key(self).cmp(&key(other)).then_with(|| self.name.cmp(&other.name))

@@ -107,8 +107,8 @@ fn answer(silent: &OracleVerdict, said: Said<'_>, one_node: bool) -> OracleVerdi
 }
 
 /// The rules that count, in the order of their names: the first deny, else the first allow whose terms are
-/// met in plaintext, else the sender's egress list, else the first allow that asks for mutual TLS or whose terms are
-/// not met.
+/// met in plaintext, else the sender's egress list, else the first allow that asks for mutual TLS between nodes, else the
+/// first that asks for it always, else the first allow whose terms are not met.
 fn said<'a>(
     policy: &'a Policy,
     flow: &Flow,
@@ -136,13 +136,19 @@ fn said<'a>(
     {
         return Said::Allowed("tenant-egress".to_owned());
     }
-    let Some(rule) = speaking.first() else { return Said::Nothing };
-    match terms(rule, from, to) {
-        Terms::MutualTls => Said::Tunnelled(&rule.name, rule.mtls_always),
-        Terms::Unmet(reason) => Said::Withheld(&rule.name, reason),
-        // Every rule whose terms are met was found above.
-        Terms::Met => Said::Nothing,
+    let mut tunnelled = speaking.iter().filter(|rule| matches!(terms(rule, from, to), Terms::MutualTls));
+    if let Some(rule) = tunnelled.clone().find(|rule| !rule.mtls_always) {
+        return Said::Tunnelled(&rule.name, false);
     }
+    if let Some(rule) = tunnelled.next() {
+        return Said::Tunnelled(&rule.name, true);
+    }
+    for rule in speaking {
+        if let Terms::Unmet(reason) = terms(rule, from, to) {
+            return Said::Withheld(&rule.name, reason);
+        }
+    }
+    Said::Nothing
 }
 
 /// What stands between an allow rule and plaintext.
