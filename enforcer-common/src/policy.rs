@@ -202,8 +202,8 @@ fn by_cidr<T: Tables>(
     }
 }
 
-/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first
-/// one found is the only one there is.
+/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first one found is
+/// the only one there is; a tunnel's port, which lies over the others, is found before them.
 #[inline(always)]
 fn by_port<T: Tables>(
     tables: &T,
@@ -244,7 +244,8 @@ pub const fn port_mask(length: u8) -> u16 {
 
 #[inline(always)]
 fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
-    let verdict = match plaintext(value.action, same_node) {
+    let real = plaintext(value.action, same_node);
+    let verdict = match real {
         PLAIN_NONE => silent,
         PLAIN_ALLOW => Verdict::allow(value.rule),
         refused => {
@@ -254,12 +255,24 @@ fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
             Verdict { tunnel: u32::from(tunnel), ..Verdict::deny(value.rule, reason) }
         }
     };
-    match plaintext(value.shadow_action, same_node) {
-        PLAIN_NONE => {
-            verdict.shadowed(value.shadow_rule, if silent.passes() { ACTION_ALLOW } else { ACTION_DENY })
-        }
-        shadow => verdict.shadowed(value.shadow_rule, shadow),
-    }
+    let quiet = if silent.passes() { PLAIN_ALLOW } else { PLAIN_DENY };
+    let (real, shadow) = (spoken(real, quiet), spoken(plaintext(value.shadow_action, same_node), quiet));
+    // Where the two ends are may be all that a shadow would change.
+    verdict.shadowed(value.shadow_rule * differ(real, shadow), shadow)
+}
+
+/// An answer, or what holds when none was given.
+#[inline(always)]
+const fn spoken(plain: u8, quiet: u8) -> u8 {
+    let none = plain.wrapping_sub(1) >> 7;
+    plain + quiet * none
+}
+
+/// 1 when two answers are not the same.
+#[inline(always)]
+const fn differ(one: u8, other: u8) -> u32 {
+    let bits = one ^ other;
+    ((bits | (bits >> 1)) & 1) as u32
 }
 
 /// Nothing is said of the packet.

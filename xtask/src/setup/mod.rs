@@ -18,7 +18,7 @@ use crate::shell;
 /// Install what building needs, or say how. Does nothing when nothing is missing.
 #[derive(Args)]
 pub(crate) struct Setup {
-    /// Also what only the benches use: nftables and iperf3.
+    /// Also what only the benches use: nftables, iperf3 and HAProxy.
     #[arg(long)]
     bench: bool,
 }
@@ -48,7 +48,8 @@ impl Setup {
         if self.bench {
             tools::NFT.ensure()?;
             tools::IPERF.ensure()?;
-            println!("benches: nftables, iperf3");
+            tools::HAPROXY.ensure()?;
+            println!("benches: nftables, iperf3, HAProxy");
         }
         Ok(())
     }

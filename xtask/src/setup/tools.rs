@@ -24,6 +24,9 @@ pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// A stream, measured by somebody else.
 pub(crate) const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
 
+/// Mutual TLS, carried by somebody else.
+pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
+
 /// Programs of administrators are not on everybody's search path.
 const SBIN: &str = "/usr/sbin";
 
