@@ -63,6 +63,7 @@ async fn serve_with(network: Option<NetworkDoor>) -> Served {
         observe: Arc::new(|_| Err("no records here".to_owned())),
         identity: None,
         authority: None,
+        tunnel: None,
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),
