@@ -211,20 +211,26 @@ where
     let mut idle_at = Instant::now() + idle;
     loop {
         let is_over = shared.is_over();
-        let is_idle = shared.is_idle();
         tokio::select! {
-            // The library lets no client say why.
-            charge = vitals.charged() => return charge.into(),
-            () = &mut silent => return Closed::Silent,
+            // Whoever has just ended a stream is heard before the clock.
+            biased;
             ended = &mut connection => return match ended {
                 Ok(()) if is_over => Closed::ByUs,
                 Ok(()) => Closed::ByPeer,
-                Err(error) if is_idle => Closed::unused(&error, is_over),
+                Err(error) if shared.is_idle() => Closed::unused(&error, is_over),
                 Err(error) => Closed::from(&error),
             },
+            // The library lets no client say why.
+            charge = vitals.charged() => return charge.into(),
+            () = &mut silent => return Closed::Silent,
             () = shared.changed.notified() => idle_at = Instant::now() + idle,
             () = sleep_until(shared.until), if !shared.is_over.load(Ordering::Acquire) => shared.retire(),
-            () = sleep_until(idle_at), if is_idle && !is_over => shared.retire(),
+            () = sleep_until(idle_at), if !is_over => {
+                if shared.is_idle() {
+                    shared.retire();
+                }
+                idle_at = Instant::now() + idle;
+            }
         }
     }
 }

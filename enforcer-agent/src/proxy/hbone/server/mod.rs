@@ -151,10 +151,8 @@ where
                     }
                     Some(Err(error)) => {
                         while self.calls.try_join_next().is_some() {}
-                        return match self.calls.is_empty() {
-                            true => Closed::unused(&error, self.is_draining),
-                            false => Closed::from(&error),
-                        };
+                        let is_unused = self.calls.is_empty();
+                        return if is_unused { Closed::unused(&error, self.is_draining) } else { Closed::from(&error) };
                     }
                     None if self.is_draining => return Closed::ByUs,
                     None => return Closed::ByPeer,

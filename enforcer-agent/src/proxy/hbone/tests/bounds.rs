@@ -56,13 +56,16 @@ async fn a_frame_of_a_megabyte_is_carried() {
 async fn a_target_that_reads_nothing_costs_no_more_than_was_paid() {
     let (target, backend) = listener().await;
     let (io, mut server) = ServerSetup::to(backend).serve();
+    let mut raw = Raw::client(io).await;
+    raw.send(&call(1)).await;
+    raw.next_of(HEADERS).await.unwrap();
     let sent = AtomicUsize::new(0);
     // It ignores its windows.
-    let endless = |round| {
+    let endless = |_| {
         sent.fetch_add(16_384, Ordering::Relaxed);
-        if round == 0 { call(1) } else { frame(DATA, 0, 1, &[7; 16_384]) }
+        frame(DATA, 0, 1, &[7; 16_384])
     };
-    let verdict = super::floods::pour(io, endless, 10_000).await;
+    let verdict = super::floods::pour_on(raw, endless, 10_000).await;
     assert_eq!(verdict.map(|(_, code)| code), Some(FLOW_CONTROL_ERROR));
     let (ended, traffic) = soon(server.ended.recv()).await.unwrap();
     assert!(!matches!(ended, Ended::Clean), "{ended:?}");

@@ -19,8 +19,11 @@ fn flood_of(name: &str) -> (Vec<u8>, usize, Flood) {
 }
 
 /// Sends until the other end takes no more, and reads the last words.
-pub(super) async fn pour(io: DuplexStream, bytes: impl Fn(u32) -> Vec<u8>, count: u32) -> Option<(u8, u32)> {
-    let raw = Raw::client(io).await;
+async fn pour(io: DuplexStream, bytes: impl Fn(u32) -> Vec<u8>, count: u32) -> Option<(u8, u32)> {
+    pour_on(Raw::client(io).await, bytes, count).await
+}
+
+pub(super) async fn pour_on(raw: Raw, bytes: impl Fn(u32) -> Vec<u8>, count: u32) -> Option<(u8, u32)> {
     let (read, mut write) = tokio::io::split(raw.0);
     let pouring = async move {
         use tokio::io::AsyncWriteExt as _;

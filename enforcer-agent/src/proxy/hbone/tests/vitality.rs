@@ -127,7 +127,7 @@ async fn how_the_peer_leaves_is_told_apart() {
     let (io, server) = ServerSetup::default().serve();
     let mut raw = Raw::client(io).await;
     raw.send(&frame(GOAWAY, 0, 0, &[0; 8])).await;
-    drop(raw);
+    while raw.forget().await {}
     assert_eq!(server.closed().await, Closed::ByPeer);
     let (io, server) = ServerSetup::default().serve();
     let (sender, driver) = client(io).await;
