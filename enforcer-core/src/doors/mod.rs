@@ -3,8 +3,8 @@
 
 pub mod identity;
 pub mod policy;
-pub mod tunnel;
 pub mod proxy;
+pub mod tunnel;
 
 /// The body of a fuzz target.
 pub type Door = fn(&[u8]);

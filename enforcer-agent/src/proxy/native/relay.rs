@@ -310,7 +310,8 @@ impl<'a> Relay<'a> {
                 *slice = IoSlice::new(self.secured.inbox.at(piece.clone()));
             }
             let used = self.pieces.len().min(PIECES_MAX);
-            let count = ready!(socket::poll_write(self.local, &slices[..used], cx)).map_err(End::LocalReset)?;
+            let count =
+                ready!(socket::poll_write(self.local, &slices[..used], cx)).map_err(End::LocalReset)?;
             *turn = turn.saturating_sub(count);
             self.traffic.add_received(count);
             self.has_moved = true;

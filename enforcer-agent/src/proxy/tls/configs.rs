@@ -61,8 +61,7 @@ impl Configs {
     /// The TLS library cannot do what we ask of it.
     pub fn of(credential: &Credential, check: &Arc<PeerCheck>, hops: Hops) -> Result<Self, rustls::Error> {
         let provider = Arc::new(provider());
-        let verifier =
-            Arc::new(Verifier::new(Arc::clone(check), provider.signature_verification_algorithms));
+        let verifier = Arc::new(Verifier::new(Arc::clone(check), provider.signature_verification_algorithms));
         let key = Arc::new(SingleCertAndKey::from(Arc::clone(&credential.key)));
         let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
@@ -117,10 +116,7 @@ impl Configs {
 
 impl fmt::Debug for Configs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Configs")
-            .field("id", &self.id)
-            .field("serial", &self.serial)
-            .finish_non_exhaustive()
+        f.debug_struct("Configs").field("id", &self.id).field("serial", &self.serial).finish_non_exhaustive()
     }
 }
 

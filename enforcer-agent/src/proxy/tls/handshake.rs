@@ -296,7 +296,11 @@ impl Handshake {
         }
     }
 
-    async fn finish(self: Box<Self>, configs: &Configs, expected: Option<&TrustDomain>) -> Result<Secured, TlsError> {
+    async fn finish(
+        self: Box<Self>,
+        configs: &Configs,
+        expected: Option<&TrustDomain>,
+    ) -> Result<Secured, TlsError> {
         let Self { stream, side, pool, incoming, end, shown, .. } = *self;
         if shown != 0 {
             return Err(TlsError::Protocol("a handshake message cut in two by its end".to_owned()));

@@ -105,7 +105,8 @@ impl Inbox {
     fn shrink(&mut self, pool: &Arc<Pool>) {
         self.release();
         let is_large = self.buffer.as_ref().is_some_and(|buffer| buffer.size() > Size::Small);
-        if is_large && self.sealed.len() <= SLOT
+        if is_large
+            && self.sealed.len() <= SLOT
             && let Some(small) = pool.take(Size::Small)
         {
             self.move_to(small);

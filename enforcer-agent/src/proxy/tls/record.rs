@@ -69,7 +69,8 @@ impl Keyed {
         };
         let unbound = UnboundKey::new(algorithm, key.as_ref())
             .map_err(|_| TlsError::Protocol("a key of another length".to_owned()))?;
-        let iv = iv.as_ref().try_into().map_err(|_| TlsError::Protocol("an IV of another length".to_owned()))?;
+        let iv =
+            iv.as_ref().try_into().map_err(|_| TlsError::Protocol("an IV of another length".to_owned()))?;
         Ok(Self { key: LessSafeKey::new(unbound), iv, sequence })
     }
 
@@ -147,8 +148,9 @@ impl Opener {
         aad.copy_from_slice(header);
         let nonce = self.0.next_nonce();
         let opened = self.0.key.open_in_place(nonce, Aad::from(aad), sealed);
-        let inner = opened
-            .map_err(|_| Broken::new(AlertDescription::BadRecordMac, "a record that was not sealed for us"))?;
+        let inner = opened.map_err(|_| {
+            Broken::new(AlertDescription::BadRecordMac, "a record that was not sealed for us")
+        })?;
         let last = inner.iter().rposition(|byte| *byte != 0);
         let last =
             last.ok_or(Broken::new(AlertDescription::UnexpectedMessage, "a record of nothing but padding"))?;

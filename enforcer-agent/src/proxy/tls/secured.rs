@@ -152,7 +152,9 @@ impl Secured {
     /// False when the peer closed an idle connection, or sent what nobody waits for: the next flow needs another.
     pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        if self.is_closed || !self.message.is_empty() || !matches!(self.poll_flush(&mut cx), Poll::Ready(Ok(())))
+        if self.is_closed
+            || !self.message.is_empty()
+            || !matches!(self.poll_flush(&mut cx), Poll::Ready(Ok(())))
         {
             return false;
         }
@@ -283,7 +285,10 @@ impl Secured {
                 .handle_new_session_ticket(body)
                 .map_err(|_| Broken::new(AlertDescription::DecodeError, "a ticket that is none")),
             (KEY_UPDATE, _) => self.key_update(body, behind),
-            _ => Err(Broken::new(AlertDescription::UnexpectedMessage, "a handshake message after the handshake")),
+            _ => Err(Broken::new(
+                AlertDescription::UnexpectedMessage,
+                "a handshake message after the handshake",
+            )),
         }
     }
 
@@ -291,7 +296,9 @@ impl Secured {
         let is_asked = match body {
             [0] => false,
             [1] => true,
-            [_] => return Err(Broken::new(AlertDescription::IllegalParameter, "a key update of another kind")),
+            [_] => {
+                return Err(Broken::new(AlertDescription::IllegalParameter, "a key update of another kind"));
+            }
             _ => return Err(Broken::new(AlertDescription::DecodeError, "a key update of another length")),
         };
         if !behind.is_empty() {
@@ -352,7 +359,11 @@ impl Secured {
     }
 
     /// Seals data that lies in record-shaped slots of a buffer, full but for the last.
-    pub(in crate::proxy) fn queue_batch(&mut self, mut buffer: Buffer, length: usize) -> Result<(), TlsError> {
+    pub(in crate::proxy) fn queue_batch(
+        &mut self,
+        mut buffer: Buffer,
+        length: usize,
+    ) -> Result<(), TlsError> {
         if self.sealer.is_worn() {
             self.update_sending_key().map_err(|broken| self.break_off(broken))?;
         }

@@ -101,7 +101,8 @@ impl AsyncWrite for SecuredStream {
             self.secured.queue_alert(AlertDescription::CloseNotify);
         }
         ready!(self.secured.poll_flush(cx))?;
-        match nix::sys::socket::shutdown(self.secured.socket().as_raw_fd(), nix::sys::socket::Shutdown::Write) {
+        match nix::sys::socket::shutdown(self.secured.socket().as_raw_fd(), nix::sys::socket::Shutdown::Write)
+        {
             // The peer is gone: nothing is left to be ended.
             Ok(()) | Err(nix::Error::ENOTCONN) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error.into())),

@@ -30,7 +30,10 @@ struct Handshake {
 
 /// Drives one step of a handshake in which this trust domain is expected; says why the certificate was refused, if
 /// it was in this step.
-pub(super) fn expecting<T>(expected: Option<&TrustDomain>, step: impl FnOnce() -> T) -> (T, Option<TlsError>) {
+pub(super) fn expecting<T>(
+    expected: Option<&TrustDomain>,
+    step: impl FnOnce() -> T,
+) -> (T, Option<TlsError>) {
     HANDSHAKE.set(Handshake { expected: expected.cloned(), refused: None });
     let outcome = step();
     (outcome, HANDSHAKE.replace(Handshake { expected: None, refused: None }).refused)
