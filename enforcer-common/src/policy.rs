@@ -202,8 +202,8 @@ fn by_cidr<T: Tables>(
     }
 }
 
-/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first
-/// one found is the only one there is.
+/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first one found is
+/// the only one there is; a tunnel's port, which lies over the others, is found before them.
 #[inline(always)]
 fn by_port<T: Tables>(
     tables: &T,
@@ -244,17 +244,25 @@ pub const fn port_mask(length: u8) -> u16 {
 
 #[inline(always)]
 fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
-    let verdict = match plaintext(value.action, same_node) {
+    let real = plaintext(value.action, same_node);
+    let verdict = match real {
         ACTION_ALLOW => Verdict::allow(value.rule),
         ACTION_DENY => Verdict::deny(value.rule, value.reason),
         ACTION_TUNNEL => Verdict::tunnel(value.rule),
         _ => silent,
     };
-    match plaintext(value.shadow_action, same_node) {
-        ACTION_NONE => {
-            verdict.shadowed(value.shadow_rule, if silent.passes() { ACTION_ALLOW } else { ACTION_DENY })
-        }
-        shadow => verdict.shadowed(value.shadow_rule, shadow),
+    // Where the two ends are may be all that a shadow would change.
+    let shadow = spoken(plaintext(value.shadow_action, same_node), &silent);
+    if shadow == spoken(real, &silent) { verdict } else { verdict.shadowed(value.shadow_rule, shadow) }
+}
+
+/// An action, or what holds when none was said.
+#[inline(always)]
+const fn spoken(action: u8, silent: &Verdict) -> u8 {
+    match action {
+        ACTION_NONE if silent.passes() => ACTION_ALLOW,
+        ACTION_NONE => ACTION_DENY,
+        other => other,
     }
 }
 

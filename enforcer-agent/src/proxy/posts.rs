@@ -16,9 +16,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::post::handover::Stock;
+use super::post::handover::store::Store;
 use super::post::{
     FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find,
 };
+use super::post::{FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find};
 use super::shared::Shared;
 use super::{inbound, outbound};
 use crate::door::accept::rest_after;
@@ -59,6 +61,8 @@ pub(super) struct Posts {
     /// Why the others stand empty.
     empty: BTreeMap<Name, String>,
     stock: Stock,
+    /// The service manager, if it keeps listeners while agents change.
+    store: Option<Store>,
     ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     looks: u32,
 }
@@ -76,9 +80,11 @@ impl Posts {
             manned: BTreeMap::new(),
             empty: BTreeMap::new(),
             stock,
+            store: Store::of_manager(),
             ends,
             looks: 0,
         }
+        Self { shared, cgroup_root, manned: BTreeMap::new(), empty: BTreeMap::new(), stock, ends, looks: 0 }
     }
 
     /// Keeps the posts as the policy in force wants them, until told to stop. Answers with the posts as they stand.
@@ -96,13 +102,9 @@ impl Posts {
         }
     }
 
-    /// Every listener, for a successor.
-    pub(super) fn listeners(&self) -> Vec<Listener> {
-        self.manned.values().flat_map(|manned| manned.post.listeners().to_vec()).collect()
-    }
-
     /// Stops accepting, and leaves what a successor needs where it is.
     pub(super) fn leave(self) {
+        self.shared.set_listeners(Vec::new());
         for manned in self.manned.into_values() {
             let Manned { need: _, post, guards } = manned;
             drop(guards);
@@ -117,6 +119,10 @@ impl Posts {
             let stays = needs.posts.get(name) == Some(&manned.need);
             if !stays {
                 info!(workload = %name, "its post is given up");
+                if let Some(store) = &self.store {
+                    let listeners = manned.post.listeners().iter();
+                    store.forget(listeners.map(|one| (one.workload(), one.role(), one.address())));
+                }
             }
             stays
         });
@@ -141,8 +147,11 @@ impl Posts {
         if self.looks % ABANDONED_EVERY != 0 {
             return;
         }
-        let pods = self.manned.values().filter(|manned| manned.need != Need::Node);
-        let Ok(gone) = abandoned(pods.map(|manned| &manned.post.spec().namespace)) else { return };
+        let held = self.manned.values().filter_map(|manned| {
+            let Need::Pod { group, .. } = &manned.need else { return None };
+            Some((&manned.post.spec().namespace, group.as_deref()))
+        });
+        let Ok(gone) = abandoned(held) else { return };
         self.manned.retain(|_, manned| !gone.contains(&manned.post.spec().namespace.id()));
     }
 
@@ -151,7 +160,8 @@ impl Posts {
         let concerned = tunnelled(policy);
         let mut needs = Needs::default();
         for (name, attachment) in &facts.attachments {
-            let Some(workload) = policy.workloads.get(name).filter(|one| concerned.contains(&one.tenant)) else {
+            let Some(workload) = policy.workloads.get(name).filter(|one| concerned.contains(&one.tenant))
+            else {
                 continue;
             };
             if workload.host_network {
@@ -191,6 +201,9 @@ impl Posts {
                 Ok(post) => {
                     info!(%post, "post opened");
                     self.empty.remove(&name);
+                    if let Some(store) = &self.store {
+                        store.keep(post.listeners());
+                    }
                     let guards = guards(&self.shared, post.listeners(), &post.spec().namespace);
                     self.manned.insert(name, Manned { need, post, guards });
                 }
@@ -205,11 +218,11 @@ impl Posts {
     }
 
     fn publish(&self, needs: &Needs) {
+        let listeners = self.manned.values().flat_map(|manned| manned.post.listeners().to_vec());
+        self.shared.set_listeners(listeners.collect());
         let standing = self.standing(needs);
-        let ends: BTreeMap<Name, TunnelEnd> = standing
-            .iter()
-            .filter_map(|(name, end)| Some((Arc::clone(name), *end.as_ref().ok()?)))
-            .collect();
+        let ends: BTreeMap<Name, TunnelEnd> =
+            standing.iter().filter_map(|(name, end)| Some((Arc::clone(name), *end.as_ref().ok()?))).collect();
         self.shared.standing.send_replace(Arc::new(standing));
         self.ends.send_if_modified(|known| {
             let is_news = **known != ends;
@@ -288,7 +301,9 @@ fn namespaces(needs: &[(Name, Need)]) -> Vec<Result<Namespace, String>> {
             Some(found) => found.map_err(|error| words(&error)),
             None => Err("two workloads claim its interface".to_owned()),
         },
-        Need::Pod { interface: None, .. } => Err("it has neither a network namespace nor an interface".to_owned()),
+        Need::Pod { interface: None, .. } => {
+            Err("it has neither a network namespace nor an interface".to_owned())
+        }
     };
     needs.iter().map(|need| one(need)).collect()
 }
@@ -318,4 +333,3 @@ async fn guard(shared: Arc<Shared>, listener: Listener, namespace: Namespace) {
         }
     }
 }
-

@@ -119,8 +119,9 @@ fn rules(policy: &Policy, case: &Case<'_>) -> Judgement {
         return Err("rule_denied");
     }
     let met = speaking.iter().filter(|rule| is_carried(rule, case));
-    // A rule that plaintext would do for is named first.
-    if let Some(rule) = met.min_by_key(|rule| (asks_for_tls(rule, case), &rule.name)) {
+    // A rule that plaintext would do for is named first, then one for which it would on one node.
+    let asked = |rule: &Rule| (asks_for_tls(rule, case), asks_for_tls(rule, case) && rule.mtls_always);
+    if let Some(rule) = met.min_by_key(|rule| (asked(rule), &rule.name)) {
         return Ok((rule.name.to_string(), None));
     }
     match (speaking.first(), case.from.name == case.to.name) {

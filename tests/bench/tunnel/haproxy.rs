@@ -33,18 +33,20 @@ pub(super) fn server(place: &Place, papers: &Papers, at: SocketAddr, to: SocketA
 
 fn start(place: &Place, papers: &Papers, name: &str, listen: &str) -> Result<Proxy> {
     let threads = available_parallelism()?;
+    // Twice as many descriptors, which few machines refuse: more than any bench holds.
     let text = format!(
-        "global\n    nbthread {threads}\n    maxconn 40000\n\
+        "global\n    nbthread {threads}\n    maxconn 8000\n\
          defaults\n    mode tcp\n    timeout connect 10s\n    timeout client 300s\n    timeout server 300s\n\
-         listen carry\n    maxconn 20000\n{listen}"
+         listen carry\n    maxconn 8000\n{listen}"
     );
     let file = papers.dir().join(format!("haproxy-{name}.cfg"));
     fs::write(&file, text)?;
-    let log = File::create(papers.dir().join(format!("haproxy-{name}.log")))?;
+    let log_file = papers.path(&format!("haproxy-{name}.log"));
+    let log = File::create(&log_file)?;
     // Programs of administrators are not on everybody's search path.
     let mut command = place.command(if fs::exists(SBIN)? { SBIN } else { "haproxy" })?;
     command.arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    Proxy::start(&mut command)
+    Proxy::start(&mut command, log_file)
         .context("install the package haproxy to compare with it: cargo xtask setup --bench")
 }
 

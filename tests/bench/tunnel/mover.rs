@@ -1,6 +1,7 @@
 //! A process that moves other people's bytes, and what that costs it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -37,28 +38,33 @@ impl Mover {
 }
 
 /// A proxy that runs until it is dropped.
-pub(super) struct Proxy(Child);
+pub(super) struct Proxy {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Proxy {
-    pub(super) fn start(command: &mut Command) -> Result<Self> {
-        Ok(Self(command.spawn().with_context(|| format!("{:?}", command.get_program()))?))
+    pub(super) fn start(command: &mut Command, log: PathBuf) -> Result<Self> {
+        let child = command.spawn().with_context(|| format!("{:?}", command.get_program()))?;
+        Ok(Self { child, log })
     }
 
     pub(super) fn mover(&self) -> Result<Mover> {
-        Mover::of(i32::try_from(self.0.id())?)
+        Mover::of(i32::try_from(self.child.id())?)
     }
 
     /// Fails when it has ended.
     pub(super) fn is_up(&mut self) -> Result<()> {
-        let ended = self.0.try_wait()?;
-        ensure!(ended.is_none(), "the proxy ended: {ended:?}");
+        let ended = self.child.try_wait()?;
+        let log = || fs::read_to_string(&self.log).unwrap_or_default();
+        ensure!(ended.is_none(), "the proxy ended: {ended:?}\n{}", log());
         Ok(())
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use enforcer_core::proxy::native::{FrameHeader, HEADER_BYTES, Kind, RefuseCode};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -129,7 +129,11 @@ struct Relay<'a> {
     timer: Option<Pin<Box<Sleep>>>,
     active: Instant,
     retry: Option<Pin<Box<Sleep>>>,
+    /// Watches for a reset of the workload once it has ended its direction: reading says no more.
+    gone: Option<Gone<'a>>,
 }
+
+type Gone<'a> = Pin<Box<dyn Future<Output = io::Result<Ready>> + Send + 'a>>;
 
 impl<'a> Relay<'a> {
     fn new(
@@ -160,6 +164,7 @@ impl<'a> Relay<'a> {
             timer: None,
             active: Instant::now(),
             retry: None,
+            gone: None,
         }
     }
 
@@ -178,7 +183,21 @@ impl<'a> Relay<'a> {
             // Woken only after everybody who is ready was polled, and the sockets were asked who else is.
             let _: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
         }
+        if self.up != Up::Open
+            && let Poll::Ready(error) = self.poll_gone(cx)
+        {
+            return Poll::Ready(End::LocalReset(error));
+        }
         self.poll_timer(cx)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let local = self.local;
+        let gone = self.gone.get_or_insert_with(|| Box::pin(local.ready(Interest::ERROR)));
+        ready!(gone.as_mut().poll(cx)).map_or_else(Poll::Ready, |_| {
+            let error = local.take_error().ok().flatten();
+            Poll::Ready(error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()))
+        })
     }
 
     /// Before the answer nothing was taken from the workload: whatever broke, the flow can be tried again.

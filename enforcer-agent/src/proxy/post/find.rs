@@ -120,7 +120,8 @@ fn number(links: &BTreeMap<u32, Link>, interface: u32) -> Result<i32, FindError>
 /// The mounted namespaces that have one of these numbers.
 fn mounted(here: &mut Netlink, numbers: &BTreeSet<i32>) -> BTreeMap<i32, (File, PathBuf)> {
     let mut found = BTreeMap::new();
-    for path in mounts().into_values().take(MOUNTS_MAX) {
+    // Without the list of mounts there are still the processes.
+    for path in mounts().unwrap_or_default().into_values().take(MOUNTS_MAX) {
         if found.len() == numbers.len() {
             break;
         }
@@ -137,9 +138,9 @@ fn mounted(here: &mut Netlink, numbers: &BTreeSet<i32>) -> BTreeMap<i32, (File, 
 }
 
 /// Inode and place of each network namespace that is mounted where this process sees it; each once.
-fn mounts() -> BTreeMap<u64, PathBuf> {
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    table.split(|byte| *byte == b'\n').filter_map(mount).collect()
+fn mounts() -> io::Result<BTreeMap<u64, PathBuf>> {
+    let table = fs::read("/proc/thread-self/mountinfo")?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(mount).collect())
 }
 
 /// A line of proc_pid_mountinfo(5): `ID PARENT MAJOR:MINOR net:[INODE] PLACE ... - nsfs nsfs rw`.
@@ -202,7 +203,7 @@ fn processes(group: &Path) -> Vec<String> {
 pub fn abandoned<'a>(
     held: impl IntoIterator<Item = (&'a Namespace, Option<&'a Path>)>,
 ) -> io::Result<BTreeSet<NamespaceId>> {
-    let mounted = mounts();
+    let mounted = mounts()?;
     let (mut empty, mut unsure) = (BTreeSet::new(), BTreeMap::new());
     for (namespace, group) in held.into_iter().filter(|(held, _)| !mounted.contains_key(&held.id().inode)) {
         match group {
@@ -221,7 +222,12 @@ fn without_process(mut namespaces: BTreeMap<u64, NamespaceId>) -> io::Result<Vec
         return Ok(Vec::new());
     }
     for entry in fs::read_dir("/proc")? {
-        match fs::metadata(entry?.path().join("ns/net")) {
+        let process = entry?;
+        // The node's first process lives in the node's own namespace, and shows it to few.
+        if process.file_name() == "1" {
+            continue;
+        }
+        match fs::metadata(process.path().join("ns/net")) {
             Ok(data) => _ = namespaces.remove(&data.ino()),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Vec::new()),
             // Ended meanwhile, or no process.

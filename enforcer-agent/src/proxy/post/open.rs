@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::handover::Stock;
 use super::listener::{Listener, Role};
 use super::namespace::Namespace;
-use super::route::{self, Families, RouteError};
+use super::route::{Families, RouteError, Way};
 
 /// Why a post cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,7 @@ pub struct Post {
     spec: PostSpec,
     listeners: Vec<Listener>,
     missing: Vec<IpAddr>,
+    way: Way,
     is_left: bool,
 }
 
@@ -97,7 +98,8 @@ impl Post {
     /// # Errors
     /// Something of it is not to be had; then nothing of it stays.
     pub fn open(spec: PostSpec, stock: &mut Stock) -> Result<Self, PostError> {
-        let mut post = Self { spec, listeners: Vec::new(), missing: Vec::new(), is_left: false };
+        let way = Way::new(spec.namespace.clone());
+        let mut post = Self { spec, listeners: Vec::new(), missing: Vec::new(), way, is_left: false };
         let wanted = post.spec.place.addresses().to_vec();
         post.listen(&wanted, stock)?;
         if post.listeners.is_empty() {
@@ -166,7 +168,7 @@ impl Post {
     /// A route stayed, which does nothing without us.
     pub fn close(mut self) -> Result<(), RouteError> {
         self.is_left = true;
-        self.lift()
+        self.way.lift()
     }
 
     fn listen(&mut self, wanted: &[IpAddr], stock: &mut Stock) -> Result<(), PostError> {
@@ -201,16 +203,9 @@ impl Post {
         Listener::bind(namespace, workload, role, address)
     }
 
-    fn lay(&self) -> Result<(), RouteError> {
+    fn lay(&mut self) -> Result<(), RouteError> {
         match self.spec.place {
-            Place::Pod(_) => route::lay(&self.spec.namespace, self.families()),
-            Place::Node => Ok(()),
-        }
-    }
-
-    fn lift(&self) -> Result<(), RouteError> {
-        match self.spec.place {
-            Place::Pod(_) => route::lift(&self.spec.namespace),
+            Place::Pod(_) => self.way.lay(self.families()),
             Place::Node => Ok(()),
         }
     }
@@ -226,7 +221,7 @@ impl Drop for Post {
         if self.is_left {
             return;
         }
-        if let Err(error) = self.lift() {
+        if let Err(error) = self.way.lift() {
             debug!(workload = %self.spec.workload, %error, "a post left something behind");
         }
     }

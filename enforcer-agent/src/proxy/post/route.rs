@@ -2,6 +2,7 @@
 //! reach the agent and not the network. Packets with our mark are routed by a table of ours, in which everything is
 //! local; what a connection with the mark is answered with carries the mark too.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use crate::netlink::{Netlink, NetlinkError};
@@ -16,8 +17,11 @@ const TABLE: u32 = 15_008;
 /// Before whatever rules the workload has of its own.
 const PRIORITY: u32 = 10;
 
-/// Packets answering a marked connection carry its mark; also for IPv6, whatever its name says.
-const SYSCTL: &str = "/proc/sys/net/ipv4/tcp_fwmark_accept";
+/// A connection with a mark is accepted with it; for IPv6 too, whatever the name says.
+const ACCEPT: &str = "/proc/sys/net/ipv4/tcp_fwmark_accept";
+/// What no socket answers, the refusal of a connection above all, carries the mark of what it answers.
+const REFLECT: &str = "/proc/sys/net/ipv4/fwmark_reflect";
+const REFLECT_V6: &str = "/proc/sys/net/ipv6/fwmark_reflect";
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -53,8 +57,13 @@ pub enum RouteError {
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     /// A sysctl cannot be written: `/proc/sys` must be writable.
-    #[error("cannot write {SYSCTL}: {0}")]
-    Sysctl(io::Error),
+    #[error("cannot set {path}: {error}")]
+    Sysctl {
+        /// Which.
+        path: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
 }
 
 /// Families that a workload has addresses of.
@@ -70,33 +79,80 @@ impl Families {
         let v6 = self.v6.then_some(AF_INET6);
         v4.into_iter().chain(v6)
     }
+
+    fn sysctls(self) -> impl Iterator<Item = &'static str> {
+        let v6 = self.v6.then_some(REFLECT_V6);
+        [ACCEPT, REFLECT].into_iter().chain(v6)
+    }
 }
 
-/// Lays it. What is there already stays.
-pub(super) fn lay(namespace: &Namespace, families: Families) -> Result<(), RouteError> {
-    namespace.enter(|| {
-        let mut netlink = Netlink::open()?;
-        netlink.change("set loopback up", NEW_LINK, 0, &loopback_up())?;
-        for family in families.each() {
-            netlink.change("add the local route", NEW_ROUTE, CREATE | REPLACE, &route(family))?;
-            let added =
-                netlink.change("add the rule for our mark", NEW_RULE, CREATE | EXCLUSIVE, &rule(family));
-            unless(&[libc::EEXIST], added)?;
-        }
-        std::fs::write(SYSCTL, "1").map_err(RouteError::Sysctl)
-    })?
+/// The way back in one namespace.
+#[derive(Debug)]
+pub(super) struct Way {
+    namespace: Namespace,
+    is_laid: bool,
+    /// Sysctls that are ours to set back.
+    set: BTreeSet<&'static str>,
 }
 
-/// Takes it away, as far as it is there.
-pub(super) fn lift(namespace: &Namespace) -> Result<(), RouteError> {
-    namespace.enter(|| {
-        let mut netlink = Netlink::open()?;
-        for family in (Families { v4: true, v6: true }).each() {
-            gone(netlink.change("remove the rule for our mark", DEL_RULE, 0, &rule(family)))?;
-            gone(netlink.change("remove the local route", DEL_ROUTE, 0, &route(family)))?;
+impl Way {
+    /// One that is not yet laid.
+    pub(super) const fn new(namespace: Namespace) -> Self {
+        Self { namespace, is_laid: false, set: BTreeSet::new() }
+    }
+
+    /// Lays it. What is there already, of a predecessor's or from before, stays.
+    pub(super) fn lay(&mut self, families: Families) -> Result<(), RouteError> {
+        let Self { namespace, is_laid, set } = self;
+        let is_first = !std::mem::replace(is_laid, true);
+        namespace.enter(|| {
+            let mut netlink = Netlink::open()?;
+            netlink.change("set loopback up", NEW_LINK, 0, &loopback_up())?;
+            let mut is_inherited = false;
+            for family in families.each() {
+                netlink.change("add the local route", NEW_ROUTE, CREATE | REPLACE, &route(family))?;
+                let added =
+                    netlink.change("add the rule for our mark", NEW_RULE, CREATE | EXCLUSIVE, &rule(family));
+                is_inherited |= !done_unless(&[libc::EEXIST], added)?;
+            }
+            for path in families.sysctls() {
+                let was_off = switch_on(path).map_err(|error| RouteError::Sysctl { path, error })?;
+                // A predecessor that had the rule had switched it on as well.
+                if was_off || (is_first && is_inherited) {
+                    set.insert(path);
+                }
+            }
+            Ok(())
+        })?
+    }
+
+    /// Takes it away, as far as it is there and was laid.
+    pub(super) fn lift(&mut self) -> Result<(), RouteError> {
+        if !std::mem::take(&mut self.is_laid) {
+            return Ok(());
         }
-        std::fs::write(SYSCTL, "0").map_err(RouteError::Sysctl)
-    })?
+        let set = std::mem::take(&mut self.set);
+        self.namespace.enter(|| {
+            for path in set {
+                std::fs::write(path, "0").map_err(|error| RouteError::Sysctl { path, error })?;
+            }
+            let mut netlink = Netlink::open()?;
+            for family in (Families { v4: true, v6: true }).each() {
+                gone(netlink.change("remove the rule for our mark", DEL_RULE, 0, &rule(family)))?;
+                gone(netlink.change("remove the local route", DEL_ROUTE, 0, &route(family)))?;
+            }
+            Ok(())
+        })?
+    }
+}
+
+/// True when it was off.
+fn switch_on(path: &str) -> io::Result<bool> {
+    let was_off = std::fs::read_to_string(path)?.trim() == "0";
+    if was_off {
+        std::fs::write(path, "1")?;
+    }
+    Ok(was_off)
 }
 
 /// `struct ifinfomsg`.
@@ -134,16 +190,18 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: u32) {
 
 /// What was not there counts as removed: no such rule, no such route, no such family.
 fn gone(outcome: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
-    unless(&[libc::ENOENT, libc::ESRCH, libc::EAFNOSUPPORT, libc::EOPNOTSUPP], outcome)
+    done_unless(&[libc::ENOENT, libc::ESRCH, libc::EAFNOSUPPORT, libc::EOPNOTSUPP], outcome).map(|_| ())
 }
 
-fn unless(numbers: &[i32], outcome: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+/// False instead of one of these errors.
+fn done_unless(numbers: &[i32], outcome: Result<(), NetlinkError>) -> Result<bool, NetlinkError> {
     match outcome {
+        Ok(()) => Ok(true),
         Err(NetlinkError::System { ref error, .. })
             if error.raw_os_error().is_some_and(|number| numbers.contains(&number)) =>
         {
-            Ok(())
+            Ok(false)
         }
-        outcome => outcome,
+        Err(error) => Err(error),
     }
 }

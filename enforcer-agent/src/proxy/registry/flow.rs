@@ -1,6 +1,5 @@
 //! What is known of one flow.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use enforcer_core::identity::spiffe_id::SpiffeId;
@@ -8,6 +7,8 @@ use enforcer_core::policy::model::Name;
 use enforcer_core::proxy::authorize::{Parties, Permit};
 use enforcer_core::proxy::trace::TraceId;
 use tokio::sync::watch;
+
+use crate::proxy::native::Traffic;
 
 /// A flow, as far as it is known.
 #[derive(Clone, Debug)]
@@ -168,17 +169,15 @@ impl Flow {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) end: watch::Sender<Option<EndReason>>,
-    pub(super) forward: AtomicU64,
-    pub(super) back: AtomicU64,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self { end: watch::Sender::new(None), forward: AtomicU64::new(0), back: AtomicU64::new(0) }
-    }
+    pub(super) traffic: Traffic,
+    direction: Direction,
 }
 
 impl Live {
+    pub(super) fn new(direction: Direction) -> Self {
+        Self { end: watch::Sender::new(None), traffic: Traffic::default(), direction }
+    }
+
     /// Tells the flow to end; true when nobody had before.
     pub(super) fn cancel(&self, reason: EndReason) -> bool {
         self.end.send_if_modified(|end| {
@@ -188,7 +187,12 @@ impl Live {
         })
     }
 
+    /// From the initiator to the responder, and back.
     pub(super) fn bytes(&self) -> [u64; 2] {
-        [&self.forward, &self.back].map(|count| count.load(Ordering::Relaxed))
+        let (sent, received) = (self.traffic.sent(), self.traffic.received());
+        match self.direction {
+            Direction::Outbound => [sent, received],
+            Direction::Inbound => [received, sent],
+        }
     }
 }

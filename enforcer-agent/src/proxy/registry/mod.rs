@@ -95,7 +95,7 @@ impl Registry {
     /// Takes a flow up, before anybody has allowed it. It is in the list until the ticket is dropped.
     #[must_use]
     pub fn register(self: &Arc<Self>, flow: Flow) -> Ticket {
-        let live = Arc::new(Live::default());
+        let live = Arc::new(Live::new(flow.direction()));
         let mut inner = self.inner();
         let id = inner.next;
         inner.next += 1;

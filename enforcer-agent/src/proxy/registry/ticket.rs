@@ -1,7 +1,6 @@
 //! A flow's own handle: it asks for its permit here, and hears here that it must end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use enforcer_common::reason;
@@ -11,6 +10,7 @@ use enforcer_proto::v1;
 
 use super::flow::{EndReason, Live, Met};
 use super::{Registry, State, listing};
+use crate::proxy::native::Traffic;
 
 /// A registered flow. Dropped, it is no longer one.
 #[derive(Debug)]
@@ -94,14 +94,10 @@ impl Ticket {
         *self.live.end.borrow()
     }
 
-    /// Counts bytes from the initiator to the responder.
-    pub fn forward(&self, bytes: u64) {
-        self.live.forward.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts bytes from the responder to the initiator.
-    pub fn back(&self, bytes: u64) {
-        self.live.back.fetch_add(bytes, Ordering::Relaxed);
+    /// What it has carried: counted where it is carried, and seen in listings meanwhile.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.live.traffic
     }
 
     /// The flow as listings show it; records are made from the same.

@@ -278,8 +278,11 @@ impl Handshake {
         true
     }
 
+    /// rustls has an alert ready when it failed: the first thing that it gives when asked again. Asked once more,
+    /// it would fail anew over the bytes that it failed over.
     fn collect_alert(&mut self) {
-        while let (_, Step::Again) = self.side.step(&mut [], &mut self.out) {}
+        let (done, _) = self.side.step(&mut self.incoming[..self.shown], &mut self.out);
+        self.discard(done);
     }
 
     async fn read(&mut self) -> Result<(), TlsError> {

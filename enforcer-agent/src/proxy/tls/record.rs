@@ -87,22 +87,25 @@ impl Keyed {
 }
 
 /// Seals what is sent.
-pub(super) struct Sealer(Keyed);
+pub(super) struct Sealer {
+    keyed: Keyed,
+    /// Records after which the next key is due.
+    limit: u64,
+}
 
 impl Sealer {
     pub(super) fn new((sequence, secrets): &(u64, ConnectionTrafficSecrets)) -> Result<Self, TlsError> {
-        Keyed::new(*sequence, secrets).map(Self)
+        Ok(Self { keyed: Keyed::new(*sequence, secrets)?, limit: RECORDS_UNDER_A_KEY })
     }
 
     /// True when the next key is due.
     pub(super) const fn is_worn(&self) -> bool {
-        self.0.sequence >= RECORDS_UNDER_A_KEY
+        self.keyed.sequence >= self.limit
     }
 
     #[cfg(test)]
-    pub(super) fn wear(&mut self) {
-        // No record may be sealed under this number: the test exchanges the key first.
-        self.0.sequence = RECORDS_UNDER_A_KEY;
+    pub(super) const fn wear(&mut self) {
+        self.limit = self.keyed.sequence;
     }
 
     /// Seals `length` bytes that lie behind the room for the header; returns the length of the record.
@@ -114,9 +117,9 @@ impl Sealer {
         record[..HEADER].copy_from_slice(&header);
         let inner = HEADER + length + 1;
         record[inner - 1] = content.number();
-        let nonce = self.0.next_nonce();
+        let nonce = self.keyed.next_nonce();
         let sealed =
-            self.0.key.seal_in_place_separate_tag(nonce, Aad::from(header), &mut record[HEADER..inner]);
+            self.keyed.key.seal_in_place_separate_tag(nonce, Aad::from(header), &mut record[HEADER..inner]);
         // It fails for input of many GiB only.
         if let Ok(tag) = sealed {
             record[inner..inner + TAG].copy_from_slice(tag.as_ref());
@@ -182,7 +185,7 @@ pub(super) fn record_length(bytes: &[u8]) -> Result<Option<usize>, Broken> {
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("sequence", &self.0.sequence).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("sequence", &self.keyed.sequence).finish_non_exhaustive()
     }
 }
 

@@ -31,6 +31,11 @@ impl SecuredStream {
     pub fn facts(&self) -> &Facts {
         self.secured.facts()
     }
+
+    #[cfg(test)]
+    pub(super) fn into_inner(self) -> Secured {
+        *self.secured
+    }
 }
 
 impl AsyncRead for SecuredStream {
