@@ -97,7 +97,9 @@ fn journal(settings: &Settings, wait: bool) -> anyhow::Result<(Store, Loaded)> {
     let deadline = Instant::now() + PREDECESSOR_ENDS;
     loop {
         match Store::open(&settings.state_directory) {
-            Err(StoreError::Locked(_)) if wait && Instant::now() < deadline => sleep(Duration::from_millis(20)),
+            Err(StoreError::Locked(_)) if wait && Instant::now() < deadline => {
+                sleep(Duration::from_millis(20))
+            }
             opened => return opened.context("the policy journal"),
         }
     }

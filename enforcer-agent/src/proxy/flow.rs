@@ -12,11 +12,9 @@ use tokio::net::TcpStream;
 
 use super::budget::Place;
 use super::dial::Failed;
-use super::hbone::relay as hbone;
 use super::hbone::Carried;
+use super::hbone::relay as hbone;
 use super::native::{self, Ended, Limits, Side};
-use super::hbone::relay::{self as hbone, Moved};
-use super::native::{self, Ended, Limits, Side, Traffic};
 use super::record::{self, Outcome};
 use super::registry::{Direction, EndReason, Hop, Met, Seen, Ticket};
 use super::shared::{Shared, Tenant};

@@ -17,9 +17,6 @@ use tracing::{info, warn};
 
 use super::post::handover::Stock;
 use super::post::handover::store::Store;
-use super::post::{
-    FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find,
-};
 use super::post::{FindError, Listener, Namespace, Place, Post, PostSpec, Role, Wanted, abandoned, find};
 use super::shared::Shared;
 use super::{inbound, outbound};
@@ -84,7 +81,6 @@ impl Posts {
             ends,
             looks: 0,
         }
-        Self { shared, cgroup_root, manned: BTreeMap::new(), empty: BTreeMap::new(), stock, ends, looks: 0 }
     }
 
     /// Keeps the posts as the policy in force wants them, until told to stop. Answers with the posts as they stand.

@@ -37,12 +37,22 @@ impl Role {
     }
 }
 
+/// Which listener: there is one of its kind in each namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// Cookie of the network namespace.
+    pub namespace: u64,
+    /// What arrives.
+    pub role: Role,
+    /// Where it listens; the port is the role's.
+    pub address: IpAddr,
+}
+
 /// A listener. A clone is the same one; it listens until the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Listener {
     workload: Name,
-    role: Role,
-    address: IpAddr,
+    spot: Spot,
     socket: Arc<TcpListener>,
 }
 
@@ -53,16 +63,22 @@ impl Listener {
         &self.workload
     }
 
+    /// Which one it is.
+    #[must_use]
+    pub const fn spot(&self) -> Spot {
+        self.spot
+    }
+
     /// What arrives.
     #[must_use]
     pub const fn role(&self) -> Role {
-        self.role
+        self.spot.role
     }
 
     /// Where it listens; the port is the role's.
     #[must_use]
     pub const fn address(&self) -> IpAddr {
-        self.address
+        self.spot.address
     }
 
     /// The next connection, and where it comes from.
@@ -76,12 +92,8 @@ impl Listener {
     }
 
     /// A new one. The runtime must be there.
-    pub(super) fn bind(
-        namespace: &Namespace,
-        workload: &Name,
-        role: Role,
-        address: IpAddr,
-    ) -> io::Result<Self> {
+    pub(super) fn bind(namespace: &Namespace, workload: &Name, spot: Spot) -> io::Result<Self> {
+        let Spot { namespace: _, role, address } = spot;
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let socket = namespace.tcp_socket(family)?;
         // Connections of a predecessor that linger do not keep the port. Never SO_REUSEPORT: the port is ours alone.
@@ -91,30 +103,15 @@ impl Listener {
         }
         bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, role.port())))?;
         listen(&socket, Backlog::new(BACKLOG)?)?;
-        Self::of(socket, workload, role, address)
+        Self::of(socket, workload, spot)
     }
 
-    /// One that a predecessor made, if it is what it is said to be.
-    pub(super) fn adopt(
-        socket: OwnedFd,
-        namespace: &Namespace,
-        workload: &Name,
-        role: Role,
-        address: IpAddr,
-    ) -> io::Result<Self> {
-        let found = place_of(&socket)?;
-        let wanted = (namespace.cookie(), SocketAddr::new(address, role.port()));
-        if found != wanted {
-            return Err(io::Error::other(format!("it listens at {found:?} and not at {wanted:?}")));
-        }
-        Self::of(socket, workload, role, address)
-    }
-
-    fn of(socket: OwnedFd, workload: &Name, role: Role, address: IpAddr) -> io::Result<Self> {
+    /// One that listens at this spot already.
+    pub(super) fn of(socket: OwnedFd, workload: &Name, spot: Spot) -> io::Result<Self> {
         let socket = StdTcpListener::from(socket);
         socket.set_nonblocking(true)?;
         let socket = Arc::new(TcpListener::from_std(socket)?);
-        Ok(Self { workload: Arc::clone(workload), role, address, socket })
+        Ok(Self { workload: Arc::clone(workload), spot, socket })
     }
 }
 
@@ -124,10 +121,10 @@ impl AsFd for Listener {
     }
 }
 
-/// The namespace's cookie and the address of a listening TCP socket, in the kernel's own words.
+/// Where a socket listens, in the kernel's own words.
 pub(super) fn place_of(socket: &OwnedFd) -> io::Result<(u64, SocketAddr)> {
-    let is_tcp = getsockopt(socket, sockopt::SockType)? == SockType::Stream;
-    if !is_tcp || !getsockopt(socket, sockopt::AcceptConn)? {
+    let is_stream = getsockopt(socket, sockopt::SockType)? == SockType::Stream;
+    if !is_stream || !getsockopt(socket, sockopt::AcceptConn)? {
         return Err(io::Error::other("it is no listening socket"));
     }
     let address = StdTcpListener::from(socket.try_clone()?).local_addr()?;

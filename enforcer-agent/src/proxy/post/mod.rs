@@ -9,12 +9,13 @@ mod namespace;
 mod open;
 mod origin;
 mod route;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 
 pub use connect::{ConnectError, connect_in, connect_out, reset};
 pub use find::{FindError, Wanted, abandoned, find};
-pub use listener::{Listener, Role};
+pub use listener::{Listener, Role, Spot};
 pub use namespace::{Namespace, NamespaceError, NamespaceId};
 pub use open::{Place, Post, PostError, PostSpec};
 pub use origin::{Origin, origin};

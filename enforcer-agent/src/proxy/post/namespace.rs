@@ -80,7 +80,7 @@ impl Namespace {
             move |error| NamespaceError::System { operation, name, error }
         };
         let id = id_of(&file).map_err(failed("look at"))?;
-        let cookie = inside(&file, || cookie_here()).and_then(|cookie| cookie).map_err(failed("enter"))?;
+        let cookie = inside(&file, cookie_here).flatten().map_err(failed("enter"))?;
         Ok(Self { file: Arc::new(file), id, cookie, name: name.into() })
     }
 

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_core::node::TunnelEnd;
 use enforcer_core::policy::model::Name;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::handover::Stock;
-use super::listener::{Listener, Role};
+use super::listener::{Listener, Role, Spot};
 use super::namespace::Namespace;
 use super::route::{Families, RouteError, Way};
 
@@ -177,6 +177,8 @@ impl Post {
                 match self.listener(*role, *address, stock) {
                     Ok(listener) => self.listeners.push(listener),
                     Err(error) if is_absent(&error) => {
+                        // It may have gone between one role and the next.
+                        self.listeners.retain(|listener| listener.address() != *address);
                         self.missing.push(*address);
                         break;
                     }
@@ -194,13 +196,11 @@ impl Post {
 
     fn listener(&self, role: Role, address: IpAddr, stock: &mut Stock) -> io::Result<Listener> {
         let PostSpec { workload, namespace, place: _ } = &self.spec;
-        if let Some(socket) = stock.take(workload, role, address) {
-            match Listener::adopt(socket, namespace, workload, role, address) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => warn!(%workload, %address, %error, "a predecessor's listener does not fit"),
-            }
+        let spot = Spot { namespace: namespace.cookie(), role, address };
+        match stock.take(spot) {
+            Some(socket) => Listener::of(socket, workload, spot),
+            None => Listener::bind(namespace, workload, spot),
         }
-        Listener::bind(namespace, workload, role, address)
     }
 
     fn lay(&mut self) -> Result<(), RouteError> {

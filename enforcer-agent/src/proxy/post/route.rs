@@ -8,6 +8,7 @@ use std::io;
 use crate::netlink::{Netlink, NetlinkError};
 
 use super::namespace::{Namespace, NamespaceError};
+use super::sysctl;
 
 /// Mark of the agent's connections to a workload, inside the workload's namespace. It lies in the half of the mark in
 /// which no tenant's tag is by default, and the kernel clears it where a packet leaves the namespace.
@@ -56,7 +57,7 @@ pub enum RouteError {
     /// The kernel refuses a rule or a route.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
-    /// A sysctl cannot be written: `/proc/sys` must be writable.
+    /// A sysctl cannot be written.
     #[error("cannot set {path}: {error}")]
     Sysctl {
         /// Which.
@@ -116,7 +117,7 @@ impl Way {
                 is_inherited |= !done_unless(&[libc::EEXIST], added)?;
             }
             for path in families.sysctls() {
-                let was_off = switch_on(path).map_err(|error| RouteError::Sysctl { path, error })?;
+                let was_off = sysctl::switch_on(path).map_err(|error| RouteError::Sysctl { path, error })?;
                 // A predecessor that had the rule had switched it on as well.
                 if was_off || (is_first && is_inherited) {
                     set.insert(path);
@@ -134,7 +135,7 @@ impl Way {
         let set = std::mem::take(&mut self.set);
         self.namespace.enter(|| {
             for path in set {
-                std::fs::write(path, "0").map_err(|error| RouteError::Sysctl { path, error })?;
+                sysctl::switch_off(path).map_err(|error| RouteError::Sysctl { path, error })?;
             }
             let mut netlink = Netlink::open()?;
             for family in (Families { v4: true, v6: true }).each() {
@@ -144,15 +145,6 @@ impl Way {
             Ok(())
         })?
     }
-}
-
-/// True when it was off.
-fn switch_on(path: &str) -> io::Result<bool> {
-    let was_off = std::fs::read_to_string(path)?.trim() == "0";
-    if was_off {
-        std::fs::write(path, "1")?;
-    }
-    Ok(was_off)
 }
 
 /// `struct ifinfomsg`.

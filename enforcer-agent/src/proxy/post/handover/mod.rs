@@ -10,13 +10,12 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use enforcer_core::policy::model::Name;
+use tracing::warn;
 
-use super::listener::Role;
+use super::listener::{Spot, place_of};
 use crate::door::unix::SocketError;
 
 pub use offer::offer;
@@ -53,26 +52,39 @@ pub enum HandoverError {
 /// A listener as it was handed over, with what is said of it.
 #[derive(Debug)]
 pub struct Handed {
-    /// Whose.
-    pub workload: Name,
-    /// What arrives.
-    pub role: Role,
-    /// Where it listens.
-    pub address: IpAddr,
+    /// Which one it is said to be.
+    pub spot: Spot,
     /// The socket itself.
     pub socket: OwnedFd,
 }
 
-/// What was handed over and is not yet taken up. Dropping it closes the rest.
+impl Handed {
+    /// Asks the kernel whether it is what it is said to be.
+    fn check(&self) -> io::Result<()> {
+        let Spot { namespace, role, address } = self.spot;
+        let said = (namespace, SocketAddr::new(address, role.port()));
+        let found = place_of(&self.socket)?;
+        if found == said { Ok(()) } else { Err(io::Error::other(format!("it listens at {found:?}"))) }
+    }
+}
+
+/// What was handed over and is not yet taken up. As long as it is there nobody else can listen in its place: it must be
+/// dropped as soon as every post that may want of it stands, which closes the rest.
 #[derive(Debug, Default)]
-pub struct Stock(BTreeMap<(Name, Role, IpAddr), OwnedFd>);
+pub struct Stock(BTreeMap<Spot, OwnedFd>);
 
 impl Stock {
-    /// Of everything that was handed over. Of two that say the same of themselves the later stays.
+    /// Of everything that was handed over and is what it is said to be.
     #[must_use]
     pub fn new(handed: impl IntoIterator<Item = Handed>) -> Self {
-        let named = |Handed { workload, role, address, socket }| ((workload, role, address), socket);
-        Self(handed.into_iter().map(named).collect())
+        let checked = handed.into_iter().filter(|handed| match handed.check() {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(spot = ?handed.spot, %error, "what was handed over is not what it is said to be");
+                false
+            }
+        });
+        Self(checked.map(|Handed { spot, socket }| (spot, socket)).collect())
     }
 
     /// How many are left.
@@ -88,11 +100,11 @@ impl Stock {
     }
 
     /// What is left, as [`store::Store::forget`] takes it.
-    pub fn left(&self) -> impl Iterator<Item = (&Name, Role, IpAddr)> {
-        self.0.keys().map(|(workload, role, address)| (workload, *role, *address))
+    pub fn left(&self) -> impl Iterator<Item = Spot> {
+        self.0.keys().copied()
     }
 
-    pub(super) fn take(&mut self, workload: &Name, role: Role, address: IpAddr) -> Option<OwnedFd> {
-        self.0.remove(&(Arc::clone(workload), role, address))
+    pub(super) fn take(&mut self, spot: Spot) -> Option<OwnedFd> {
+        self.0.remove(&spot)
     }
 }

@@ -7,8 +7,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::super::listener::Listener;
-use super::message::{self, BATCH, Description};
+use super::super::listener::{Listener, Spot};
+use super::message::{self, BATCH};
 use super::{HandoverError, wire};
 use crate::door::accept::rest_after;
 use crate::door::unix::UnixSocket;
@@ -56,12 +56,10 @@ async fn successor(socket: &UnixSocket) -> UnixStream {
 
 async fn hand(successor: &UnixStream, listeners: &[Listener]) -> Result<(), HandoverError> {
     for batch in listeners.chunks(BATCH) {
-        let descriptions: Vec<Description> = batch.iter().map(Description::of).collect();
-        let frame = message::format(&descriptions).ok_or(HandoverError::Message("a name is too long"))?;
-        step(successor, &frame, batch).await?;
+        let spots: Vec<Spot> = batch.iter().map(Listener::spot).collect();
+        step(successor, &message::format(&spots), batch).await?;
     }
-    let end = message::format(&[]).ok_or(HandoverError::Message("the end has a length"))?;
-    step(successor, &end, &[]).await
+    step(successor, &message::format(&[]), &[]).await
 }
 
 /// Sends one frame and waits until it has arrived.

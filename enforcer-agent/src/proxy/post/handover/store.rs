@@ -6,17 +6,15 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use enforcer_core::policy::model::Name;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
 };
 use tracing::warn;
 
-use super::super::listener::{Listener, Role};
+use super::super::listener::{Listener, Role, Spot};
 use super::message::mapped;
 use super::{HANDED_MAX, Handed};
 
@@ -24,8 +22,6 @@ use super::{HANDED_MAX, Handed};
 const FIRST: RawFd = 3;
 /// What the names of ours begin with.
 const PREFIX: &str = "enforcer-post";
-/// Longest name that the service manager takes.
-const NAME_MAX: usize = 255;
 
 /// The service manager, if it keeps descriptors for us.
 #[derive(Clone, Debug)]
@@ -49,16 +45,14 @@ impl Store {
     /// Has it keep these. One that it has already it does not keep twice.
     pub fn keep(&self, listeners: &[Listener]) {
         for listener in listeners {
-            let Some(name) = name(listener.workload(), listener.role(), listener.address()) else { continue };
-            self.tell(&format!("FDSTORE=1\nFDNAME={name}"), Some(listener.as_fd()));
+            self.tell(&format!("FDSTORE=1\nFDNAME={}", name(listener.spot())), Some(listener.as_fd()));
         }
     }
 
     /// Has it close its copies of these.
-    pub fn forget<'a>(&self, listeners: impl IntoIterator<Item = (&'a Name, Role, IpAddr)>) {
-        for (workload, role, address) in listeners {
-            let Some(name) = name(workload, role, address) else { continue };
-            self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None);
+    pub fn forget(&self, spots: impl IntoIterator<Item = Spot>) {
+        for spot in spots {
+            self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={}", name(spot)), None);
         }
     }
 
@@ -91,35 +85,37 @@ fn passed(pid: Option<&str>, count: Option<&str>) -> Option<usize> {
 }
 
 fn adopt(raw: RawFd, name: &str) -> Option<Handed> {
-    let (workload, role, address) = parse(name)?;
+    let spot = parse(name)?;
     // SAFETY: the service manager opened it for this process under a name of ours, nobody else takes descriptors by such
     // a name, and this is done once.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
-    Some(Handed { workload, role, address, socket })
+    Some(Handed { spot, socket })
 }
 
-/// `enforcer-post/intercept/HEX/WORKLOAD`: a name may hold no colon, so an address is written as 32 digits.
-fn name(workload: &Name, role: Role, address: IpAddr) -> Option<String> {
+/// `enforcer-post/ROLE/ADDRESS/NAMESPACE`, numbers hexadecimal: a name may hold no colon.
+fn name(spot: Spot) -> String {
+    let Spot { namespace, role, address } = spot;
     let role = match role {
         Role::Intercept => "intercept",
         Role::Tunnel => "tunnel",
     };
-    let name = format!("{PREFIX}/{role}/{:032x}/{workload}", mapped(address).to_bits());
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b':';
-    (name.len() <= NAME_MAX && name.bytes().all(is_allowed)).then_some(name)
+    format!("{PREFIX}/{role}/{:032x}/{namespace:016x}", mapped(address).to_bits())
 }
 
-fn parse(name: &str) -> Option<(Name, Role, IpAddr)> {
-    let mut parts = name.splitn(4, '/');
-    let (prefix, role, address, workload) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+fn parse(name: &str) -> Option<Spot> {
+    let mut parts = name.split('/');
+    let mut part = || parts.next();
+    let (prefix, role, address, namespace) = (part()?, part()?, part()?, part()?);
     let role = match role {
         "intercept" => Role::Intercept,
         "tunnel" => Role::Tunnel,
         _ => return None,
     };
     let address = Ipv6Addr::from_bits(u128::from_str_radix(address, 16).ok()?);
-    (prefix == PREFIX).then(|| (Arc::from(workload), role, IpAddr::from(address).to_canonical()))
+    let namespace = u64::from_str_radix(namespace, 16).ok()?;
+    let is_ours = prefix == PREFIX && parts.next().is_none();
+    is_ours.then_some(Spot { namespace, role, address: IpAddr::from(address).to_canonical() })
 }
 
 fn send(manager: &OsStr, state: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -141,24 +137,14 @@ mod tests {
 
     #[test]
     fn a_name_leads_back() {
-        let workload: Name = "red/web".into();
         for (role, address) in [(Role::Intercept, "192.0.2.1"), (Role::Tunnel, "2001:db8::1")] {
-            let address = address.parse().unwrap();
-            let name = name(&workload, role, address).unwrap();
-            assert_eq!(parse(&name), Some((Arc::clone(&workload), role, address)));
+            let spot = Spot { namespace: 4097, role, address: address.parse().unwrap() };
+            assert_eq!(parse(&name(spot)), Some(spot));
+            // What the service manager takes for a name.
+            assert!(name(spot).len() < 256 && !name(spot).contains(':'));
         }
-        assert_eq!(
-            name(&"a".into(), Role::Tunnel, "192.0.2.1".parse().unwrap()).unwrap(),
-            "enforcer-post/tunnel/00000000000000000000ffffc0000201/a"
-        );
-    }
-
-    #[test]
-    fn names_that_the_manager_would_not_take_are_not_offered() {
-        let address = "192.0.2.1".parse().unwrap();
-        assert_eq!(name(&"a:b".into(), Role::Tunnel, address), None);
-        assert_eq!(name(&"a b".into(), Role::Tunnel, address), None);
-        assert_eq!(name(&"n".repeat(250).as_str().into(), Role::Tunnel, address), None);
+        let spot = Spot { namespace: 4097, role: Role::Tunnel, address: "192.0.2.1".parse().unwrap() };
+        assert_eq!(name(spot), "enforcer-post/tunnel/00000000000000000000ffffc0000201/0000000000001001");
     }
 
     #[test]
@@ -167,9 +153,11 @@ mod tests {
             "",
             "stored",
             "enforcer-post/",
-            "enforcer-post/tunnel/zz/a",
-            "x/tunnel/0/a",
-            "enforcer-post/x/0/a",
+            "enforcer-post/tunnel/zz/1",
+            "enforcer-post/tunnel/1/zz",
+            "enforcer-post/x/0/1",
+            "enforcer-post/tunnel/0/1/2",
+            "x/tunnel/0/1",
         ] {
             assert_eq!(parse(name), None, "{name}");
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::message::{self, HEADER};
+use super::message::{self, ENTRY, HEADER};
 use super::offer::SILENCE;
 use super::{HANDED_MAX, Handed, HandoverError, wire};
 
@@ -42,18 +42,12 @@ async fn receive(predecessor: &UnixStream) -> Result<Vec<Handed>, HandoverError>
     let mut sockets = Vec::new();
     let mut head = [0; HEADER];
     wire::receive(predecessor, &mut head, &mut sockets).await?;
-    let header = message::header(&head)?;
-    let mut body = vec![0; header.length];
+    let count = message::header(&head)?;
+    let mut body = vec![0; count * ENTRY];
     wire::receive(predecessor, &mut body, &mut sockets).await?;
-    let descriptions = message::entries(header, &body)?;
-    if descriptions.len() != sockets.len() {
+    let spots = message::entries(&body)?;
+    if spots.len() != sockets.len() {
         return Err(HandoverError::Message("not as many descriptors as descriptions"));
     }
-    let handed = descriptions.into_iter().zip(sockets).map(|(said, socket)| Handed {
-        workload: said.workload,
-        role: said.role,
-        address: said.address,
-        socket,
-    });
-    Ok(handed.collect())
+    Ok(spots.into_iter().zip(sockets).map(|(spot, socket)| Handed { spot, socket }).collect())
 }

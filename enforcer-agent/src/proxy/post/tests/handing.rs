@@ -114,18 +114,17 @@ fn more_listeners_than_fit_one_message_are_handed_over() {
 fn what_is_not_what_it_is_said_to_be_is_not_taken_up() {
     on_a_node(async || {
         let pod = Pod::new();
-        let workload = pod.spec().workload;
-        let said = |socket| {
-            let address = POD[0].parse().unwrap();
-            Stock::new([Handed { workload: workload.clone(), role: Role::Tunnel, address, socket }])
-        };
+        let namespace = pod.namespace().cookie();
+        let spot = Spot { namespace, role: Role::Tunnel, address: POD[0].parse().unwrap() };
         let elsewhere = std::net::TcpListener::bind(at("192.0.2.1", TUNNEL_PORT)).unwrap();
         let unbound = pod.namespace().tcp_socket(nix::sys::socket::AddressFamily::Inet).unwrap();
         let other_port =
             pod.namespace().enter(|| std::net::TcpListener::bind(at(POD[0], 1)).unwrap()).unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
         for socket in [elsewhere.into(), unbound, other_port.into(), file.into()] {
-            let post = Post::open(pod.spec(), &mut said(socket)).unwrap();
+            let mut stock = Stock::new([Handed { spot, socket }]);
+            assert!(stock.is_empty());
+            let post = Post::open(pod.spec(), &mut stock).unwrap();
             let mut client = StdTcpStream::connect((POD[0], TUNNEL_PORT)).unwrap();
             client.write_all(b"x").unwrap();
             let tunnel = |listener: &&Listener| listener.role() == Role::Tunnel;
@@ -213,10 +212,11 @@ fn the_service_manager_keeps_a_listener_under_a_name_that_says_what_it_is() {
         );
         assert!(passed);
         let length = message.bytes;
-        let name = "enforcer-post/intercept/00000000000000000000ffffc000020a/red/web";
+        let cookie = pod.namespace().cookie();
+        let name = format!("enforcer-post/intercept/00000000000000000000ffffc000020a/{cookie:016x}");
         assert_eq!(bytes[..length], *format!("FDSTORE=1\nFDNAME={name}").as_bytes());
 
-        store.forget(post.listeners()[..1].iter().map(|l| (l.workload(), l.role(), l.address())));
+        store.forget([post.listeners()[0].spot()]);
         let length = manager.recv(&mut bytes).unwrap();
         assert_eq!(bytes[..length], *format!("FDSTOREREMOVE=1\nFDNAME={name}").as_bytes());
     });
@@ -244,17 +244,19 @@ fn the_next_process_is_given_what_the_manager_kept() {
         // SAFETY: the descriptor was just made, and is nobody else's.
         let kept = unsafe { OwnedFd::from_raw_fd(kept) };
         let raw = kept.as_raw_fd();
+        let cookie = pod.namespace().cookie();
+        let name = format!("enforcer-post/tunnel/20010db8000200000000000000000010/{cookie:016x}");
         drop(post);
-        let status = Command::new("bash")
+        let child = Command::new("bash")
             .args(["-c", &format!("exec 3</dev/null 4<&{raw} {raw}<&-; LISTEN_PID=$$ exec \"$@\""), "bash"])
             .arg(std::env::current_exe().unwrap())
             .args([NAME, "--exact", "--ignored"])
             .env(POD_NAME, &pod.name)
             .env("LISTEN_FDS", "2")
-            .env("LISTEN_FDNAMES", "other:enforcer-post/tunnel/20010db8000200000000000000000010/red/web")
-            .status()
+            .env("LISTEN_FDNAMES", format!("other:{name}"))
+            .output()
             .unwrap();
-        assert!(status.success());
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         drop(kept);
     });
 }

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use enforcer_common::maps::{INTERCEPT_PORT, TUNNEL_PORT};
 use enforcer_core::node::TunnelEnd;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::scene::*;
 use super::*;
@@ -55,6 +57,33 @@ fn what_the_workload_had_switched_on_stays_on() {
         let before = pod.routing();
         drop(pod.post());
         assert_eq!(pod.routing(), before);
+    });
+}
+
+/// As in a container: this thread gets mounts of its own, in which `/proc/sys` is read-only.
+fn make_switches_read_only() {
+    let nothing: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+    mount(Some("/proc/sys"), "/proc/sys", nothing, MsFlags::MS_BIND, nothing).unwrap();
+    let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(nothing, "/proc/sys", nothing, again, nothing).unwrap();
+}
+
+#[test]
+#[ignore = "makes network namespaces: needs root and ip(8)"]
+fn a_container_has_switches_that_are_read_only_and_sets_them_all_the_same() {
+    on_a_node(async || {
+        let pod = Pod::new();
+        ip(&format!("-n {} link set lo up", pod.name));
+        let before = pod.routing();
+        make_switches_read_only();
+        assert!(std::fs::write("/proc/sys/net/ipv4/tcp_fwmark_accept", "1").is_err());
+        let post = pod.post();
+        assert!(pod.routing().ends_with("1 1 1"), "{}", pod.routing());
+        drop(post);
+        assert_eq!(pod.routing(), before);
+        assert!(before.ends_with("0 0 0"), "{before}");
     });
 }
 
