@@ -34,7 +34,10 @@ impl List {
             view.concerns().iter().for_each(|concern| console.warn(concern));
         }
         if view.is_idle() {
-            console.note("no flow is carried over mutual TLS now");
+            console.note(
+                "no flow is carried over mutual TLS now; whether this node can is the capability mtls-tunnel of \
+                 `enforcerctl status`",
+            );
         }
         Ok(())
     }
