@@ -274,19 +274,44 @@ fn inherited(node: &mut Node) -> Result<()> {
         ensure!(connect_to(&socket, FAR) == Err(Errno::EPERM), "blue has no rule");
         Ok(())
     })?;
-    // What red left in the table is not blue's, by the same port.
+    among_neighbours(node, &groups)
+}
+
+/// On the node's network, where tenants share addresses and ports: neither what red left in the table, nor a socket
+/// of red's, makes blue red.
+fn among_neighbours(node: &mut Node, groups: &Groups) -> Result<()> {
+    const AGENT: &str = "127.0.0.1:15001";
+    for group in [&groups.red, &groups.blue] {
+        let group = id(group)?;
+        alter(node, |image| {
+            if let Some(value) = image.cgroups.get_mut(&group) {
+                value.flags = CGROUP_TUNNEL | CGROUP_HOST_NETWORK;
+                value.tunnel_v4 = from_v4([127, 0, 0, 1]);
+            }
+        })?;
+    }
     play(|| {
         join(&groups.red)?;
-        let lost = bound("10.0.0.1:0", 0)?;
+        let lost = bound("127.0.0.1:0", 0)?;
         let port = TcpStream::from(lost.try_clone()?).local_addr()?.port();
         ensure!(connect_to(&lost, FAR) == Err(Errno::ECONNREFUSED), "somebody listens");
         drop(lost);
         join(&groups.agent)?;
         let listener = TcpListener::bind(AGENT)?;
         join(&groups.blue)?;
-        let socket = bound(&format!("10.0.0.1:{port}"), 0)?;
-        ensure!(connect_to(&socket, AGENT) == Err(Errno::EPERM), "red's address is open to blue");
-        drop(listener);
+        let own = bound(&format!("127.0.0.1:{port}"), 0)?;
+        connect_to(&own, AGENT)?;
+        let own = TcpStream::from(own);
+        ensure!(origin(&accept(&listener, &own)?).is_err(), "blue has red's origin, by its port");
+        join(&groups.red)?;
+        let passed = bound("127.0.0.1:0", 0)?;
+        connect_to(&passed, FAR)?;
+        let stream = TcpStream::from(passed.try_clone()?);
+        ensure!(origin(&accept(&listener, &stream)?)?.identity == RED);
+        let_go(&passed)?;
+        join(&groups.blue)?;
+        connect_to(&passed, AGENT)?;
+        ensure!(origin(&accept(&listener, &stream)?).is_err(), "blue has red's origin, by its socket");
         Ok(())
     })
 }

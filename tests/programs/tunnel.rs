@@ -76,7 +76,7 @@ fn carry(owner: &mut TenantImage, peer: u32) {
     };
     let region = PortRegion { peer, protocol: TCP, port: TUNNEL_PORT, prefix_len: 16 };
     owner.ports.insert(region, rule);
-    let pair = owner.pairs.entry(peer).or_insert_with(PairValue::default);
+    let pair = owner.pairs.entry(peer).or_default();
     pair.prefixes[0] |= 1 << 16;
 }
 

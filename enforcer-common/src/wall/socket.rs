@@ -60,7 +60,7 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
         known_tenant(tables, tenant, identity::HOST)
     } else {
         let mut meeting = Meeting::of(Party::known(tenant), destination, HOOK_SOCKET_EGRESS, now_ns);
-        meeting.same_node = u32::from(destination.workload != 0);
+        meeting.same_node = destination.workload;
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -109,9 +109,9 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
         return Judgement::settled(source.identity, receiver, Verdict::allow(RULE_NOT_MANAGED));
     }
     let mut meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
-    meeting.same_node = u32::from(identity::is_tenant(arrival.tag));
+    meeting.same_node = arrival.within_node();
     // A workload on the node's network is sent nothing through a tunnel.
-    meeting.unattended = 1;
+    meeting.attended = 0;
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = arrival.tag;
     judgement
@@ -157,7 +157,7 @@ pub fn toward<T: Tables>(
         source: tenant,
         destination: party.identity,
         expired: party.expired,
-        same_node: u32::from(party.workload != 0),
+        same_node: party.workload,
         remote: headers.destination,
         protocol: headers.protocol,
         service: headers.service,
