@@ -367,8 +367,8 @@ async fn one_timer_ends_each_flow_in_its_time() {
 fn a_listing_names_both_ends() {
     let (registry, _) = registry(allowing(1));
     let ticket = carried(&registry);
-    ticket.forward(10);
-    ticket.back(20);
+    ticket.traffic().add_sent(10);
+    ticket.traffic().add_received(20);
     let place = registry.budgets().share(&"red".into()).connection().unwrap();
     let listed = registry.list(Some(&Name::from("blue")));
     assert!(listed.budgets.is_empty(), "blue has none here");
@@ -423,10 +423,10 @@ fn metrics_count_by_tenant_and_forget_tenants_that_went() {
     let (registry, _) = registry(allowing(1));
     let red = Name::from("red");
     let (first, _half_open) = (carried(&registry), registry.register(flow()));
-    first.forward(5);
+    first.traffic().add_sent(5);
     drop(first);
     let second = carried(&registry);
-    second.forward(7);
+    second.traffic().add_sent(7);
     registry.refused(&red, Direction::Outbound, reason::TUNNEL_BUDGET);
     registry.handshake(&red, Direction::Outbound, Handshake::Resumed);
     let _place = registry.budgets().share(&red).connection().unwrap();
