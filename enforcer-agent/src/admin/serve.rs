@@ -38,7 +38,6 @@ use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
 use crate::door::tunnel::TunnelDoor;
-use crate::door::tunnel::TunnelDoor;
 use crate::door::upstream::Upstream;
 
 /// Connections between a door and the server.
@@ -81,8 +80,6 @@ pub struct Admin {
     pub identity: Option<IdentityDoor>,
     /// What other nodes may ask of this one, their authority.
     pub authority: Option<Authority>,
-    /// The tunnel room, where there is one.
-    pub tunnel: Option<TunnelDoor>,
     /// The tunnel room, unless it was turned off.
     pub tunnel: Option<TunnelDoor>,
     /// The node.
