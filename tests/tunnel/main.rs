@@ -4,6 +4,7 @@
 
 mod carry;
 mod faithful;
+mod foreign;
 mod h2;
 mod handshake;
 mod layers;

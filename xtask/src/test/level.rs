@@ -80,7 +80,7 @@ impl Level {
         match self {
             Self::Unit => setup::tokens(),
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
-            Self::Tunnel => setup::programs(),
+            Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
             Self::Fuzz | Self::Programs | Self::Netns | Self::Device => Ok(()),
         }
     }
