@@ -6,10 +6,10 @@
 use crate::address::Address;
 use crate::identity;
 use crate::maps::{
-    ACTION_ALLOW, ACTION_DENY, ACTION_NONE, AddressValue, CIDR_EGRESS, CIDR_INGRESS, CidrData, CidrValue,
-    PEER_EGRESS, PairKey, PairValue, PortKey, RULE_HOST_DEFAULT, RULE_INTRA_TENANT, RULE_NO_MATCH,
-    RULE_NOT_MANAGED, RuleValue, SLOT_AUDIT, SLOT_HOST_RULES, SLOT_INTRA_RULES, SLOT_PLATFORM, SLOT_PRESENT,
-    TenantSlot, protocol_slot, tier,
+    ACTION_ALLOW, ACTION_DENY, ACTION_TUNNEL, ACTION_TUNNEL_ALWAYS, AddressValue, CIDR_EGRESS, CIDR_INGRESS,
+    CidrData, CidrValue, PEER_EGRESS, PairKey, PairValue, PortKey, RULE_HOST_DEFAULT, RULE_INTRA_TENANT,
+    RULE_NO_MATCH, RULE_NOT_MANAGED, RuleValue, SLOT_AUDIT, SLOT_HOST_RULES, SLOT_INTRA_RULES, SLOT_PLATFORM,
+    SLOT_PRESENT, TenantSlot, protocol_slot, tier,
 };
 use crate::reason;
 use crate::verdict::Verdict;
@@ -37,6 +37,8 @@ pub struct Question {
     pub destination: u32,
     /// 1 when the identity of an end has outlived its lease.
     pub expired: u32,
+    /// Not 0 when both ends are workloads of this node, as the kernel itself knows: nothing between them crosses a wire.
+    pub same_node: u32,
     /// The address of the end that is not a tenant; matters when that end is the world.
     pub remote: Address,
     /// IP protocol number.
@@ -226,10 +228,10 @@ fn by_port<T: Tables>(
         key.port = question.service & port_mask(length);
         key.prefix_len = length;
         if let Some(value) = tables.port(&key) {
-            return outcome(&value, silent);
+            return outcome(&value, question.same_node, silent);
         }
     }
-    outcome(&pair.default, silent)
+    outcome(&pair.default, question.same_node, silent)
 }
 
 /// The leading `length` bits of a 16-bit port.
@@ -241,16 +243,64 @@ pub const fn port_mask(length: u8) -> u16 {
 }
 
 #[inline(always)]
-fn outcome(value: &RuleValue, silent: Verdict) -> Verdict {
-    let verdict = match value.action {
-        ACTION_ALLOW => Verdict::allow(value.rule),
-        ACTION_DENY => Verdict::deny(value.rule, value.reason),
-        _ => silent,
-    };
-    match value.shadow_action {
-        ACTION_NONE => {
-            verdict.shadowed(value.shadow_rule, if silent.passes() { ACTION_ALLOW } else { ACTION_DENY })
+fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
+    let real = plaintext(value.action, same_node);
+    let verdict = match real {
+        PLAIN_NONE => silent,
+        PLAIN_ALLOW => Verdict::allow(value.rule),
+        refused => {
+            let tunnel = refused & 1;
+            // Not a choice but a sum, for the verifier: with the tunnel the value's own reason is this or none.
+            let reason = value.reason | (reason::MTLS_REQUIRED * u16::from(tunnel));
+            Verdict { tunnel: u32::from(tunnel), ..Verdict::deny(value.rule, reason) }
         }
-        shadow => verdict.shadowed(value.shadow_rule, shadow),
+    };
+    // Where the two ends are may be all that a shadow would change.
+    let shadow = spoken(plaintext(value.shadow_action, same_node), &silent);
+    let differs = u32::from(shadow != spoken(real, &silent));
+    verdict.shadowed(value.shadow_rule * differs, shadow)
+}
+
+/// What is said of a packet, or what holds when nothing is.
+#[inline(always)]
+const fn spoken(plain: u8, silent: &Verdict) -> u8 {
+    match plain {
+        PLAIN_NONE if silent.passes() => PLAIN_ALLOW,
+        PLAIN_NONE => PLAIN_DENY,
+        other => other,
     }
+}
+
+/// Nothing is said of the packet.
+const PLAIN_NONE: u8 = 0;
+/// It passes. The same number as [`ACTION_ALLOW`].
+const PLAIN_ALLOW: u8 = 1;
+/// It is refused.
+const PLAIN_DENY: u8 = 2;
+/// It is refused, and the tunnel may take it.
+const PLAIN_TUNNEL: u8 = 3;
+
+/// Two bits for each action, of packets between nodes and (upper half) within one: there the kernel itself is the
+/// witness that mutual TLS would be, unless the rule wants it always.
+const PLAINTEXT: u64 = at(ACTION_ALLOW, PLAIN_ALLOW)
+    | at(ACTION_DENY, PLAIN_DENY)
+    | at(ACTION_TUNNEL, PLAIN_TUNNEL)
+    | at(ACTION_TUNNEL_ALWAYS, PLAIN_TUNNEL)
+    | (at(ACTION_ALLOW, PLAIN_ALLOW)
+        | at(ACTION_DENY, PLAIN_DENY)
+        | at(ACTION_TUNNEL, PLAIN_ALLOW)
+        | at(ACTION_TUNNEL_ALWAYS, PLAIN_TUNNEL))
+        << 32;
+
+const fn at(action: u8, plain: u8) -> u64 {
+    (plain as u64) << (2 * action)
+}
+
+/// What a rule's action means for a packet as it is: one of `PLAIN_*`. A table and no branch: each branch here is one
+/// for every path that the verifier walks behind it.
+#[inline(always)]
+const fn plaintext(action: u8, same_node: u32) -> u8 {
+    let within = (same_node | same_node.wrapping_neg()) >> 31;
+    let place = ((action & 15) as u32 * 2) | within << 5;
+    ((PLAINTEXT >> place) & 3) as u8
 }

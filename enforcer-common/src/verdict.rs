@@ -29,6 +29,8 @@ pub struct Verdict {
     /// What the action would be with audit rules enforced: [`ALLOW`] or [`DENY`]; equal to the action
     /// when they change nothing.
     pub shadow_action: u8,
+    /// 1 when a rule allows the flow through the tunnel, which is all that plaintext lacks.
+    pub tunnel: u32,
 }
 
 impl Verdict {
@@ -44,6 +46,7 @@ impl Verdict {
             reason: reason::NONE,
             action: ALLOW,
             shadow_action: ALLOW,
+            tunnel: 0,
         }
     }
 
@@ -51,7 +54,16 @@ impl Verdict {
     #[must_use]
     #[inline(always)]
     pub const fn deny(rule: u32, reason: u16) -> Self {
-        Self { rule, shadow_rule: 0, owner: 0, generation: 0, reason, action: DENY, shadow_action: DENY }
+        Self {
+            rule,
+            shadow_rule: 0,
+            owner: 0,
+            generation: 0,
+            reason,
+            action: DENY,
+            shadow_action: DENY,
+            tunnel: 0,
+        }
     }
 
     /// The same verdict with a refusal only recorded.
@@ -62,6 +74,13 @@ impl Verdict {
             self.action = AUDIT;
         }
         self
+    }
+
+    /// True when the flow is refused as it is, and the tunnel may take it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn asks_for_tunnel(&self) -> bool {
+        self.tunnel != 0 && self.action == DENY
     }
 
     /// The same verdict, made under an owner's generation.

@@ -3,6 +3,7 @@
 //! It must not know a clock, a file, a socket, the kernel, tokio or TLS. The time and whatever was read from
 //! the node are arguments; what should be done comes back as a value.
 
+pub mod bucket;
 pub mod device;
 #[doc(hidden)]
 pub mod doors;
@@ -12,3 +13,4 @@ pub mod event;
 pub mod identity;
 pub mod node;
 pub mod policy;
+pub mod proxy;

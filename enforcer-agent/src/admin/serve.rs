@@ -35,6 +35,7 @@ use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
+use crate::door::tunnel::TunnelDoor;
 use crate::door::upstream::Upstream;
 
 /// Connections between a door and the server.
@@ -77,6 +78,8 @@ pub struct Admin {
     pub identity: Option<IdentityDoor>,
     /// What other nodes may ask of this one, their authority.
     pub authority: Option<Authority>,
+    /// The tunnel room, unless it was turned off.
+    pub tunnel: Option<TunnelDoor>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.

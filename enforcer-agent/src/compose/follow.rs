@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use super::pump::pump;
 use crate::door::policy::{Closed, InForce, PolicyDoor};
-use crate::forensics::{Forensics, Intake, boot_offset_ns};
+use crate::forensics::{Forensics, Intake, Made, boot_offset_ns};
 use crate::kernel::EventReader;
 use crate::workload::CgroupTree;
 
@@ -25,7 +25,7 @@ pub(super) fn join(
     tasks: &mut JoinSet<()>,
     door: &PolicyDoor,
     forensics: Forensics,
-    events: Option<EventReader>,
+    (events, made): (Option<EventReader>, Made),
     cgroups: CgroupTree,
 ) -> anyhow::Result<()> {
     let (batches, taken) = mpsc::channel(BATCHES_MAX);
@@ -33,6 +33,7 @@ pub(super) fn join(
     let losses = watch::Sender::new(Vec::new());
     let intake = Intake {
         events: taken,
+        made,
         scenes: scenes.subscribe(),
         losses: losses.subscribe(),
         paths: Arc::new(move |id| cgroups.path_of(id)),

@@ -9,6 +9,7 @@ use enforcer_core::policy::model::Policy;
 use super::clock::MonotonicOffset;
 use crate::device::Discover;
 use crate::door::survey::{SurveyError, Surveyed, Surveyor};
+use crate::door::tunnel::Ends;
 use crate::workload::{Resolution, Resolver};
 
 /// Asks the workload room and the device room.
@@ -17,6 +18,7 @@ pub(super) struct NodeSurveyor {
     pub(super) resolver: Resolver,
     pub(super) discover: Discover,
     pub(super) capabilities: Capabilities,
+    pub(super) ends: Ends,
     pub(super) capacity: Entries,
     pub(super) tag_limit: u32,
     pub(super) clock: MonotonicOffset,
@@ -24,9 +26,13 @@ pub(super) struct NodeSurveyor {
 
 impl Surveyor for NodeSurveyor {
     fn survey(&mut self, policy: &Policy) -> Result<Surveyed, SurveyError> {
-        let Resolution { attachments, addresses, warnings: missing } =
+        let Resolution { mut attachments, addresses, warnings: missing } =
             self.resolver.resolve(policy).map_err(|error| SurveyError(error.to_string()))?;
         let devices = self.discover.discover().map_err(|error| SurveyError(error.to_string()))?;
+        let ends = Arc::clone(&self.ends.borrow());
+        for (name, attachment) in &mut attachments {
+            attachment.tunnel = ends.get(name).copied();
+        }
         let facts = NodeFacts {
             name: self.name.clone(),
             addresses,

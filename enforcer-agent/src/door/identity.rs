@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use enforcer_core::identity::bundle::Trust;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::target::Target;
 use enforcer_core::identity::trust_domain::TrustDomain;
+use enforcer_core::identity::x509::chain::ChainError;
 use enforcer_core::policy::model::Name;
 use enforcer_proto::v1;
 use rustls::sign::CertifiedKey;
@@ -15,6 +17,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::policy::Closed;
+use super::tunnel::Credentials;
 
 /// Commands that wait for the identity room.
 pub const WAITING_MAX: usize = 64;
@@ -95,8 +98,55 @@ pub struct Peer {
     pub not_after: Duration,
 }
 
-/// Checks a peer's chain against the bundles in force at a time; the error is for the log.
-pub type VerifyPeer = Arc<dyn Fn(&[CertificateDer<'_>], Duration) -> Result<Peer, String> + Send + Sync>;
+/// What is wrong with a peer's chain, as far as TLS has an alert for it (RFC 8446 section 6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No authority of the peer's trust domain is known here, or none of them signed.
+    UnknownAuthority,
+    /// A certificate has expired.
+    Expired,
+    /// A certificate is not valid yet.
+    NotYetValid,
+    /// The ID, or its tenant, was taken away.
+    Revoked,
+    /// The chain breaks another rule.
+    Bad,
+}
+
+/// A chain that vouches for nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Unverified {
+    /// Which kind of wrong.
+    pub fault: Fault,
+    /// For the log.
+    pub text: String,
+}
+
+impl From<ChainError> for Unverified {
+    fn from(error: ChainError) -> Self {
+        let fault = match &error {
+            ChainError::UnknownTrustDomain(_) | ChainError::NoAuthorities(_) | ChainError::NoAnchor(_) => {
+                Fault::UnknownAuthority
+            }
+            ChainError::Expired(_) => Fault::Expired,
+            ChainError::NotYetValid(_) => Fault::NotYetValid,
+            ChainError::Revoked(_) => Fault::Revoked,
+            ChainError::Empty
+            | ChainError::TooLong(_)
+            | ChainError::Leaf(_)
+            | ChainError::Intermediate { .. }
+            | ChainError::WrongIssuer(_)
+            | ChainError::Signature(_)
+            | ChainError::PathLength(_)
+            | ChainError::NameConstraint { .. } => Fault::Bad,
+        };
+        Self { fault, text: error.to_string() }
+    }
+}
+
+/// Checks a peer's chain against the bundles in force at a time.
+pub type VerifyPeer = Arc<dyn Fn(&[CertificateDer<'_>], Duration) -> Result<Peer, Unverified> + Send + Sync>;
 
 /// True when an ID is revoked, or its whole tenant is.
 pub type IsRevoked = Arc<dyn Fn(&SpiffeId) -> bool + Send + Sync>;
@@ -118,6 +168,10 @@ pub struct IdentityDoor {
     pub verify: VerifyPeer,
     /// Checks them again, at each call.
     pub is_revoked: IsRevoked,
+    /// Bundles and revocations in force: what [`Self::verify`] and [`Self::is_revoked`] look at.
+    pub trust: watch::Receiver<Arc<Trust>>,
+    /// What the tunnel shows of this node's workloads.
+    pub credentials: Credentials,
 }
 
 impl IdentityDoor {

@@ -11,11 +11,15 @@ use enforcer_core::event::sequence::Sequencer;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, watch};
 
+use super::made::Made;
 use super::paths::{PathLookup, Paths};
 use super::{Forensics, line};
 
 /// Events as the kernel wrote them, in its order.
 pub type Batch = Vec<Box<[u8]>>;
+
+/// Records of others that are taken at once.
+const TAKEN_MAX: usize = 1_024;
 
 /// How many scenes are kept, so that an event is named by the policy that was in force when it happened.
 const SCENES: usize = 8;
@@ -24,6 +28,8 @@ const SCENES: usize = 8;
 pub struct Intake {
     /// Raw events. Whoever sends must not wait: a full channel is a loss to be counted.
     pub events: mpsc::Receiver<Batch>,
+    /// Records that others made.
+    pub made: Made,
     /// The policy in force and the node.
     pub scenes: watch::Receiver<Arc<Scene>>,
     /// Totals of what was lost, by cause (`enforcer_common::maps::LOST_*`); those of the agent behind them.
@@ -61,6 +67,7 @@ impl Forensics {
                     Some(batch) => self.take(desk.records(&batch)),
                     None => return,
                 },
+                (records, lost) = intake.made.take(TAKEN_MAX) => self.take(desk.numbered(records, lost)),
             }
         }
     }
@@ -107,6 +114,15 @@ impl Desk {
             records.push(self.sequencer.number(loss));
         }
         records
+    }
+
+    fn numbered(
+        &mut self,
+        records: Vec<enforcer_proto::v1::Record>,
+        lost: u64,
+    ) -> Vec<enforcer_proto::v1::Record> {
+        let loss = (lost != 0).then(|| self.sequencer.loss("tunnel_full", lost, now()));
+        loss.into_iter().chain(records).map(|record| self.sequencer.number(record)).collect()
     }
 
     /// The policy that decided; the newest one when that is no longer, or not yet, known.

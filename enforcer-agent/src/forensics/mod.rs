@@ -4,6 +4,7 @@
 mod follow;
 mod ingest;
 mod line;
+mod made;
 mod paths;
 mod store;
 
@@ -16,6 +17,7 @@ use tokio_stream::Stream;
 
 pub use ingest::{Batch, Intake, boot_offset_ns};
 pub use line::TARGET;
+pub use made::{Made, Maker, queue};
 pub use paths::PathLookup;
 pub use store::Totals;
 

@@ -57,7 +57,8 @@ fn feed(capacity: usize) -> Feed {
     let (scenes, scenes_in) = watch::channel(scene(1, "first"));
     let (losses, losses_in) = watch::channel(vec![0; 5]);
     let paths: PathLookup = Arc::new(|id| Some(format!("/group-{id}")));
-    let intake = Intake { events: events_in, scenes: scenes_in, losses: losses_in, paths };
+    let intake =
+        Intake { events: events_in, made: super::queue().1, scenes: scenes_in, losses: losses_in, paths };
     let work = tokio::spawn(forensics.clone().ingest(intake, 1));
     Feed { forensics, events, scenes, losses, work }
 }

@@ -4,6 +4,7 @@
 pub mod attest;
 pub mod authority;
 pub mod clock;
+pub mod credentials;
 pub mod crypto;
 pub mod custody;
 mod hex;

@@ -8,7 +8,8 @@ use crate::event::HOOK_FROM_WORKLOAD;
 use crate::flow::{Flows, forward_key, is_idle, needs_refresh, reverse_key};
 use crate::identity;
 use crate::maps::{
-    FLOW_CLOSING, FlowKey, FlowValue, FragmentKey, FragmentValue, RULE_NO_MATCH, RULE_RELATED, SLOT_PRESENT,
+    FLOW_CLOSING, FlowKey, FlowValue, FragmentKey, FragmentValue, RULE_NO_MATCH, RULE_RELATED, RULE_TUNNEL,
+    SLOT_AUDIT, SLOT_PRESENT,
 };
 use crate::packet::{
     self, FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, Headers, PROTOCOL_TCP, PROTOCOL_UDP, Packet,
@@ -33,6 +34,7 @@ pub(super) fn judge<T: Tables + Flows, P: Packet + ?Sized>(
             source: meeting.source,
             destination: meeting.destination,
             expired: meeting.expired,
+            same_node: meeting.same_node,
             remote: [0; 16],
             protocol: headers.protocol,
             service: 0,
@@ -47,6 +49,9 @@ pub(super) fn judge<T: Tables + Flows, P: Packet + ?Sized>(
     let mut opened = 0;
     if next == AS_REPLY || next == AS_FORWARD {
         case.verdict = decide(tables, &case.question);
+        if case.verdict.rule == RULE_TUNNEL && next == AS_FORWARD && meeting.attended == 0 {
+            case.verdict.action = unattended(tables, &mut case.verdict);
+        }
     }
     if next != SETTLED && case.verdict.passes() {
         opened = remember(tables, headers, meeting, &case.verdict, next);
@@ -120,6 +125,16 @@ fn answer<T: Tables + Flows>(tables: &T, headers: &Headers, meeting: &Meeting, c
         tables.put_flow(&key, &flow);
     }
     if headers.fragment == FRAGMENT_FIRST { AS_CURRENT } else { SETTLED }
+}
+
+/// A tunnel's connection to where no agent looks at what it carries: refused, as any plaintext there is. Answers with
+/// the verdict's action.
+#[inline(never)]
+fn unattended<T: Tables>(tables: &T, verdict: &mut Verdict) -> u8 {
+    let refused = Verdict::deny(RULE_TUNNEL, reason::MTLS_REQUIRED).under(verdict.owner, verdict.generation);
+    let audit = matches!(tables.tenant(verdict.owner), Some(slot) if slot.flags & SLOT_AUDIT != 0);
+    *verdict = if audit { refused.audited() } else { refused };
+    verdict.action
 }
 
 /// Remembers the flow of a packet that was decided and may pass; 1 when the flow is new.

@@ -9,7 +9,8 @@ use crate::event::{HOOK_FROM_WORKLOAD, HOOK_TO_WORKLOAD};
 use crate::flow::Flows;
 use crate::identity;
 use crate::maps::{
-    GRANT_GRE, GRANT_IPIP, GRANT_VLAN, InterfaceValue, RULE_NEIGHBOUR, SETTING_DEFER_TO_SOCKETS, Settings,
+    GRANT_GRE, GRANT_IPIP, GRANT_VLAN, INTERFACE_TUNNEL, InterfaceValue, RULE_NEIGHBOUR,
+    SETTING_DEFER_TO_SOCKETS, Settings,
 };
 use crate::packet::{
     self, Headers, PROTOCOL_GRE, PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_TCP, Packet, Parsed,
@@ -57,7 +58,8 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
     let mut judgement = if left_to_sockets {
         known_tenant(tables, tenant, destination.identity)
     } else {
-        let meeting = Meeting::of(source, destination, HOOK_FROM_WORKLOAD, now_ns);
+        let mut meeting = Meeting::of(source, destination, HOOK_FROM_WORKLOAD, now_ns);
+        meeting.same_node = destination.workload;
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -94,7 +96,9 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
     if !is_own(tables, interface, &headers.destination) {
         return Judgement::refused(source.identity, tenant, reason::DESTINATION_NOT_OWN);
     }
-    let meeting = Meeting::of(source, Party::of(interface, now_ns), HOOK_TO_WORKLOAD, now_ns);
+    let mut meeting = Meeting::of(source, Party::of(interface, now_ns), HOOK_TO_WORKLOAD, now_ns);
+    meeting.same_node = arrival.within_node();
+    meeting.attended = interface.flags & INTERFACE_TUNNEL;
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = arrival.tag;
     judgement

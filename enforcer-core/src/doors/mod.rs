@@ -3,6 +3,8 @@
 
 pub mod identity;
 pub mod policy;
+pub mod proxy;
+pub mod tunnel;
 
 /// The body of a fuzz target.
 pub type Door = fn(&[u8]);
@@ -18,4 +20,6 @@ pub const DOORS: &[(&str, Door)] = &[
     ("jwt_svid", identity::jwt_svid),
     ("trust_bundle", identity::trust_bundle),
     ("trust_wire", identity::trust_wire),
+    ("tunnel_header", tunnel::tunnel_header),
+    ("hbone_headers", proxy::hbone_headers),
 ];

@@ -50,7 +50,7 @@ impl Doorkeeper {
                     .chain(intermediates)
                     .map(|one| CertificateDer::from(&**one))
                     .collect();
-                verify(&chain, std::time::Duration::from_secs(now.as_secs()))?;
+                verify(&chain, std::time::Duration::from_secs(now.as_secs())).map_err(|error| error.text)?;
             }
         }
         let peer = peer::parse(leaf).map_err(|error| error.to_string())?;

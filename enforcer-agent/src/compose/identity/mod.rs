@@ -4,6 +4,7 @@ mod scene;
 mod serve;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
 use crate::door::upstream::Upstream;
 use crate::identity::clock;
+use crate::identity::credentials;
 use crate::identity::crypto::Checker;
 use crate::identity::custody::{CustodyError, Vault};
 use crate::identity::keeper::{Keeper, Parts};
@@ -79,6 +81,8 @@ pub(super) async fn open(
     let (commands, inbox) = mpsc::channel(WAITING_MAX);
     let health = watch::Sender::new(Health::default());
     let own = watch::Sender::new(None);
+    let wallet = Wallet::default();
+    let shown = watch::Sender::new(Arc::new(BTreeMap::new()));
     let door = IdentityDoor {
         fleet: identity.trust_domain.clone(),
         is_authority: !matches!(identity.upstream, UpstreamSettings::Grpc(_)),
@@ -87,8 +91,10 @@ pub(super) async fn open(
         own: own.subscribe(),
         verify: verify(&upstream, identity),
         is_revoked: is_revoked(&upstream, identity),
+        trust: upstream.trust(),
+        credentials: shown.subscribe(),
     };
-    let wallet = Wallet::default();
+    tasks.spawn(credentials::supply(wallet.clone(), shown));
     let keeper = Keeper::new(Parts {
         node: settings.node_name.clone(),
         vault: Arc::clone(&vault),
@@ -126,8 +132,7 @@ fn verify(upstream: &Arc<dyn Upstream>, identity: &IdentitySettings) -> VerifyPe
     let (trust, fleet) = (upstream.trust(), identity.trust_domain.clone());
     Arc::new(move |chain, now| {
         let trust = Arc::clone(&trust.borrow());
-        let verified =
-            chain::verify(chain, &trust, &fleet, now, &Checker).map_err(|error| error.to_string())?;
+        let verified = chain::verify(chain, &trust, &fleet, now, &Checker)?;
         Ok(Peer { id: verified.leaf.id, not_after: verified.until })
     })
 }

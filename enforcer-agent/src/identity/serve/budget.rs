@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use enforcer_core::bucket::{Bucket, Rate};
 use enforcer_core::policy::model::Name;
 use tokio::time::Instant;
 
-use super::bucket::{Bucket, Rate};
 use super::limits::{STRANGERS_REQUESTS_BURST, STRANGERS_REQUESTS_PER_SECOND, ServeLimits};
 use crate::identity::svid::Member;
 

@@ -1,7 +1,6 @@
 //! What workloads are served over their socket: the SPIFFE Workload API and Envoy's secret discovery; and what
 //! the fleet's friends are served, bundles. It must not know how a certificate is made, nor what a control group is.
 
-mod bucket;
 mod budget;
 mod caller;
 mod connection;

@@ -175,8 +175,7 @@ impl Stage {
         let trust = upstream.trust();
         let verify: VerifyPeer = Arc::new(move |certificates, now| {
             let trust = Arc::clone(&trust.borrow());
-            let verified = chain::verify(certificates, &trust, &fleet, now, &Checker);
-            let verified = verified.map_err(|error| error.to_string())?;
+            let verified = chain::verify(certificates, &trust, &fleet, now, &Checker)?;
             Ok(Peer { id: verified.leaf.id, not_after: verified.until })
         });
         let (commands, inbox) = mpsc::channel(4);

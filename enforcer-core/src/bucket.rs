@@ -5,14 +5,15 @@ use std::time::Duration;
 
 /// How fast, and how much at a stroke.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub struct Rate {
     period: Duration,
     burst: Duration,
 }
 
 impl Rate {
     /// So many per second in the long run, and so many at a stroke; at least one of each.
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    #[must_use]
+    pub fn new(per_second: u32, burst: u32) -> Self {
         let period = Duration::from_secs(1) / per_second.max(1);
         Self { period, burst: period.saturating_mul(burst.max(1)) }
     }
@@ -20,13 +21,13 @@ impl Rate {
 
 /// What was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub struct Bucket {
     used_until: Duration,
 }
 
 impl Bucket {
     /// Takes one; false when there is none. `now` counts from any fixed moment.
-    pub(super) fn take(&mut self, now: Duration, rate: Rate) -> bool {
+    pub fn take(&mut self, now: Duration, rate: Rate) -> bool {
         let used_until = self.used_until.max(now) + rate.period;
         let is_there = used_until - now <= rate.burst;
         if is_there {
@@ -36,7 +37,8 @@ impl Bucket {
     }
 
     /// True when nothing is missing from it.
-    pub(super) fn is_full(&self, now: Duration) -> bool {
+    #[must_use]
+    pub fn is_full(&self, now: Duration) -> bool {
         self.used_until <= now
     }
 }

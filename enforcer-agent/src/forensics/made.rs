@@ -1,0 +1,68 @@
+//! Records that are made elsewhere in the agent, not from the kernel's events: they wait their turn here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use enforcer_proto::v1;
+use tokio::sync::mpsc;
+
+/// Records that wait for their number.
+const WAITING_MAX: usize = 16_384;
+
+/// Who makes records. It never waits: what finds the queue full is counted, and told as a loss.
+#[derive(Clone, Debug)]
+pub struct Maker {
+    queue: mpsc::Sender<v1::Record>,
+    missed: Arc<AtomicU64>,
+}
+
+/// The other end.
+#[derive(Debug)]
+pub struct Made {
+    queue: mpsc::Receiver<v1::Record>,
+    missed: Arc<AtomicU64>,
+}
+
+/// A queue of records.
+#[must_use]
+pub fn queue() -> (Maker, Made) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let missed = Arc::new(AtomicU64::new(0));
+    (Maker { queue: sender, missed: Arc::clone(&missed) }, Made { queue: receiver, missed })
+}
+
+impl Maker {
+    /// Hands a record over.
+    pub fn tell(&self, record: v1::Record) {
+        if self.queue.try_send(record).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Made {
+    /// The next records, up to `limit`, and how many were lost before them; never returns once every maker is gone.
+    pub(super) async fn take(&mut self, limit: usize) -> (Vec<v1::Record>, u64) {
+        let mut records = Vec::new();
+        if self.queue.recv_many(&mut records, limit).await == 0 {
+            std::future::pending::<()>().await;
+        }
+        (records, self.missed.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_counted() {
+        let (maker, mut made) = queue();
+        for _ in 0..WAITING_MAX + 3 {
+            maker.tell(v1::Record::default());
+        }
+        let (records, lost) = made.take(10).await;
+        assert_eq!((records.len(), lost), (10, 3));
+        assert_eq!(made.take(10).await.1, 0);
+    }
+}
