@@ -36,5 +36,14 @@ fn main() -> Result<ExitCode> {
 }
 
 fn cases() -> Vec<Case<Site>> {
-    [carry::CASES, faithful::CASES, layers::CASES, handshake::CASES, words::CASES, live::CASES].concat()
+    [
+        carry::CASES,
+        faithful::CASES,
+        layers::CASES,
+        foreign::CASES,
+        handshake::CASES,
+        words::CASES,
+        live::CASES,
+    ]
+    .concat()
 }
