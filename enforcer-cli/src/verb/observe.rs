@@ -54,6 +54,7 @@ enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
     Flow,
+    Tunnel,
     Device,
     Service,
 }
@@ -112,6 +113,7 @@ impl Kind {
     fn word(self) -> String {
         match self {
             Self::Flow => "flow",
+            Self::Tunnel => "tunnel",
             Self::Device => "device",
             Self::Service => "service",
         }

@@ -33,6 +33,7 @@ impl RecordView {
             self.ends(),
             self.service(),
             self.device_and_access(),
+            self.carried(),
             reason.to_owned(),
             labelled("rule", &self.rule),
             labelled("shadow", &self.shadow_rule),
@@ -41,6 +42,14 @@ impl RecordView {
             labelled("revision", &self.revision.to_string()),
         ];
         parts.into_iter().filter(|part| !part.is_empty()).collect()
+    }
+
+    /// How a flow that is to be encrypted travels; of a tunnel, what became of it.
+    fn carried(&self) -> String {
+        match &self.tunnel {
+            Some(tunnel) => tunnel.brief(),
+            None => labelled("carriage", &self.carriage),
+        }
     }
 
     fn ends(&self) -> String {
@@ -71,7 +80,7 @@ fn labelled(label: &str, value: &str) -> String {
 
 impl EndpointView {
     /// `a/web 10.0.0.1:80`, `world [2001:db8::1]:443`, `host`.
-    fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         let Self { identity, workload, address, port } = self;
         let mut text = identity.clone();
         if !workload.is_empty() {

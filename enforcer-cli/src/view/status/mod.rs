@@ -30,6 +30,7 @@ pub(crate) struct StatusView {
     capacities: Vec<CapacityView>,
     losses: Vec<LossView>,
     warnings: Vec<String>,
+    unencrypted: Vec<UnencryptedView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -88,7 +89,7 @@ impl From<v1::StatusResponse> for StatusView {
             losses,
             started,
             identity_ready,
-            unencrypted: _,
+            unencrypted,
         } = response;
         Self {
             node,
@@ -107,7 +108,22 @@ impl From<v1::StatusResponse> for StatusView {
             capacities: capacities.into_iter().map(CapacityView::from).collect(),
             losses: losses.into_iter().map(LossView::from).collect(),
             warnings,
+            unencrypted: unencrypted.into_iter().map(UnencryptedView::from).collect(),
         }
+    }
+}
+
+/// What the policy lets a tenant exchange with other nodes in plaintext.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct UnencryptedView {
+    tenant: String,
+    what: Vec<String>,
+}
+
+impl From<v1::Unencrypted> for UnencryptedView {
+    fn from(unencrypted: v1::Unencrypted) -> Self {
+        let v1::Unencrypted { tenant, what } = unencrypted;
+        Self { tenant, what }
     }
 }
 

@@ -14,6 +14,7 @@ impl Show for StatusView {
             (self.capability_table(), self.capabilities.is_empty()),
             (self.capacity_table(), self.capacities.is_empty()),
             (self.loss_table(), self.losses.is_empty()),
+            (self.unencrypted_table(), self.unencrypted.is_empty()),
         ];
         for (table, is_empty) in tables {
             if !is_empty {
@@ -26,6 +27,17 @@ impl Show for StatusView {
 }
 
 impl StatusView {
+    /// What crosses the boundary of the node as it is.
+    fn unencrypted_table(&self) -> Table {
+        let mut table = Table::new(&["UNENCRYPTED", "WHAT"]);
+        for of in &self.unencrypted {
+            for what in &of.what {
+                table.row([Cell::from(of.tenant.as_str()), Cell::from(what.as_str())]);
+            }
+        }
+        table
+    }
+
     fn head(&self, style: Style) -> String {
         let mut fields = Fields::new(style, 12);
         let mut field = |name: &str, value: &str, paint: Paint| fields.add(name, value, paint);
