@@ -202,8 +202,8 @@ fn by_cidr<T: Tables>(
     }
 }
 
-/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first
-/// one found is the only one there is.
+/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first one found is
+/// the only one there is; a tunnel's port, which lies over the others, is found before them.
 #[inline(always)]
 fn by_port<T: Tables>(
     tables: &T,
@@ -255,20 +255,24 @@ fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
             Verdict { tunnel: u32::from(tunnel), ..Verdict::deny(value.rule, reason) }
         }
     };
+    let quiet = if silent.passes() { PLAIN_ALLOW } else { PLAIN_DENY };
+    let (real, shadow) = (spoken(real, quiet), spoken(plaintext(value.shadow_action, same_node), quiet));
     // Where the two ends are may be all that a shadow would change.
-    let shadow = spoken(plaintext(value.shadow_action, same_node), &silent);
-    let differs = u32::from(shadow != spoken(real, &silent));
-    verdict.shadowed(value.shadow_rule * differs, shadow)
+    verdict.shadowed(value.shadow_rule * differ(real, shadow), shadow)
 }
 
-/// What is said of a packet, or what holds when nothing is.
+/// An answer, or what holds when none was given.
 #[inline(always)]
-const fn spoken(plain: u8, silent: &Verdict) -> u8 {
-    match plain {
-        PLAIN_NONE if silent.passes() => PLAIN_ALLOW,
-        PLAIN_NONE => PLAIN_DENY,
-        other => other,
-    }
+const fn spoken(plain: u8, quiet: u8) -> u8 {
+    let none = plain.wrapping_sub(1) >> 7;
+    plain + quiet * none
+}
+
+/// 1 when two answers are not the same.
+#[inline(always)]
+const fn differ(one: u8, other: u8) -> u32 {
+    let bits = one ^ other;
+    ((bits | (bits >> 1)) & 1) as u32
 }
 
 /// Nothing is said of the packet.

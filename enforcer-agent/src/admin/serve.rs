@@ -10,6 +10,7 @@ use enforcer_proto::v1::authority_service_server::AuthorityServiceServer;
 use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
+use enforcer_proto::v1::tunnel_service_server::TunnelServiceServer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
@@ -31,6 +32,7 @@ use super::service::authority::AuthorityCalls;
 use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
+use super::service::tunnel::TunnelCalls;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
@@ -126,6 +128,8 @@ impl Admin {
         });
         let identity = IdentityServiceServer::new(IdentityCalls::new(self.identity))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let tunnel = TunnelServiceServer::new(TunnelCalls::new(self.tunnel))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let router = Server::builder()
             .layer(InterceptorLayer::new(guard))
             .timeout(CALL_MAX)
@@ -139,6 +143,7 @@ impl Admin {
             .add_service(InterceptedService::new(policy, operators))
             .add_service(InterceptedService::new(node, operators))
             .add_service(InterceptedService::new(identity, operators))
+            .add_service(InterceptedService::new(tunnel, operators))
             // It asks of its callers itself that they are nodes.
             .add_optional_service(authority)
             .add_optional_service(reflection());

@@ -88,7 +88,7 @@ async fn work(
     let mut tasks = JoinSet::new();
     let succeeded = Arc::new(Notify::new());
     let (maker, made) = forensics::queue();
-    let rooms::Outfit { mut admin, events, forensics, cgroups, watchers, vault } = outfit;
+    let rooms::Outfit { ends, mut admin, events, forensics, cgroups, watchers, vault } = outfit;
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
         let around = (&mut tasks, &stopper);
         let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
@@ -98,7 +98,8 @@ async fn work(
                 policy: &door,
                 identity: opened.door.clone(),
                 maker,
-                inherited,
+                stock: inherited.stock,
+                ends,
                 succeeded: Arc::clone(&succeeded),
                 stop: stopper.listener(),
             };

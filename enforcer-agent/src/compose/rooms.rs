@@ -1,5 +1,6 @@
 //! Opening the rooms: the kernel first, then the last good policy in force, then everything that talks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +9,8 @@ use anyhow::Context as _;
 use enforcer_core::device::class::{Kind, Role};
 use enforcer_core::device::table::ExtraClass;
 use enforcer_core::enforce::Enforcement as _;
-use enforcer_core::node::{Capabilities, Capability};
+use enforcer_core::node::{Capabilities, Capability, TunnelEnd};
+use enforcer_core::policy::model::Name;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -46,6 +48,8 @@ pub(super) struct Rooms {
 
 /// What the runtime is given.
 pub(super) struct Outfit {
+    /// Where the tunnel's listeners stand is told here.
+    pub(super) ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     pub(super) admin: Admin,
     pub(super) events: Option<EventReader>,
     pub(super) forensics: Forensics,
@@ -64,12 +68,14 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
     let mut wall = Wall::open(&kernel_config(settings)).context("the kernel")?;
     let events = wall.take_events();
     let discover = discover(settings, &cgroups);
+    let ends = watch::Sender::new(Arc::new(BTreeMap::new()));
     let surveyor = NodeSurveyor {
         name: settings.node_name.clone(),
         resolver: Resolver::new(settings.node_name.clone(), cgroups.clone()),
         discover: discover.clone(),
         capabilities: capabilities(settings, &wall),
-        ends: inherited.ends.subscribe(),
+        ends: ends.subscribe(),
+        inherited: inherited.addresses.clone(),
         capacity: wall.capacity(),
         tag_limit: settings.tag.limit(),
         clock: MonotonicOffset::default(),
@@ -88,8 +94,8 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         clock: clock::now,
     };
     let resolver = Resolver::new(settings.node_name.clone(), cgroups.clone());
-    let watchers = Watchers { resolver, discover, ends: inherited.ends.subscribe() };
-    Ok(Rooms { door, engine, outfit: Outfit { admin, events, forensics, cgroups, watchers, vault } })
+    let watchers = Watchers { resolver, discover, ends: ends.subscribe() };
+    Ok(Rooms { door, engine, outfit: Outfit { ends, admin, events, forensics, cgroups, watchers, vault } })
 }
 
 /// The journal. A predecessor that has handed over lets go of it as soon as its doors are closed.

@@ -1,5 +1,7 @@
 //! The node as the policy room sees it: where workloads are, which devices there are, what the kernel can do.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use enforcer_core::node::{Capabilities, NodeFacts};
@@ -7,6 +9,7 @@ use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Policy;
 
 use super::clock::MonotonicOffset;
+use super::tunnel::inherited_end;
 use crate::device::Discover;
 use crate::door::survey::{SurveyError, Surveyed, Surveyor};
 use crate::door::tunnel::Ends;
@@ -19,6 +22,8 @@ pub(super) struct NodeSurveyor {
     pub(super) discover: Discover,
     pub(super) capabilities: Capabilities,
     pub(super) ends: Ends,
+    /// Where listeners of an earlier agent stand: they count until the tunnel's room speaks for the first time.
+    pub(super) inherited: BTreeSet<IpAddr>,
     pub(super) capacity: Entries,
     pub(super) tag_limit: u32,
     pub(super) clock: MonotonicOffset,
@@ -30,8 +35,13 @@ impl Surveyor for NodeSurveyor {
             self.resolver.resolve(policy).map_err(|error| SurveyError(error.to_string()))?;
         let devices = self.discover.discover().map_err(|error| SurveyError(error.to_string()))?;
         let ends = Arc::clone(&self.ends.borrow());
+        let has_spoken = self.ends.has_changed().unwrap_or(true);
         for (name, attachment) in &mut attachments {
-            attachment.tunnel = ends.get(name).copied();
+            let inherited = || {
+                let addresses = policy.workloads.get(name).map(|workload| &workload.addresses);
+                inherited_end(&self.inherited, addresses.into_iter().flatten())
+            };
+            attachment.tunnel = if has_spoken { ends.get(name).copied() } else { inherited() };
         }
         let facts = NodeFacts {
             name: self.name.clone(),

@@ -1,6 +1,6 @@
 //! The tunnel room, opened and joined to policy, identities, records and callers; and what an earlier agent left it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::door::stop::Stop;
 use crate::door::tunnel::{TunnelDoor, WAITING_MAX};
 use crate::forensics::Maker;
 use crate::proxy::post::Role;
-use crate::proxy::post::handover::{self, Handed, Stock, store};
+use crate::proxy::post::handover::{self, Stock, store};
 use crate::proxy::{Parts, Room};
 
 /// Below the state directory: where a successor asks for the listeners.
@@ -29,8 +29,8 @@ const HANDOVER: &str = "tunnel-handover.sock";
 /// Listeners of an earlier agent, with the connections that wait in them.
 pub(super) struct Inherited {
     pub(super) stock: Stock,
-    /// Where they stand, so that the first policy that is compiled goes on sending connections to them.
-    pub(super) ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
+    /// Where they take up connections: the first policy that is compiled goes on sending them there.
+    pub(super) addresses: BTreeSet<IpAddr>,
     /// An agent that still ran gave them, and is on its way out.
     pub(super) from_predecessor: bool,
 }
@@ -53,21 +53,24 @@ pub(super) fn inherit(settings: &Settings) -> anyhow::Result<Inherited> {
     if !handed.is_empty() {
         info!(listeners = handed.len(), from_predecessor, "took over listeners of the tunnel");
     }
-    let ends = watch::Sender::new(Arc::new(ends(&handed)));
-    Ok(Inherited { stock: Stock::new(handed), ends, from_predecessor })
+    let intercepts = handed.iter().filter(|one| one.spot.role == Role::Intercept);
+    let addresses = intercepts.map(|one| one.spot.address).collect();
+    Ok(Inherited { stock: Stock::new(handed), addresses, from_predecessor })
 }
 
-fn ends(handed: &[Handed]) -> BTreeMap<Name, TunnelEnd> {
-    let mut ends: BTreeMap<Name, TunnelEnd> = BTreeMap::new();
-    for Handed { workload, role, address, .. } in handed {
-        let end = ends.entry(Arc::clone(workload)).or_default();
-        match (role, address) {
-            (Role::Intercept, IpAddr::V4(v4)) => end.v4 = Some(*v4),
-            (Role::Intercept, IpAddr::V6(v6)) => end.v6 = Some(*v6),
-            (Role::Tunnel, _) => {}
+/// Where the inherited listeners of a workload with these addresses stand, if there are any.
+pub(super) fn inherited_end<'a>(
+    inherited: &BTreeSet<IpAddr>,
+    addresses: impl IntoIterator<Item = &'a IpAddr>,
+) -> Option<TunnelEnd> {
+    let mut end = TunnelEnd::default();
+    for address in addresses.into_iter().filter(|address| inherited.contains(address)) {
+        match address {
+            IpAddr::V4(v4) => _ = end.v4.get_or_insert(*v4),
+            IpAddr::V6(v6) => _ = end.v6.get_or_insert(*v6),
         }
     }
-    ends
+    (end != TunnelEnd::default()).then_some(end)
 }
 
 fn path(settings: &Settings) -> PathBuf {
@@ -79,7 +82,9 @@ pub(super) struct Joints<'a> {
     pub(super) policy: &'a PolicyDoor,
     pub(super) identity: IdentityDoor,
     pub(super) maker: Maker,
-    pub(super) inherited: Inherited,
+    pub(super) stock: Stock,
+    /// Where listeners stand is told here.
+    pub(super) ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     /// Told when a successor has taken over.
     pub(super) succeeded: Arc<Notify>,
     pub(super) stop: Stop,
@@ -91,17 +96,17 @@ pub(super) fn open(
     tunnel: &TunnelSettings,
     joints: Joints<'_>,
 ) -> anyhow::Result<(TunnelDoor, Room)> {
-    let Joints { policy, identity, maker, inherited, succeeded, stop } = joints;
+    let Joints { policy, identity, maker, stock, ends, succeeded, stop } = joints;
     let (commands, inbox) = mpsc::channel(WAITING_MAX);
     let room = Room::open(Parts {
         node: settings.node_name.clone(),
         settings: tunnel.clone(),
         cgroup_root: settings.cgroup_root.clone(),
         handover: path(settings),
-        stock: inherited.stock,
+        stock,
         policy: policy.watch(),
         identity,
-        ends: inherited.ends,
+        ends,
         commands: inbox,
         tell: Arc::new(move |record| maker.tell(record)),
         succeeded,

@@ -117,7 +117,7 @@ impl Posts {
                 info!(workload = %name, "its post is given up");
                 if let Some(store) = &self.store {
                     let listeners = manned.post.listeners().iter();
-                    store.forget(listeners.map(|one| (one.workload(), one.role(), one.address())));
+                    store.forget(listeners.map(Listener::spot));
                 }
             }
             stays
@@ -134,6 +134,11 @@ impl Posts {
             .collect();
         self.man(unmanned);
         self.publish(&needs);
+        // What nobody wanted keeps others from its place.
+        let unwanted = std::mem::take(&mut self.stock);
+        if let Some(store) = &self.store {
+            store.forget(unwanted.left());
+        }
     }
 
     /// A namespace that only we hold is gone for everybody else: holding it would keep its interface, and so the

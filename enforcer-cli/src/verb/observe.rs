@@ -16,6 +16,7 @@ use crate::view::record::RecordView;
                   next one says how many. With -f it goes on until it is interrupted.",
     after_help = "Examples:\n  enforcerctl observe -f --verdict deny\n  \
                   enforcerctl observe --last 100 --tenant team-a --type device -o json\n  \
+                  enforcerctl observe -f --type tunnel --tenant team-a\n  \
                   enforcerctl observe --reason cross_tenant_no_rule"
 )]
 pub(crate) struct Observe {

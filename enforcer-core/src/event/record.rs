@@ -18,6 +18,8 @@ use crate::policy::model::Name;
 
 /// `Record.type` of flows.
 pub const FLOW: &str = "flow";
+/// Type of the records of flows that are carried over mutual TLS.
+pub const TUNNEL: &str = "tunnel";
 /// `Record.type` of opens and mknods.
 pub const DEVICE: &str = "device";
 /// `Record.type` of entries into a host service.

@@ -100,11 +100,16 @@ fn court_says(court: &Court, parties: &Parties) -> Judgement {
     }
 }
 
-/// Half of the rules ask for mutual TLS, and half of those always.
-fn with_tls(mut objects: Objects, bits: u32) -> Objects {
+/// Half of the rules ask for mutual TLS, and half of those always; half are carried by everyone.
+fn with_tls(mut objects: Objects, bits: u64) -> Objects {
+    let everyone: Vec<Name> = objects.tenants.iter().map(|tenant| Name::clone(&tenant.name)).collect();
     for (index, rule) in objects.rules.iter_mut().enumerate() {
-        rule.mtls_required = bits >> (2 * index) & 1 != 0;
-        rule.mtls_always = rule.mtls_required && bits >> (2 * index + 1) & 1 != 0;
+        let is_set = |bit: usize| bits >> (3 * index + bit) & 1 != 0;
+        rule.mtls_required = is_set(0);
+        rule.mtls_always = is_set(0) && is_set(1);
+        if is_set(2) {
+            rule.carried_by = everyone.clone();
+        }
     }
     objects
 }
@@ -113,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn the_court_says_what_the_reference_says(objects in objects(), bits: u32, sketches in vec(sketch(), 150)) {
+    fn the_court_says_what_the_reference_says(objects in objects(), bits: u64, sketches in vec(sketch(), 150)) {
         let policy = Arc::new(with_tls(objects, bits).policy());
         let facts: Arc<NodeFacts> = Arc::new(facts(&policy));
         let court = Court::new(Arc::clone(&policy), Arc::clone(&facts), 1);

@@ -1,4 +1,4 @@
-//! `tunnel`: what the node carries over mutual TLS.
+//! `tunnel`: flows that travel over mutual TLS.
 
 mod list;
 mod metrics;
@@ -9,11 +9,12 @@ use crate::cli::Global;
 use crate::console::Console;
 use crate::failure::Failure;
 
-/// Show what the node carries over mutual TLS.
+/// Show the flows that the node carries over mutual TLS.
 #[derive(Args, Debug)]
 #[command(
-    long_about = "Shows the flows that the node carries over mutual TLS now, what each tenant uses of its share, and \
-                  whether the workloads' listeners stand. Flows that have ended are records: `observe --type tunnel`.",
+    long_about = "Shows the flows that the node carries over mutual TLS, because a rule with mtlsRequired allows them: \
+                  who speaks to whom, by which certificates, and what each tenant uses of what it may use. What was \
+                  carried or refused before is in `enforcerctl observe --type tunnel`.",
     after_help = "Examples:\n  enforcerctl tunnel list --tenant team-a\n  enforcerctl tunnel metrics"
 )]
 pub(crate) struct Tunnel {

@@ -9,7 +9,7 @@ use super::device::DeviceView;
 use super::tunnel::facts::FactsView;
 use crate::instant;
 
-/// An event of the kernel with names.
+/// An event of the kernel, or of the tunnel, with names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RecordView {

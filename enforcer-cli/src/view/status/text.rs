@@ -27,17 +27,6 @@ impl Show for StatusView {
 }
 
 impl StatusView {
-    /// What crosses the boundary of the node as it is.
-    fn unencrypted_table(&self) -> Table {
-        let mut table = Table::new(&["UNENCRYPTED", "WHAT"]);
-        for of in &self.unencrypted {
-            for what in &of.what {
-                table.row([Cell::from(of.tenant.as_str()), Cell::from(what.as_str())]);
-            }
-        }
-        table
-    }
-
     fn head(&self, style: Style) -> String {
         let mut fields = Fields::new(style, 12);
         let mut field = |name: &str, value: &str, paint: Paint| fields.add(name, value, paint);
@@ -119,6 +108,16 @@ impl StatusView {
         table
     }
 
+    fn unencrypted_table(&self) -> Table {
+        let mut table = Table::new(&["TENANT", "UNENCRYPTED BETWEEN NODES"]);
+        for unencrypted in &self.unencrypted {
+            for what in &unencrypted.what {
+                table.row([Cell::from(unencrypted.tenant.as_str()), Cell::from(what.as_str())]);
+            }
+        }
+        table
+    }
+
     fn loss_table(&self) -> Table {
         let mut table = Table::new(&["LOST RECORDS", "COUNT"]);
         for loss in &self.losses {
@@ -164,7 +163,10 @@ mod tests {
             digest: vec![1, 2],
             in_sync: false,
             identity_ready: Some(true),
-            unencrypted: Vec::new(),
+            unencrypted: vec![v1::Unencrypted {
+                tenant: "red".to_owned(),
+                what: names(&["rule r1: to tenant blue, TCP 80"]),
+            }],
             drift: vec!["addresses: 10.0.0.1 is missing".to_owned()],
             hooks: vec![
                 v1::Hook {
@@ -223,7 +225,10 @@ mod tests {
              pairs  95    100       95%   5\n\
              \n\
              LOST RECORDS  COUNT\n\
-             event_full    0\n"
+             event_full    0\n\
+             \n\
+             TENANT  UNENCRYPTED BETWEEN NODES\n\
+             red     rule r1: to tenant blue, TCP 80\n"
         );
     }
 

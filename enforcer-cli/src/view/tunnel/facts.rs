@@ -1,29 +1,37 @@
-//! What a node knows of a flow that it carries over mutual TLS.
+//! What a node knows of a flow that it carries, with stable field names.
 
 use enforcer_proto::v1;
 use serde::Serialize;
 
-/// What a node knows of a tunnelled flow.
+/// How a flow is carried: in listings and in records.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FactsView {
-    event: String,
-    direction: String,
-    hop: String,
-    source_id: String,
-    source_serial: String,
-    destination_id: String,
-    destination_serial: String,
-    trace_id: String,
-    bytes_forward: u64,
-    bytes_back: u64,
+    pub(crate) event: String,
+    pub(crate) direction: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    end: String,
-    resumed: bool,
-    reused: bool,
-    cookie: u64,
+    pub(crate) hop: String,
+    pub(crate) source: CertificateView,
+    pub(crate) destination: CertificateView,
     #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
+    pub(crate) trace_id: String,
+    pub(crate) bytes_forward: u64,
+    pub(crate) bytes_back: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) end: String,
+    pub(crate) resumed: bool,
+    pub(crate) reused: bool,
+    pub(crate) cookie: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) detail: String,
+}
+
+/// A certificate that was shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CertificateView {
+    pub(crate) spiffe_id: String,
+    pub(crate) serial: String,
 }
 
 impl From<v1::TunnelFacts> for FactsView {
@@ -49,10 +57,8 @@ impl From<v1::TunnelFacts> for FactsView {
             event,
             direction,
             hop,
-            source_id,
-            source_serial,
-            destination_id,
-            destination_serial,
+            source: CertificateView { spiffe_id: source_id, serial: source_serial },
+            destination: CertificateView { spiffe_id: destination_id, serial: destination_serial },
             trace_id,
             bytes_forward,
             bytes_back,
@@ -66,52 +72,38 @@ impl From<v1::TunnelFacts> for FactsView {
 }
 
 impl FactsView {
-    /// The hop; nothing before one was chosen.
-    pub(crate) fn hop(&self) -> &str {
-        &self.hop
+    /// `opened inbound native`, `spiffe://…#0a -> spiffe://…#0b`, `end=policy`: what is known, in the order in which
+    /// one reads it.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        let words = [&self.event, &self.direction, &self.hop].map(String::as_str);
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let bytes = if self.event == "closed" {
+            format!("bytes={}/{}", self.bytes_forward, self.bytes_back)
+        } else {
+            String::new()
+        };
+        let end = if self.end.is_empty() { String::new() } else { format!("end={}", self.end) };
+        let trace = if self.trace_id.is_empty() { String::new() } else { format!("trace={}", self.trace_id) };
+        let parts = [words.join(" "), self.certificates(), bytes, end, self.detail.clone(), trace];
+        parts.into_iter().filter(|part| !part.is_empty()).collect()
     }
 
-    /// `outbound` or `inbound`.
-    pub(crate) fn direction(&self) -> &str {
-        &self.direction
-    }
-
-    /// SPIFFE IDs of both ends, as far as they are known.
-    pub(crate) fn ids(&self) -> (&str, &str) {
-        (&self.source_id, &self.destination_id)
-    }
-
-    /// From source to destination, and back.
-    pub(crate) const fn bytes(&self) -> (u64, u64) {
-        (self.bytes_forward, self.bytes_back)
-    }
-
-    /// For a line of a record: `closed outbound native clean 12/34 bytes`.
-    pub(crate) fn brief(&self) -> String {
-        let bytes = format!("{}/{} bytes", self.bytes_forward, self.bytes_back);
-        let bytes = if self.event == "closed" { bytes.as_str() } else { "" };
-        let words = [self.event.as_str(), &self.direction, &self.hop, &self.end, bytes, &self.detail];
-        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    fn certificates(&self) -> String {
+        match (self.source.brief(), self.destination.brief()) {
+            (source, destination) if source.is_empty() && destination.is_empty() => String::new(),
+            (source, destination) => format!("{} -> {}", or_unknown(&source), or_unknown(&destination)),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_says_what_is_known_and_no_more() {
-        let facts = v1::TunnelFacts {
-            event: "closed".to_owned(),
-            direction: "outbound".to_owned(),
-            hop: "native".to_owned(),
-            end: "clean".to_owned(),
-            bytes_forward: 12,
-            bytes_back: 34,
-            ..v1::TunnelFacts::default()
-        };
-        assert_eq!(FactsView::from(facts).brief(), "closed outbound native clean 12/34 bytes");
-        let refused = v1::TunnelFacts { event: "refused".to_owned(), ..v1::TunnelFacts::default() };
-        assert_eq!(FactsView::from(refused).brief(), "refused");
+impl CertificateView {
+    /// The ID, and behind `#` the serial number.
+    pub(crate) fn brief(&self) -> String {
+        let Self { spiffe_id, serial } = self;
+        if serial.is_empty() { spiffe_id.clone() } else { format!("{spiffe_id}#{serial}") }
     }
+}
+
+fn or_unknown(text: &str) -> &str {
+    if text.is_empty() { "?" } else { text }
 }

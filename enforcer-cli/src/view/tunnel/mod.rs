@@ -1,4 +1,4 @@
-//! Tunnels of a node: what it carries now, what each tenant uses, whose listeners stand.
+//! The tunnels of a node: flows, budgets and ends.
 
 pub(crate) mod facts;
 
@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use enforcer_proto::v1;
 use serde::Serialize;
 
-use self::facts::FactsView;
 use crate::console::Show;
 use crate::instant;
 use crate::style::{Paint, Style};
 use crate::table::{Cell, Table};
 use crate::view::record::EndpointView;
 
-/// Tunnels of a node.
+use facts::FactsView;
+
+/// What a node carries now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TunnelsView {
@@ -24,7 +25,6 @@ pub(crate) struct TunnelsView {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct TunnelView {
     id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,13 +54,13 @@ struct BudgetView {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct EndView {
     workload: String,
     tenant: String,
     ready: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     serial: String,
 }
 
@@ -122,88 +122,66 @@ impl From<v1::TunnelEnd> for EndView {
     }
 }
 
-impl TunnelView {
-    fn row(&self, table: &mut Table) {
-        let end = |end: &Option<EndpointView>| end.as_ref().map(EndpointView::brief).unwrap_or_default();
-        let of = |word: fn(&FactsView) -> &str| self.facts.as_ref().map(word).unwrap_or_default();
-        let (forward, back) = self.facts.as_ref().map(FactsView::bytes).unwrap_or_default();
-        table.row([
-            Cell::from(self.id),
-            Cell::or_absent(&end(&self.source)),
-            Cell::or_absent(&end(&self.destination)),
-            Cell::or_absent(&self.rule),
-            Cell::or_absent(of(FactsView::direction)),
-            Cell::or_absent(of(FactsView::hop)),
-            Cell::or_absent(of(|facts| facts.ids().0)),
-            Cell::or_absent(of(|facts| facts.ids().1)),
-            Cell::from(format!("{forward}/{back}").as_str()),
-            Cell::or_absent(self.until.as_deref().unwrap_or_default()),
-        ]);
+impl TunnelsView {
+    /// What a person should look at.
+    pub(crate) fn concerns(&self) -> Vec<String> {
+        let absent = self.ends.iter().filter(|end| !end.ready);
+        absent
+            .map(|EndView { workload, reason, .. }| format!("workload {workload} has no tunnel: {reason}"))
+            .collect()
+    }
+
+    /// True when nothing is carried.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.tunnels.is_empty()
+    }
+
+    fn flow_table(&self) -> Table {
+        let mut table =
+            Table::new(&["FROM", "TO", "RULE", "STATE", "WAY", "HOP", "FROM ID", "TO ID", "UNTIL"]);
+        for tunnel in &self.tunnels {
+            let end = |end: &Option<EndpointView>| end.as_ref().map(EndpointView::brief).unwrap_or_default();
+            let fact = |of: fn(&FactsView) -> &str| tunnel.facts.as_ref().map(of).unwrap_or_default();
+            table.row([
+                Cell::or_absent(&end(&tunnel.source)),
+                Cell::or_absent(&end(&tunnel.destination)),
+                Cell::or_absent(&tunnel.rule),
+                Cell::or_absent(fact(|facts| &facts.event)),
+                Cell::or_absent(fact(|facts| &facts.direction)),
+                Cell::or_absent(fact(|facts| &facts.hop)),
+                Cell::or_absent(fact(|facts| &facts.source.spiffe_id)),
+                Cell::or_absent(fact(|facts| &facts.destination.spiffe_id)),
+                Cell::or_absent(tunnel.until.as_deref().unwrap_or_default()),
+            ]);
+        }
+        table
+    }
+
+    fn budget_table(&self) -> Table {
+        let mut table = Table::new(&["TENANT", "FLOWS", "OF", "IDLE", "BUFFERED", "OF", "REFUSED"]);
+        for budget in &self.budgets {
+            let refused = budget.refused.iter().filter(|(_, times)| **times > 0);
+            let refused: Vec<String> = refused.map(|(bound, times)| format!("{bound} {times}")).collect();
+            let paint = if refused.is_empty() { Paint::None } else { Paint::Warn };
+            table.row([
+                Cell::from(budget.tenant.as_str()),
+                Cell::from(budget.connections),
+                Cell::from(budget.connections_max),
+                Cell::from(budget.idle),
+                Cell::from(budget.buffered_bytes),
+                Cell::from(budget.buffered_bytes_max),
+                Cell::or_absent(&refused.join(", ")).painted(paint),
+            ]);
+        }
+        table
     }
 }
 
 impl Show for TunnelsView {
     fn text(&self, style: Style) -> String {
-        let mut tunnels = Table::new(&[
-            "ID",
-            "SOURCE",
-            "DESTINATION",
-            "RULE",
-            "DIRECTION",
-            "HOP",
-            "SOURCE ID",
-            "DESTINATION ID",
-            "BYTES",
-            "UNTIL",
-        ]);
-        self.tunnels.iter().for_each(|tunnel| tunnel.row(&mut tunnels));
-        let mut budgets = Table::new(&["TENANT", "CONNECTIONS", "IDLE", "BUFFERED", "REFUSED"]);
-        for budget in &self.budgets {
-            let refused: u64 = budget.refused.values().sum();
-            let paint = if refused == 0 { Paint::None } else { Paint::Warn };
-            budgets.row([
-                Cell::from(budget.tenant.as_str()),
-                Cell::from(format!("{}/{}", budget.connections, budget.connections_max).as_str()),
-                Cell::from(budget.idle),
-                Cell::from(format!("{}/{}", budget.buffered_bytes, budget.buffered_bytes_max).as_str()),
-                Cell::from(refused).painted(paint),
-            ]);
-        }
-        let mut ends = Table::new(&["WORKLOAD", "TENANT", "READY", "REASON"]);
-        for end in &self.ends {
-            let (word, paint) = if end.ready { ("yes", Paint::Good) } else { ("NO", Paint::Bad) };
-            ends.row([
-                Cell::from(end.workload.as_str()),
-                Cell::or_absent(&end.tenant),
-                Cell::from(word).painted(paint),
-                Cell::or_absent(&end.reason),
-            ]);
-        }
-        [tunnels, budgets, ends].map(|table| table.render(style)).join("\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_carried_what_is_used_and_whose_listeners_stand() {
-        let response = v1::ListTunnelsResponse {
-            tunnels: vec![v1::Tunnel { id: 7, rule: "r".to_owned(), ..v1::Tunnel::default() }],
-            budgets: vec![v1::TunnelBudget {
-                tenant: "red".to_owned(),
-                connections: 1,
-                connections_max: 9,
-                refused: [("connections".to_owned(), 2)].into(),
-                ..v1::TunnelBudget::default()
-            }],
-            ends: vec![v1::TunnelEnd { workload: "web".to_owned(), ready: true, ..v1::TunnelEnd::default() }],
-        };
-        let text = TunnelsView::from(response).text(Style::Plain);
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["7", "-", "-", "r", "-", "-", "-", "-", "0/0", "-"]);
-        assert_eq!(lines[4], ["red", "1/9", "0", "0/0", "2"]);
-        assert_eq!(lines[7], ["web", "-", "yes", "-"]);
+        let tables =
+            [(self.flow_table(), self.tunnels.is_empty()), (self.budget_table(), self.budgets.is_empty())];
+        let shown = tables.iter().filter(|(_, is_empty)| !is_empty).map(|(table, _)| table.render(style));
+        shown.collect::<Vec<_>>().join("\n")
     }
 }

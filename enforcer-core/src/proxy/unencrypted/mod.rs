@@ -19,8 +19,9 @@ pub fn unencrypted(policy: &Policy) -> Vec<(Name, Vec<String>)> {
     for tenant in policy.tenants.values() {
         told.insert(&tenant.name, about(policy, tenant));
     }
+    let all_denies = all_denies(policy);
     for rule in policy.rules.values().filter(|rule| is_plain(policy, rule)) {
-        let denies = denies(policy, rule);
+        let denies = denies(&all_denies, rule);
         if covers(denies.iter().map(|deny| deny.ports.as_deref()), rule.ports.as_deref()) {
             continue;
         }
@@ -107,16 +108,26 @@ fn may_meet_in_plaintext(from: &Tenant, to: &Tenant) -> bool {
     !is_either(Tier::Isolated) && (is_served || !is_either(Tier::Dedicated))
 }
 
+/// Enforced deny rules by owner: few, beside all the rules that an owner may have.
+fn all_denies(policy: &Policy) -> BTreeMap<&Name, Vec<&Rule>> {
+    let mut denies: BTreeMap<&Name, Vec<&Rule>> = BTreeMap::new();
+    for rule in policy.rules.values() {
+        if let (Action::Deny, Mode::Enforce, Some(owner)) = (rule.action, rule.mode, rule.owner()) {
+            denies.entry(owner).or_default().push(rule);
+        }
+    }
+    denies
+}
+
 /// The deny rules that take something from this one everywhere it speaks.
-fn denies<'a>(policy: &'a Policy, rule: &Rule) -> Vec<&'a Rule> {
-    let Some(owner) = rule.owner().and_then(|name| policy.tenants.get(name)) else { return Vec::new() };
+fn denies<'a>(all: &BTreeMap<&Name, Vec<&'a Rule>>, rule: &Rule) -> Vec<&'a Rule> {
     let is_about_it = |deny: &&Rule| {
-        deny.action == Action::Deny
-            && speaks_wherever(&deny.from, &rule.from)
+        speaks_wherever(&deny.from, &rule.from)
             && speaks_wherever(&deny.to, &rule.to)
             && overlaps(deny.ports.as_deref(), rule.ports.as_deref())
     };
-    owned(policy, owner).filter(is_about_it).collect()
+    let owned = rule.owner().and_then(|owner| all.get(owner)).into_iter().flatten().copied();
+    owned.filter(is_about_it).collect()
 }
 
 fn speaks_wherever(deny: &Peer, allow: &Peer) -> bool {
