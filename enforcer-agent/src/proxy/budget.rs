@@ -143,12 +143,12 @@ impl Share {
         Ok(Place { share: Arc::clone(self), counted: Counted::Connection })
     }
 
-    /// Counts a connection that waits for the next flow of its pair, for as long as the guard is kept. Who opens
-    /// flows bounds them: they take a place each while a flow is in them.
+    /// Counts a connection that waits for the next flow of its pair, for as long as the guard is kept. There may be as
+    /// many as flows; `None` when it should be closed instead.
     #[must_use]
-    pub fn idle(self: &Arc<Self>) -> Place {
-        self.idle.fetch_add(1, Ordering::Relaxed);
-        Place { share: Arc::clone(self), counted: Counted::Idle }
+    pub fn idle(self: &Arc<Self>) -> Option<Place> {
+        let is_counted = raise(&self.idle, 1, self.limits.connections);
+        is_counted.then(|| Place { share: Arc::clone(self), counted: Counted::Idle })
     }
 
     /// Counts a handshake that is about to begin.
@@ -310,8 +310,9 @@ mod tests {
         let budgets = budgets();
         let (place, _blue) =
             (budgets.share(&"red".into()).connection().unwrap(), budgets.share(&"blue".into()));
-        let idle = budgets.share(&"red".into()).idle();
-        assert_eq!(budgets.list()["red"].idle, 1);
+        let idle = [(); 3].map(|()| budgets.share(&"red".into()).idle());
+        assert_eq!(idle.iter().flatten().count(), 2);
+        assert_eq!(budgets.list()["red"].idle, 2);
         budgets.retain(|tenant| &**tenant == "blue");
         assert_eq!(budgets.list().len(), 1);
         assert_eq!(budgets.share(&"red".into()).now(), Use::default());
