@@ -57,6 +57,7 @@ pub struct Share {
     start: Instant,
     connections: AtomicU64,
     idle: AtomicU64,
+    shaking: AtomicU64,
     buffered_bytes: AtomicU64,
     handshakes: Mutex<Bucket>,
     refused: [AtomicU64; Over::ALL.len()],
@@ -126,6 +127,7 @@ impl Share {
             start,
             connections: AtomicU64::new(0),
             idle: AtomicU64::new(0),
+            shaking: AtomicU64::new(0),
             buffered_bytes: AtomicU64::new(0),
             handshakes: Mutex::default(),
             refused: Default::default(),
@@ -158,6 +160,18 @@ impl Share {
     pub fn handshake(&self) -> Result<(), Over> {
         let now = self.start.elapsed();
         if self.take_handshake(now) { Ok(()) } else { Err(self.refuse(Over::Handshakes)) }
+    }
+
+    /// Counts a handshake that somebody else has begun, for as long as the guard is kept: no more go on at once than may
+    /// begin in a second, so that whoever is slow with many does not take all the buffers.
+    ///
+    /// # Errors
+    /// It must not go on.
+    pub fn shaking(self: &Arc<Self>) -> Result<Place, Over> {
+        if !raise(&self.shaking, 1, self.limits.handshakes_per_second.into()) {
+            return Err(self.refuse(Over::Handshakes));
+        }
+        Ok(Place { share: Arc::clone(self), counted: Counted::Shaking })
     }
 
     /// A purse for the buffers of one flow.
@@ -208,6 +222,7 @@ pub struct Place {
 enum Counted {
     Connection,
     Idle,
+    Shaking,
 }
 
 impl Drop for Place {
@@ -215,6 +230,7 @@ impl Drop for Place {
         let count = match self.counted {
             Counted::Connection => &self.share.connections,
             Counted::Idle => &self.share.idle,
+            Counted::Shaking => &self.share.shaking,
         };
         count.fetch_sub(1, Ordering::Relaxed);
     }
@@ -289,6 +305,16 @@ mod tests {
         tokio::time::advance(Duration::from_millis(200)).await;
         assert_eq!((0..50).filter(|_| red.handshake().is_ok()).count(), 2);
         assert_eq!(red.now().refused, [0, 88, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_handshakes_of_others_are_bounded_and_end() {
+        let red = budgets().share(&"red".into());
+        let slow: Vec<_> = (0..50).filter_map(|_| red.shaking().ok()).collect();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((slow.len(), red.shaking().err()), (10, Some(Over::Handshakes)));
+        drop(slow);
+        assert!(red.shaking().is_ok());
     }
 
     #[tokio::test]

@@ -94,6 +94,8 @@ impl Guest {
     }
 
     async fn shake(&self, stream: TcpStream) -> Result<Secured, Failed> {
+        let _shaking =
+            self.tenant.share.shaking().map_err(|over| Failed::new(reason::TUNNEL_BUDGET, over))?;
         let patience = self.shared.settings.handshake_timeout;
         let shaken = tls::accept(stream, &self.configs, None, &self.tenant.pool);
         let outcome = match timeout(patience, shaken).await {
