@@ -2,56 +2,58 @@
 
 use std::collections::BTreeSet;
 
-use crate::policy::compile::tunnel_between;
-use crate::policy::model::{Name, Policy};
+use crate::policy::model::{Action, Name, Peer, Policy};
 
-/// Tenants on either side of a rule that allows over mutual TLS, as it is compiled: the isolated tier asks for it
-/// whatever the rule says. Their workloads have listeners of the agent; who is not among them is left alone.
+/// Tenants on either side of a rule that allows over mutual TLS. Their workloads have listeners of the agent; who is
+/// not among them is left alone.
 #[must_use]
 pub fn tunnelled(policy: &Policy) -> BTreeSet<Name> {
-    let between = policy.rules.values().filter_map(|rule| tunnel_between(policy, rule));
-    between.flatten().map(Name::clone).collect()
+    let mut tenants = BTreeSet::new();
+    for rule in policy.rules.values() {
+        if let (true, Action::Allow, Peer::Tenant(from), Peer::Tenant(to)) =
+            (rule.mtls_required, rule.action, &rule.from, &rule.to)
+        {
+            tenants.extend([Name::clone(from), Name::clone(to)]);
+        }
+    }
+    tenants
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::policy::change::{Change, apply};
-    use crate::policy::parse::yaml;
+    use std::sync::Arc;
 
-    fn found(tier: &str, rules: &[&str]) -> Vec<String> {
-        let tenants = ["red", "blue", "green", "grey"].iter().zip(100..).map(|(name, id)| {
-            format!(
-                "---\napiVersion: enforcer.dev/v1\nkind: Tenant\nmetadata: {{name: {name}}}\n\
-                 spec: {{id: {id}, tier: {tier}, dataClassification: internal}}\n"
-            )
-        });
-        let rules = rules.iter().zip(1..).map(|(spec, number)| {
-            format!(
-                "---\napiVersion: enforcer.dev/v1\nkind: Rule\nmetadata: {{name: r{number}}}\nspec: {{{spec}}}\n"
-            )
-        });
-        let text: String = tenants.chain(rules).collect();
-        let documents = yaml::read(&[("test.yaml", &text)]);
-        let change = Change::Documents { documents, prune: true };
-        let policy = apply(&Policy::default(), &change, 0).unwrap().policy;
-        tunnelled(&policy).iter().map(ToString::to_string).collect()
+    use super::*;
+    use crate::policy::model::{Mode, Rule};
+
+    fn rule(name: &str, from: Peer, to: Peer, action: Action, mtls_required: bool) -> Arc<Rule> {
+        Arc::new(Rule {
+            name: name.into(),
+            from,
+            to,
+            ports: None,
+            action,
+            mode: Mode::Enforce,
+            mtls_required,
+            mtls_always: false,
+            carried_by: Vec::new(),
+        })
     }
 
     #[test]
     fn both_sides_of_an_allow_rule_with_mtls_and_nobody_else() {
+        let tenant = |name: &str| Peer::Tenant(name.into());
         let rules = [
-            "from: {tenant: red}, to: {tenant: blue}, action: allow, mtlsRequired: true",
-            "from: {tenant: green}, to: {tenant: blue}, action: allow",
-            "from: {tenant: grey}, to: {tenant: blue}, action: deny",
+            rule("a", tenant("red"), tenant("blue"), Action::Allow, true),
+            rule("b", tenant("green"), tenant("blue"), Action::Allow, false),
+            rule("c", tenant("grey"), tenant("blue"), Action::Deny, true),
+            rule("d", Peer::World, tenant("white"), Action::Allow, true),
         ];
-        assert_eq!(found("shared", &rules), ["blue", "red"]);
-    }
-
-    #[test]
-    fn the_isolated_tier_needs_no_word_of_the_rule() {
-        let carried = "from: {tenant: red}, to: {tenant: blue}, action: allow, carriedBy: [red, blue]";
-        let not_by_both = "from: {tenant: red}, to: {tenant: grey}, action: allow, carriedBy: [red]";
-        assert_eq!(found("isolated", &[carried, not_by_both]), ["blue", "red"]);
+        let policy = Policy {
+            rules: rules.into_iter().map(|rule| (Name::clone(&rule.name), rule)).collect(),
+            ..Policy::default()
+        };
+        let found: Vec<String> = tunnelled(&policy).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["blue", "red"]);
     }
 }

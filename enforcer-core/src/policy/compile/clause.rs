@@ -120,13 +120,6 @@ pub(super) fn between_tenants<'a>(
     Some((from, to, ruling(to, Some(from), rule)))
 }
 
-/// The two tenants between whom a rule allows flows over mutual TLS, on their terms.
-#[must_use]
-pub fn tunnel_between<'a>(policy: &'a Policy, rule: &'a Rule) -> Option<[&'a Name; 2]> {
-    let (from, to, ruling) = between_tenants(policy, rule)?;
-    ruling.is_tunnel().then_some([&from.name, &to.name])
-}
-
 /// True for the number of a rule that allows over mutual TLS, on its tenants' terms.
 #[must_use]
 pub fn asks_for_tunnel(policy: &Policy, number: u32) -> bool {

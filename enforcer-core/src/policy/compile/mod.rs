@@ -15,7 +15,7 @@ use crate::node::NodeFacts;
 use crate::policy::image::Image;
 use crate::policy::model::Policy;
 
-pub use clause::{asks_for_tunnel, tunnel_between};
+pub use clause::asks_for_tunnel;
 pub use tenant::compile_tenant;
 pub use warnings::warnings;
 
