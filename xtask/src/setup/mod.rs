@@ -45,6 +45,8 @@ impl Setup {
         tokens()?;
         clients()?;
         println!("tests of identities: SoftHSM, OpenSSL, py-spiffe and Envoy in target/python");
+        programs()?;
+        println!("tests of tunnels: OpenSSL, curl, Python");
         if self.bench {
             tools::NFT.ensure()?;
             tools::IPERF.ensure()?;
@@ -64,6 +66,13 @@ pub(crate) fn tokens() -> Result<()> {
 pub(crate) fn clients() -> Result<()> {
     tools::OPENSSL.ensure()?;
     python::ensure()
+}
+
+/// The unmodified programs of the level `tunnel`, and what makes certificates that nobody should believe.
+pub(crate) fn programs() -> Result<()> {
+    tools::OPENSSL.ensure()?;
+    tools::CURL.ensure()?;
+    tools::python().map(drop)
 }
 
 /// The compiler to use, with its linker; installed when there is none.

@@ -19,6 +19,8 @@ pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 pub(crate) const SOFTHSM: Tool = Tool { program: "softhsm2-util", package: "softhsm2" };
 /// Chains and handshakes, seen by somebody else.
 pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl" };
+/// A client that knows nothing of anything.
+pub(crate) const CURL: Tool = Tool { program: "curl", package: "curl" };
 /// What the walls are measured against.
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// A stream, measured by somebody else.

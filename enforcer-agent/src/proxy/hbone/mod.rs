@@ -94,6 +94,18 @@ pub enum Closed {
     Lost(std::io::ErrorKind),
 }
 
+impl Closed {
+    /// How a connection without streams ended. Many peers leave without a word, and some while ours is on its way.
+    fn unused(error: &h2::Error, is_over: bool) -> Self {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+        match error.get_io().map(std::io::Error::kind) {
+            Some(BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof) if is_over => Self::ByUs,
+            Some(BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof) => Self::ByPeer,
+            _ => Self::from(error),
+        }
+    }
+}
+
 impl From<&h2::Error> for Closed {
     fn from(error: &h2::Error) -> Self {
         match (error.reason(), error.get_io()) {

@@ -1,12 +1,13 @@
 //! Whether the peer on a connection is alive, and whether it behaves.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use h2::{Ping, PingPong};
-use tokio::sync::Notify;
+use h2::{Ping, PingPong, Reason};
+use tokio::sync::SetOnce;
 use tokio::time::{sleep, timeout};
+
+use super::Closed;
 
 /// How long nothing comes before the peer is asked whether it is there.
 pub(super) const PING_AFTER: Duration = Duration::from_secs(10);
@@ -33,12 +34,39 @@ pub enum Flood {
     Frames,
 }
 
+/// Why a peer's bytes are read no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charge {
+    /// It sends too much of something.
+    Flood(Flood),
+    /// It breaks the protocol, in a way that has this code.
+    Protocol(Reason),
+}
+
+impl Charge {
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+            Self::Protocol(reason) => reason,
+        }
+    }
+}
+
+impl From<Charge> for Closed {
+    fn from(charge: Charge) -> Self {
+        match charge {
+            Charge::Flood(flood) => Self::Flood(flood),
+            Charge::Protocol(reason) => Self::Protocol(reason),
+        }
+    }
+}
+
 /// What the task of a connection learns from the bytes that pass.
 #[derive(Debug, Default)]
 pub(super) struct Vitals {
     received: AtomicU64,
-    flood: OnceLock<Flood>,
-    flooded: Notify,
+    greeted: SetOnce<()>,
+    charge: SetOnce<Charge>,
 }
 
 impl Vitals {
@@ -46,24 +74,28 @@ impl Vitals {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn accuse(&self, flood: Flood) {
-        if self.flood.set(flood).is_ok() {
-            self.flooded.notify_one();
-        }
+    pub(super) fn greet(&self) {
+        // Once is enough.
+        let _ = self.greeted.set(());
     }
 
-    pub(super) fn flood(&self) -> Option<Flood> {
-        self.flood.get().copied()
+    /// Once the peer's first SETTINGS are here, or nothing more comes.
+    pub(super) async fn greeted(&self) {
+        self.greeted.wait().await;
     }
 
-    /// Once the peer has sent too much of something.
-    pub(super) async fn flooded(&self) -> Flood {
-        loop {
-            if let Some(flood) = self.flood() {
-                return flood;
-            }
-            self.flooded.notified().await;
-        }
+    pub(super) fn accuse(&self, charge: Charge) {
+        // The first is reason enough.
+        let _ = self.charge.set(charge);
+    }
+
+    pub(super) fn charge(&self) -> Option<Charge> {
+        self.charge.get().copied()
+    }
+
+    /// Once there is reason to read no further.
+    pub(super) async fn charged(&self) -> Charge {
+        *self.charge.wait().await
     }
 
     /// Once the peer has been silent too long.

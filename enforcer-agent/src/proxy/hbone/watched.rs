@@ -1,5 +1,5 @@
-//! A byte stream whose frames are counted as they come in. The HTTP/2 library answers PING, SETTINGS and RST_STREAM
-//! without a bound on how many: each is cheap, and a peer can send millions.
+//! A byte stream whose frames are looked at as they come in. The HTTP/2 library answers PING, SETTINGS and RST_STREAM
+//! without a bound on how many: each is cheap, and a peer can send millions. It also misses what RFC 9113 wants seen.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,15 +7,29 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use enforcer_core::bucket::{Bucket, Rate};
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::vitals::{Flood, Vitals};
+use super::vitals::{Charge, Flood, Vitals};
 
 /// Length of the head of a frame, in bytes (RFC 9113, section 4.1).
 const HEAD_BYTES: usize = 9;
 /// What a client sends before its first frame (RFC 9113, section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
+
+/// Kinds of frames (RFC 9113, section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+/// The flag of SETTINGS and PING that answer.
+const ACK: u8 = 1;
 
 /// Which end of a connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +44,7 @@ pub(super) struct Watched<IO> {
     vitals: Arc<Vitals>,
     frames: Frames,
     allowance: Allowance,
+    is_greeted: bool,
 }
 
 impl<IO> Watched<IO> {
@@ -39,7 +54,26 @@ impl<IO> Watched<IO> {
             Role::Server => PREFACE_BYTES,
         };
         let frames = Frames { skip, head: [0; HEAD_BYTES], filled: 0 };
-        Self { io, vitals, frames, allowance: Allowance::new() }
+        Self { io, vitals, frames, allowance: Allowance::new(), is_greeted: false }
+    }
+
+    fn judge(&mut self, mut bytes: &[u8]) -> Result<(), Charge> {
+        while let Some((head, rest)) = self.frames.next(bytes) {
+            // Section 3.4: the library takes any frame as the first.
+            if !self.is_greeted {
+                if head.kind != SETTINGS {
+                    return Err(Charge::Protocol(Reason::PROTOCOL_ERROR));
+                }
+                self.is_greeted = true;
+                self.vitals.greet();
+            }
+            if !head.has_length() {
+                return Err(Charge::Protocol(Reason::FRAME_SIZE_ERROR));
+            }
+            self.allowance.take(head.kind).map_err(Charge::Flood)?;
+            bytes = rest;
+        }
+        Ok(())
     }
 }
 
@@ -50,9 +84,31 @@ struct Frames {
     filled: usize,
 }
 
+/// The head of a frame (RFC 9113, section 4.1).
+#[derive(Clone, Copy)]
+struct Head {
+    length: usize,
+    kind: u8,
+    flags: u8,
+}
+
+impl Head {
+    /// Section 4.2: a length that its kind does not have. The library calls it PROTOCOL_ERROR.
+    const fn has_length(self) -> bool {
+        match self.kind {
+            PRIORITY => self.length == 5,
+            RST_STREAM | WINDOW_UPDATE => self.length == 4,
+            SETTINGS if self.flags & ACK != 0 => self.length == 0,
+            SETTINGS => self.length.is_multiple_of(6),
+            PING => self.length == 8,
+            _ => true,
+        }
+    }
+}
+
 impl Frames {
-    /// The kind of the next frame whose head ends in these bytes, and what follows the head.
-    fn next<'a>(&mut self, bytes: &'a [u8]) -> Option<(u8, &'a [u8])> {
+    /// The next frame whose head ends in these bytes, and what follows the head.
+    fn next<'a>(&mut self, bytes: &'a [u8]) -> Option<(Head, &'a [u8])> {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
         let bytes = &bytes[skipped..];
@@ -63,9 +119,9 @@ impl Frames {
             return None;
         }
         self.filled = 0;
-        let [high, middle, low, kind, ..] = self.head;
+        let [high, middle, low, kind, flags, ..] = self.head;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        Some((kind, &bytes[taken..]))
+        Some((Head { length: self.skip, kind, flags }, &bytes[taken..]))
     }
 }
 
@@ -92,14 +148,13 @@ impl Allowance {
 
     fn take(&mut self, kind: u8) -> Result<(), Flood> {
         let [priority, reset, settings, ping, window_update, other] = &mut self.buckets;
-        // RFC 9113, section 6.
         let (flood, rate, bucket) = match kind {
-            0 | 1 | 5 | 9 => return Ok(()),
-            2 => priority,
-            3 => reset,
-            4 => settings,
-            6 => ping,
-            8 => window_update,
+            DATA | HEADERS | PUSH_PROMISE | CONTINUATION => return Ok(()),
+            PRIORITY => priority,
+            RST_STREAM => reset,
+            SETTINGS => settings,
+            PING => ping,
+            WINDOW_UPDATE => window_update,
             _ => other,
         };
         if bucket.take(self.start.elapsed(), *rate) { Ok(()) } else { Err(*flood) }
@@ -109,20 +164,17 @@ impl Allowance {
 impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.vitals.flood().is_some() {
-            // Whoever waits for the accusation ends the connection.
+        if this.vitals.charge().is_some() {
+            // Whoever waits for the charge ends the connection.
             return Poll::Pending;
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        let mut bytes = &buf.filled()[before..];
-        this.vitals.receive(bytes.len());
-        while let Some((kind, rest)) = this.frames.next(bytes) {
-            if let Err(flood) = this.allowance.take(kind) {
-                this.vitals.accuse(flood);
-                break;
-            }
-            bytes = rest;
+        this.vitals.receive(buf.filled().len() - before);
+        if let Err(charge) = this.judge(&buf.filled()[before..]) {
+            buf.set_filled(before);
+            this.vitals.accuse(charge);
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }

@@ -20,7 +20,8 @@ impl Windows {
         Self { stream, connection: 4 * stream }
     }
 
-    /// As much as pays for itself.
+    /// As much as pays for itself: on loopback nothing from a quarter of this to four times as much was faster, and at
+    /// a round trip of a millisecond it is 8 Gbit/s for a stream. A frame of the largest size fits.
     const WIDE: Self = Self::of_stream(1024 * 1024);
     /// What a tenant gets whose buffers are nearly full.
     const NARROW: Self = Self::of_stream(64 * 1024);

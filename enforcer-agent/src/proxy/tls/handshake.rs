@@ -30,6 +30,8 @@ use crate::door::identity::Peer;
 
 /// How long a peer may take to read why it was refused.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// Level, description, type and tag.
+const SEALED_ALERT: u8 = 2 + 1 + 16;
 /// What a peer may still send meanwhile.
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -182,6 +184,11 @@ fn advance<D>(status: UnbufferedStatus<'_, '_, D>, out: &mut Vec<u8>) -> (usize,
     (status.discard, step)
 }
 
+/// Whether a record is an alert, plain or sealed. No message of a handshake is as short.
+fn is_alert(record: &[u8]) -> bool {
+    matches!(record, [21, ..] | [23, _, _, 0, SEALED_ALERT, ..])
+}
+
 struct Handshake {
     stream: TcpStream,
     side: Side,
@@ -278,11 +285,17 @@ impl Handshake {
         true
     }
 
-    /// rustls has an alert ready when it failed: the first thing that it gives when asked again. Asked once more,
-    /// it would fail anew over the bytes that it failed over.
+    /// rustls has an alert ready when it failed, behind what it had ready before. Asked once more, it would fail anew
+    /// over the bytes that it failed over.
     fn collect_alert(&mut self) {
-        let (done, _) = self.side.step(&mut self.incoming[..self.shown], &mut self.out);
-        self.discard(done);
+        loop {
+            let start = self.out.len();
+            let (done, step) = self.side.step(&mut self.incoming[..self.shown], &mut self.out);
+            self.discard(done);
+            if !matches!(step, Step::Again) || is_alert(&self.out[start..]) {
+                return;
+            }
+        }
     }
 
     async fn read(&mut self) -> Result<(), TlsError> {

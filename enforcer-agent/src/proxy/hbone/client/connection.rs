@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     /// When the first of the two certificates ends.
     until: Instant,
     purse: Arc<dyn Purse>,
+    vitals: Arc<Vitals>,
+    closed: OnceLock<Closed>,
 }
 
 /// A place on a connection.
@@ -99,6 +101,15 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    /// Once it is known how many streams the peer takes.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub(super) async fn greeted(&self) -> Result<(), Closed> {
+        self.vitals.greeted().await;
+        self.closed.get().copied().map_or(Ok(()), Err)
+    }
+
     fn sender(&self) -> Option<SendRequest<Bytes>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -153,12 +164,17 @@ where
         changed: Notify::new(),
         until,
         purse,
+        vitals,
+        closed: OnceLock::new(),
     });
     let keeping = Arc::clone(&shared);
     let task = async move {
         let _hold = hold;
-        let closed = keep(connection, &keeping, &vitals, idle).await;
+        let closed = keep(connection, &keeping, idle).await;
         keeping.retire();
+        // Nobody else sets it.
+        let _ = keeping.closed.set(closed);
+        keeping.vitals.greet();
         closed
     };
     Ok((shared, task))
@@ -179,15 +195,11 @@ fn builder(windows: Windows) -> Builder {
     builder
 }
 
-async fn keep<IO>(
-    mut connection: Connection<Watched<IO>, Bytes>,
-    shared: &Shared,
-    vitals: &Vitals,
-    idle: Duration,
-) -> Closed
+async fn keep<IO>(mut connection: Connection<Watched<IO>, Bytes>, shared: &Shared, idle: Duration) -> Closed
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let vitals = &shared.vitals;
     let pings = connection.ping_pong();
     let mut connection = pin!(connection);
     let mut silent = pin!(async {
@@ -199,18 +211,26 @@ where
     let mut idle_at = Instant::now() + idle;
     loop {
         let is_over = shared.is_over();
-        let is_idle = shared.is_idle();
         tokio::select! {
-            flood = vitals.flooded() => return Closed::Flood(flood),
-            () = &mut silent => return Closed::Silent,
+            // Whoever has just ended a stream is heard before the clock.
+            biased;
             ended = &mut connection => return match ended {
                 Ok(()) if is_over => Closed::ByUs,
                 Ok(()) => Closed::ByPeer,
+                Err(error) if shared.is_idle() => Closed::unused(&error, is_over),
                 Err(error) => Closed::from(&error),
             },
+            // The library lets no client say why.
+            charge = vitals.charged() => return charge.into(),
+            () = &mut silent => return Closed::Silent,
             () = shared.changed.notified() => idle_at = Instant::now() + idle,
             () = sleep_until(shared.until), if !shared.is_over.load(Ordering::Acquire) => shared.retire(),
-            () = sleep_until(idle_at), if is_idle && !is_over => shared.retire(),
+            () = sleep_until(idle_at), if !is_over => {
+                if shared.is_idle() {
+                    shared.retire();
+                }
+                idle_at = Instant::now() + idle;
+            }
         }
     }
 }

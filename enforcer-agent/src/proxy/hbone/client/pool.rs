@@ -208,12 +208,14 @@ impl<E: Send + Sync + 'static> Pool<E> {
             Closed::Busy => OpenError::Busy,
             other => OpenError::Failed(other),
         })?;
-        let lease = connection.lease().ok_or(OpenError::Exhausted)?;
         {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             while tasks.try_join_next().is_some() {}
             tasks.spawn(task);
         }
+        // Before, a call too many would wait for the others to end.
+        connection.greeted().await.map_err(OpenError::Failed)?;
+        let lease = connection.lease().ok_or(OpenError::Exhausted)?;
         self.entries().entry(key.clone()).or_default().connections.push(Arc::clone(&connection));
         self.sweep();
         Ok((connection, lease))

@@ -85,7 +85,7 @@ async fn burst(local: &TcpStream, send: &mut SendStream<Bytes>, traffic: &Traffi
 async fn readable(local: &TcpStream, send: &mut SendStream<Bytes>) -> Result<(), End> {
     poll_fn(|cx| {
         reset(send, cx)?;
-        local.poll_read_ready(cx).map_err(|error| End::Local(error))
+        local.poll_read_ready(cx).map_err(End::Local)
     })
     .await
 }

@@ -128,10 +128,10 @@ where
         let mut has_called = false;
         loop {
             tokio::select! {
-                flood = self.vitals.flooded() => {
-                    self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                charge = vitals.charged() => {
+                    self.connection.abrupt_shutdown(charge.reason());
                     self.farewell().await;
-                    return Closed::Flood(flood);
+                    return charge.into();
                 }
                 () = &mut drain, if !self.is_draining => self.drain(),
                 () = sleep_until(idle_at), if self.calls.is_empty() && !self.is_draining => {
@@ -149,7 +149,11 @@ where
                         has_called = true;
                         self.call(request, respond);
                     }
-                    Some(Err(error)) => return Closed::from(&error),
+                    Some(Err(error)) => {
+                        while self.calls.try_join_next().is_some() {}
+                        let is_unused = self.calls.is_empty();
+                        return if is_unused { Closed::unused(&error, self.is_draining) } else { Closed::from(&error) };
+                    }
                     None if self.is_draining => return Closed::ByUs,
                     None => return Closed::ByPeer,
                 },
