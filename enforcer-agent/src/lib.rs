@@ -11,6 +11,7 @@ pub mod doors;
 pub mod forensics;
 pub mod identity;
 pub mod kernel;
+mod netlink;
 pub mod policy;
 pub mod proxy;
 pub mod workload;

@@ -92,6 +92,7 @@ pub(crate) enum Command {
     Wait(verb::wait::Wait),
     Identity(verb::identity::Identity),
     Svid(verb::svid::SvidVerbs),
+    Tunnel(verb::tunnel::Tunnel),
     Completion(verb::completion::Completion),
     Version(verb::version::Version),
 }

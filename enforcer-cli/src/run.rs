@@ -32,6 +32,7 @@ async fn perform(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) ->
         Command::Wait(verb) => verb.run(global, console).await,
         Command::Identity(verb) => verb.run(global, stdin, console).await,
         Command::Svid(verb) => verb.run(global, stdin, console).await,
+        Command::Tunnel(verb) => verb.run(global, console).await,
         Command::Completion(verb) => verb.run(console),
         Command::Version(verb) => verb.run(console),
     }

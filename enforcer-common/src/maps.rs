@@ -153,7 +153,8 @@ pub struct PairValue {
     pub prefixes: [u32; PROTOCOL_SLOTS],
 }
 
-/// Key of a port entry. The regions of one (owner, generation, peer, protocol) are disjoint.
+/// Key of a port entry. The regions of one (owner, generation, peer, protocol) are disjoint, but for the one port of
+/// [`RULE_TUNNEL`], which lies over the region around it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortKey {

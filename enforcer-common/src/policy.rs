@@ -6,10 +6,10 @@
 use crate::address::Address;
 use crate::identity;
 use crate::maps::{
-    ACTION_ALLOW, ACTION_DENY, ACTION_NONE, ACTION_TUNNEL, ACTION_TUNNEL_ALWAYS, AddressValue, CIDR_EGRESS,
-    CIDR_INGRESS, CidrData, CidrValue, PEER_EGRESS, PairKey, PairValue, PortKey, RULE_HOST_DEFAULT,
-    RULE_INTRA_TENANT, RULE_NO_MATCH, RULE_NOT_MANAGED, RuleValue, SLOT_AUDIT, SLOT_HOST_RULES,
-    SLOT_INTRA_RULES, SLOT_PLATFORM, SLOT_PRESENT, TenantSlot, protocol_slot, tier,
+    ACTION_ALLOW, ACTION_DENY, ACTION_TUNNEL, ACTION_TUNNEL_ALWAYS, AddressValue, CIDR_EGRESS, CIDR_INGRESS,
+    CidrData, CidrValue, PEER_EGRESS, PairKey, PairValue, PortKey, RULE_HOST_DEFAULT, RULE_INTRA_TENANT,
+    RULE_NO_MATCH, RULE_NOT_MANAGED, RuleValue, SLOT_AUDIT, SLOT_HOST_RULES, SLOT_INTRA_RULES, SLOT_PLATFORM,
+    SLOT_PRESENT, TenantSlot, protocol_slot, tier,
 };
 use crate::reason;
 use crate::verdict::Verdict;
@@ -37,7 +37,7 @@ pub struct Question {
     pub destination: u32,
     /// 1 when the identity of an end has outlived its lease.
     pub expired: u32,
-    /// 1 when both ends are workloads of this node, as the kernel itself knows: nothing between them crosses a wire.
+    /// Not 0 when both ends are workloads of this node, as the kernel itself knows: nothing between them crosses a wire.
     pub same_node: u32,
     /// The address of the end that is not a tenant; matters when that end is the world.
     pub remote: Address,
@@ -202,8 +202,8 @@ fn by_cidr<T: Tables>(
     }
 }
 
-/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first
-/// one found is the only one there is.
+/// The port region that covers the service, else the pair's default. Regions are disjoint, so the first one found is
+/// the only one there is; a tunnel's port, which lies over the others, is found before them.
 #[inline(always)]
 fn by_port<T: Tables>(
     tables: &T,
@@ -244,27 +244,67 @@ pub const fn port_mask(length: u8) -> u16 {
 
 #[inline(always)]
 fn outcome(value: &RuleValue, same_node: u32, silent: Verdict) -> Verdict {
-    let verdict = match plaintext(value.action, same_node) {
-        ACTION_ALLOW => Verdict::allow(value.rule),
-        ACTION_DENY => Verdict::deny(value.rule, value.reason),
-        ACTION_TUNNEL => Verdict::tunnel(value.rule),
-        _ => silent,
-    };
-    match plaintext(value.shadow_action, same_node) {
-        ACTION_NONE => {
-            verdict.shadowed(value.shadow_rule, if silent.passes() { ACTION_ALLOW } else { ACTION_DENY })
+    let real = plaintext(value.action, same_node);
+    let verdict = match real {
+        PLAIN_NONE => silent,
+        PLAIN_ALLOW => Verdict::allow(value.rule),
+        refused => {
+            let tunnel = refused & 1;
+            // Not a choice but a sum, for the verifier: with the tunnel the value's own reason is this or none.
+            let reason = value.reason | (reason::MTLS_REQUIRED * u16::from(tunnel));
+            Verdict { tunnel: u32::from(tunnel), ..Verdict::deny(value.rule, reason) }
         }
-        shadow => verdict.shadowed(value.shadow_rule, shadow),
-    }
+    };
+    let quiet = if silent.passes() { PLAIN_ALLOW } else { PLAIN_DENY };
+    let (real, shadow) = (spoken(real, quiet), spoken(plaintext(value.shadow_action, same_node), quiet));
+    // Where the two ends are may be all that a shadow would change.
+    verdict.shadowed(value.shadow_rule * differ(real, shadow), shadow)
 }
 
-/// What a rule's action means for a packet as it is: within the node the kernel itself is the witness that mutual TLS
-/// would be, unless the rule wants it always; elsewhere a rule for the tunnel refuses.
+/// An answer, or what holds when none was given.
+#[inline(always)]
+const fn spoken(plain: u8, quiet: u8) -> u8 {
+    let none = plain.wrapping_sub(1) >> 7;
+    plain + quiet * none
+}
+
+/// 1 when two answers are not the same.
+#[inline(always)]
+const fn differ(one: u8, other: u8) -> u32 {
+    let bits = one ^ other;
+    ((bits | (bits >> 1)) & 1) as u32
+}
+
+/// Nothing is said of the packet.
+const PLAIN_NONE: u8 = 0;
+/// It passes. The same number as [`ACTION_ALLOW`].
+const PLAIN_ALLOW: u8 = 1;
+/// It is refused.
+const PLAIN_DENY: u8 = 2;
+/// It is refused, and the tunnel may take it.
+const PLAIN_TUNNEL: u8 = 3;
+
+/// Two bits for each action, of packets between nodes and (upper half) within one: there the kernel itself is the
+/// witness that mutual TLS would be, unless the rule wants it always.
+const PLAINTEXT: u64 = at(ACTION_ALLOW, PLAIN_ALLOW)
+    | at(ACTION_DENY, PLAIN_DENY)
+    | at(ACTION_TUNNEL, PLAIN_TUNNEL)
+    | at(ACTION_TUNNEL_ALWAYS, PLAIN_TUNNEL)
+    | (at(ACTION_ALLOW, PLAIN_ALLOW)
+        | at(ACTION_DENY, PLAIN_DENY)
+        | at(ACTION_TUNNEL, PLAIN_ALLOW)
+        | at(ACTION_TUNNEL_ALWAYS, PLAIN_TUNNEL))
+        << 32;
+
+const fn at(action: u8, plain: u8) -> u64 {
+    (plain as u64) << (2 * action)
+}
+
+/// What a rule's action means for a packet as it is: one of `PLAIN_*`. A table and no branch: each branch here is one
+/// for every path that the verifier walks behind it.
 #[inline(always)]
 const fn plaintext(action: u8, same_node: u32) -> u8 {
-    match action {
-        ACTION_TUNNEL if same_node != 0 => ACTION_ALLOW,
-        ACTION_TUNNEL | ACTION_TUNNEL_ALWAYS => ACTION_TUNNEL,
-        other => other,
-    }
+    let within = (same_node | same_node.wrapping_neg()) >> 31;
+    let place = ((action & 15) as u32 * 2) | within << 5;
+    ((PLAINTEXT >> place) & 3) as u8
 }

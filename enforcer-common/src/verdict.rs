@@ -66,15 +66,6 @@ impl Verdict {
         }
     }
 
-    /// Refused as it is: `rule` allows it through the tunnel.
-    #[must_use]
-    #[inline(always)]
-    pub const fn tunnel(rule: u32) -> Self {
-        let mut refused = Self::deny(rule, reason::MTLS_REQUIRED);
-        refused.tunnel = 1;
-        refused
-    }
-
     /// The same verdict with a refusal only recorded.
     #[must_use]
     #[inline(always)]

@@ -13,6 +13,7 @@ mod socket;
 mod tables;
 mod tag;
 mod tc;
+mod tunnel;
 
 #[cfg(not(test))]
 #[panic_handler]

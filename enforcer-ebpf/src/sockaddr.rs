@@ -7,34 +7,39 @@ use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::address::{self, Address};
 use enforcer_common::event::{HOOK_CONNECT, HOOK_SENDMSG};
 use enforcer_common::identity;
-use enforcer_common::packet::Headers;
+use enforcer_common::packet::{Headers, PROTOCOL_TCP};
 use enforcer_common::wall;
 
 use crate::account::{Place, account};
 use crate::tables::{Kernel, settings};
-use crate::tag;
+use crate::{tag, tunnel};
+
+/// `AF_INET`: a call whose address fields are IPv4's.
+pub const IPV4: u32 = 2;
+/// `AF_INET6`: one whose fields are IPv6's, of a mapped IPv4 address too.
+pub const IPV6: u32 = 10;
 
 const PASS: i32 = 1;
 const REFUSE: i32 = 0;
 
 #[cgroup_sock_addr(connect4)]
 pub fn connect4(context: SockAddrContext) -> i32 {
-    judge(&context, v4(&context), HOOK_CONNECT)
+    judge::<IPV4>(&context, v4(&context), HOOK_CONNECT)
 }
 
 #[cgroup_sock_addr(connect6)]
 pub fn connect6(context: SockAddrContext) -> i32 {
-    judge(&context, v6(&context), HOOK_CONNECT)
+    judge::<IPV6>(&context, v6(&context), HOOK_CONNECT)
 }
 
 #[cgroup_sock_addr(sendmsg4)]
 pub fn sendmsg4(context: SockAddrContext) -> i32 {
-    judge(&context, v4(&context), HOOK_SENDMSG)
+    judge::<IPV4>(&context, v4(&context), HOOK_SENDMSG)
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 pub fn sendmsg6(context: SockAddrContext) -> i32 {
-    judge(&context, v6(&context), HOOK_SENDMSG)
+    judge::<IPV6>(&context, v6(&context), HOOK_SENDMSG)
 }
 
 #[inline(always)]
@@ -46,22 +51,43 @@ fn v4(context: &SockAddrContext) -> Address {
 #[inline(always)]
 fn v6(context: &SockAddrContext) -> Address {
     // SAFETY: the verifier allows these fields of the context, one word at a time.
-    let [a, b, c, d] = unsafe {
-        let words = &raw const (*context.sock_addr).user_ip6;
-        let words = words.cast::<u32>();
-        [
-            words.read_volatile(),
-            words.add(1).read_volatile(),
-            words.add(2).read_volatile(),
-            words.add(3).read_volatile(),
-        ]
-    };
-    let mut address = [0; 16];
-    address[0..4].copy_from_slice(&a.to_ne_bytes());
-    address[4..8].copy_from_slice(&b.to_ne_bytes());
-    address[8..12].copy_from_slice(&c.to_ne_bytes());
-    address[12..16].copy_from_slice(&d.to_ne_bytes());
-    address
+    unsafe { tunnel::words((&raw const (*context.sock_addr).user_ip6).cast()) }
+}
+
+/// Puts another IPv4 address and port into the call.
+#[inline(always)]
+pub fn point4(context: &SockAddrContext, address: [u8; 4], port: u16) {
+    // SAFETY: the verifier allows writing these fields of the context.
+    unsafe {
+        (&raw mut (*context.sock_addr).user_ip4).write_volatile(u32::from_ne_bytes(address));
+        (&raw mut (*context.sock_addr).user_port).write_volatile(u32::from(port.to_be()));
+    }
+}
+
+/// Puts another IPv6 address and port into the call.
+#[inline(always)]
+pub fn point6(context: &SockAddrContext, address: &Address, port: u16) {
+    let [a, b, c, d] = words_of(address);
+    // SAFETY: the verifier allows writing these fields of the context, one word at a time.
+    unsafe {
+        let words = (&raw mut (*context.sock_addr).user_ip6).cast::<u32>();
+        words.write_volatile(a);
+        words.add(1).write_volatile(b);
+        words.add(2).write_volatile(c);
+        words.add(3).write_volatile(d);
+        (&raw mut (*context.sock_addr).user_port).write_volatile(u32::from(port.to_be()));
+    }
+}
+
+#[inline(always)]
+const fn words_of(address: &Address) -> [u32; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
+    [
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]
 }
 
 /// The port the socket has, host byte order; 0 before it has one.
@@ -77,13 +103,16 @@ fn own_port(context: &SockAddrContext) -> u16 {
 }
 
 #[inline(always)]
-fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
+fn judge<const FAMILY: u32>(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
     let asker = tag::of_current();
     if !identity::is_tenant(asker.identity) {
         return PASS;
     }
     // SAFETY: the verifier allows these fields of the context.
     let (port, protocol) = unsafe { ((*context.sock_addr).user_port, (*context.sock_addr).protocol) };
+    if hook == HOOK_CONNECT && protocol as u8 == PROTOCOL_TCP {
+        tunnel::forget(context);
+    }
     let port = u16::from_be(port as u16);
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
@@ -97,6 +126,13 @@ fn judge(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
     };
     let judgement = wall::toward(&Kernel::now(), &settings(), asker.identity, now_ns, &headers);
     if judgement.verdict.passes() {
+        return PASS;
+    }
+    let verdict = &judgement.verdict;
+    if hook == HOOK_CONNECT
+        && verdict.asks_for_tunnel()
+        && tunnel::intercept::<FAMILY>(context, &asker, &headers, verdict.rule) != 0
+    {
         return PASS;
     }
     let place = Place {

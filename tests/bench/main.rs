@@ -10,6 +10,7 @@ mod sample;
 mod site;
 mod suite;
 mod table;
+mod tunnel;
 mod uplink;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use enforcer_lab::spec::LabName;
 use crate::datapath::Datapath;
 use crate::identity::Identity;
 use crate::peer::Peer;
+use crate::tunnel::Tunnel;
 
 /// Measure the walls. Without a suite: all of them.
 #[derive(Parser)]
@@ -37,6 +39,8 @@ enum Suite {
     Datapath(Datapath),
     /// Certificates: issuing, serving, rotating, revoking.
     Identity(Identity),
+    /// Flows over mutual TLS, beside HAProxy and Envoy.
+    Tunnel(Tunnel),
     /// One end of a measurement, which the bench starts by itself.
     #[command(hide = true, subcommand)]
     Peer(Peer),
@@ -47,9 +51,11 @@ fn main() -> Result<ExitCode> {
         Some(Suite::Peer(peer)) => peer.run().map(|()| ExitCode::SUCCESS),
         Some(Suite::Datapath(datapath)) => measure(&datapath::labs()?, || datapath.run()),
         Some(Suite::Identity(identity)) => measure(&identity::labs()?, || identity.run()),
-        None => measure(&[datapath::labs()?, identity::labs()?].concat(), || {
+        Some(Suite::Tunnel(tunnel)) => measure(&tunnel::labs()?, || tunnel.run()),
+        None => measure(&[datapath::labs()?, identity::labs()?, tunnel::labs()?].concat(), || {
             Datapath::default().run()?;
-            Identity::default().run()
+            Identity::default().run()?;
+            Tunnel::default().run()
         }),
     }
 }

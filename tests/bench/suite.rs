@@ -34,7 +34,10 @@ pub(crate) type Measure = fn(Effort) -> Result<Vec<Figure>>;
 
 impl Options {
     /// Runs the benches that are wanted, and prints what they found.
-    pub(crate) fn run(&self, benches: &[(&str, Measure)]) -> Result<()> {
+    pub(crate) fn run<M>(&self, benches: &[(&str, M)]) -> Result<()>
+    where
+        M: Fn(Effort) -> Result<Vec<Figure>>,
+    {
         let effort = if self.quick { Effort::Quick } else { Effort::Full };
         let wanted = |name: &str| self.only.as_deref().is_none_or(|only| only == name);
         let chosen: Vec<_> = benches.iter().filter(|(name, _)| wanted(name)).collect();

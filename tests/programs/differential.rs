@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
-use enforcer_common::maps::{SETTING_DEFER_TO_SOCKETS, Settings};
+use enforcer_common::maps::{ACTION_TUNNEL, SETTING_DEFER_TO_SOCKETS, Settings, TUNNEL_PORT};
 use enforcer_common::packet::Headers;
 use enforcer_common::verdict::Verdict;
 use enforcer_common::wall::{self, Arrival, Judgement};
@@ -13,9 +13,16 @@ use enforcer_tests::runner::Case;
 
 use crate::fixture::{Node, PASSED, TAG, WORKLOADS, address};
 use crate::frame::{ICMP, ICMPV6, TCP, UDP, ethernet, icmp, icmp_error, ip, tcp, udp, v4};
+use crate::tunnel;
 
-pub(crate) const CASES: &[Case<Node>] =
-    &[Case { name: "differential::kernel_and_host_agree_on_generated_packets", reasons: &[], run: agree }];
+pub(crate) const CASES: &[Case<Node>] = &[
+    case("differential::kernel_and_host_agree_on_generated_packets", agree),
+    case("differential::kernel_and_host_agree_where_rules_ask_for_the_tunnel", agree_on_tunnels),
+];
+
+const fn case(name: &'static str, run: fn(&mut Node) -> Result<()>) -> Case<Node> {
+    Case { name, reasons: &[], run }
+}
 
 /// Packets tried: enough for every branch, and a few seconds.
 const PACKETS: u32 = 6_000;
@@ -59,7 +66,7 @@ fn frame(dice: &mut Dice, workload: usize, inward: bool) -> Vec<u8> {
     let other = if dice.roll(2) == 0 { family[dice.pick(&[0, 1, 3])] } else { dice.pick(family) };
     let (source, destination) =
         if inward { (address(other), address(own)) } else { (address(own), address(other)) };
-    let ports = [53, 443, 4000, 7999, 8000, 8080, 8100, 8101];
+    let ports = [53, 443, 4000, 7999, 8000, 8080, 8100, 8101, TUNNEL_PORT];
     let (from, to) = (dice.pick(&ports), dice.pick(&ports));
     let payload = match dice.roll(6) {
         0 | 1 => (TCP, tcp(from, to, dice.pick(&[2, 16, 18, 17, 4]))),
@@ -93,6 +100,11 @@ fn error(dice: &mut Dice, from: u16, to: u16) -> Vec<u8> {
     let (a, b) = (dice.pick(&V4), dice.pick(&V4));
     let (IpAddr::V4(a), IpAddr::V4(b)) = (address(a), address(b)) else { return Vec::new() };
     icmp_error(dice.pick(&[3, 11]), &v4(a, b, UDP, 0, &udp(from, to, b"")))
+}
+
+fn agree_on_tunnels(node: &mut Node) -> Result<()> {
+    tunnel::ask(node, ACTION_TUNNEL)?;
+    agree(node)
 }
 
 fn agree(node: &mut Node) -> Result<()> {

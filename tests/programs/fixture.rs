@@ -165,7 +165,11 @@ impl Node {
 
     /// Compiles policy and facts, and commits what differs from the kernel.
     pub(crate) fn commit(&mut self) -> Result<()> {
-        let wanted = compile(&self.policy, &self.facts);
+        self.put(compile(&self.policy, &self.facts))
+    }
+
+    /// Puts an image in force that no policy need compile to.
+    pub(crate) fn put(&mut self, wanted: Image) -> Result<()> {
         let plan = plan_from_image(&self.wall.read_back()?, &wanted);
         let prepared = self.wall.prepare(&plan)?;
         self.revision += 1;
@@ -174,6 +178,11 @@ impl Node {
         ensure!(self.wall.read_back()? == wanted, "the kernel holds something else than was compiled");
         self.image = wanted;
         Ok(())
+    }
+
+    /// The control group whose processes the socket hooks cover.
+    pub(crate) fn cgroup(&self) -> &Path {
+        &self.ground.cgroup
     }
 
     pub(crate) fn interface(&self, workload: &str) -> u32 {
@@ -294,7 +303,7 @@ fn clear<K: Pod, V: Pod>(pin: &Path) -> Result<()> {
     keys.iter().try_for_each(|key| Ok(table.remove(key)?))
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
+pub(crate) fn ip(arguments: &[&str]) -> Result<()> {
     let status = Command::new("ip").args(arguments).status().context("run ip")?;
     if !status.success() {
         bail!("ip {} failed", arguments.join(" "));

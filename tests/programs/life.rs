@@ -33,7 +33,7 @@ fn older_abi(node: &mut Node) -> Result<()> {
     ensure!(older.is_dir(), "the older wall went before ours stood");
     ensure!(wall.capabilities().device_gate == Capability::Present, "{:?}", wall.capabilities());
     ensure!(
-        !ground.pins().join("v1/links/device_gate").exists(),
+        !ground.pins().join("v2/links/device_gate").exists(),
         "ours hangs beside the older one too early"
     );
     let empty = plan_from_image(&wall.read_back()?, &wall.read_back()?);
@@ -66,7 +66,7 @@ fn lost_link(node: &mut Node) -> Result<()> {
         wall.hooks().into_iter().find(|hook| hook.name == "cgroup/connect4").map(|hook| hook.state)
     };
     ensure!(state(&wall) == Some(HookState::Verified), "{:?}", state(&wall));
-    fs::remove_file(ground.pins().join("v1/links/connect4"))?;
+    fs::remove_file(ground.pins().join("v2/links/connect4"))?;
     ensure!(matches!(state(&wall), Some(HookState::Absent(_))), "{:?}", state(&wall));
     Ok(())
 }

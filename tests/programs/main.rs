@@ -4,10 +4,13 @@
 mod differential;
 mod fixture;
 mod frame;
+mod intercept;
 mod life;
 mod packets;
+mod play;
 mod policy;
 mod tables;
+mod tunnel;
 
 use std::process::ExitCode;
 
@@ -16,5 +19,14 @@ use enforcer_tests::runner::run;
 use crate::fixture::Node;
 
 fn main() -> ExitCode {
-    run(Node::new, &[packets::CASES, policy::CASES, tables::CASES, life::CASES, differential::CASES].concat())
+    let cases = [
+        packets::CASES,
+        policy::CASES,
+        tunnel::CASES,
+        intercept::CASES,
+        tables::CASES,
+        life::CASES,
+        differential::CASES,
+    ];
+    run(Node::new, &cases.concat())
 }

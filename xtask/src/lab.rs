@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use enforcer_lab::binaries::Binaries;
 use enforcer_lab::config::Config;
+use enforcer_lab::fleet;
 use enforcer_lab::lab::{self, Lab};
 use enforcer_lab::policy::Policy;
 use enforcer_lab::record::Record;
@@ -75,8 +76,8 @@ impl LabArgs {
 fn up(spec: &Spec, json: bool) -> Result<ExitCode> {
     build::programs()?;
     let mut lab = Lab::up(spec, Binaries::find()?)?;
-    lab.start_agents(&Config::default())?;
-    lab.apply(&Policy::of(lab.topology()))?;
+    let policy = Policy::of(lab.topology());
+    fleet::start(&mut lab, &policy, |_| Config::default())?;
     let record = lab.stay()?;
     if json {
         println!("{}", serde_json::to_string_pretty(&record)?);

@@ -10,6 +10,7 @@ use enforcer_proto::v1::authority_service_server::AuthorityServiceServer;
 use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
+use enforcer_proto::v1::tunnel_service_server::TunnelServiceServer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
@@ -31,10 +32,12 @@ use super::service::authority::AuthorityCalls;
 use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
+use super::service::tunnel::TunnelCalls;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
+use crate::door::tunnel::TunnelDoor;
 use crate::door::upstream::Upstream;
 
 /// Connections between a door and the server.
@@ -77,6 +80,8 @@ pub struct Admin {
     pub identity: Option<IdentityDoor>,
     /// What other nodes may ask of this one, their authority.
     pub authority: Option<Authority>,
+    /// The tunnel room, unless it was turned off.
+    pub tunnel: Option<TunnelDoor>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.
@@ -123,6 +128,8 @@ impl Admin {
         });
         let identity = IdentityServiceServer::new(IdentityCalls::new(self.identity))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let tunnel = TunnelServiceServer::new(TunnelCalls::new(self.tunnel))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let router = Server::builder()
             .layer(InterceptorLayer::new(guard))
             .timeout(CALL_MAX)
@@ -136,6 +143,7 @@ impl Admin {
             .add_service(InterceptedService::new(policy, operators))
             .add_service(InterceptedService::new(node, operators))
             .add_service(InterceptedService::new(identity, operators))
+            .add_service(InterceptedService::new(tunnel, operators))
             // It asks of its callers itself that they are nodes.
             .add_optional_service(authority)
             .add_optional_service(reflection());

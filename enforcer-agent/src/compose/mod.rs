@@ -11,6 +11,7 @@ mod notify;
 mod pump;
 mod rooms;
 mod surveyor;
+mod tunnel;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -33,6 +34,9 @@ use crate::policy::source::FileSource;
 
 pub use logging::start as start_logging;
 
+use self::tunnel::Inherited;
+use crate::proxy::Room;
+
 /// How long calls that were begun may take to end.
 const CALLS_END: Duration = Duration::from_secs(5);
 /// How long the change that is being put in force may take to end.
@@ -43,28 +47,66 @@ const ENGINE_ENDS: Duration = Duration::from_secs(30);
 /// # Errors
 /// What kept it from starting, or made it stop.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
-    let rooms = rooms::open(settings)?;
+    let inherited = tunnel::inherit(settings)?;
+    let rooms = rooms::open(settings, &inherited)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("agent")
         .build()
         .context("cannot start the runtime")?;
     let (door, engine) = (rooms.door.clone(), rooms.engine);
-    let end = runtime.block_on(serve(settings, rooms.door, rooms.outfit));
+    let (end, tunnel) = runtime.block_on(serve(settings, rooms.door, rooms.outfit, inherited));
     runtime.shutdown_timeout(CALLS_END);
     finish(door, engine);
+    // What is carried goes on while a successor already has the walls.
+    if let Some(tunnel) = tunnel {
+        tunnel.join();
+    }
     info!("stopped; the walls stay");
     end
 }
 
-async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> anyhow::Result<()> {
+async fn serve(
+    settings: &Settings,
+    door: PolicyDoor,
+    outfit: rooms::Outfit,
+    inherited: Inherited,
+) -> (anyhow::Result<()>, Option<Room>) {
+    let mut tunnel = None;
+    let end = work(settings, door, outfit, inherited, &mut tunnel).await;
+    (end, tunnel)
+}
+
+async fn work(
+    settings: &Settings,
+    door: PolicyDoor,
+    outfit: rooms::Outfit,
+    inherited: Inherited,
+    tunnel: &mut Option<Room>,
+) -> anyhow::Result<()> {
     let stopper = Stopper::default();
     let mut tasks = JoinSet::new();
-    let rooms::Outfit { mut admin, events, forensics, cgroups, watchers, vault } = outfit;
+    let succeeded = Arc::new(Notify::new());
+    let (maker, made) = forensics::queue();
+    let rooms::Outfit { ends, mut admin, events, forensics, cgroups, watchers, vault } = outfit;
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
         let around = (&mut tasks, &stopper);
         let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
         admin.authority = opened.authority(settings);
+        if let Some(settings_of_tunnel) = &settings.tunnel {
+            let joints = tunnel::Joints {
+                policy: &door,
+                identity: opened.door.clone(),
+                maker,
+                stock: inherited.stock,
+                ends,
+                succeeded: Arc::clone(&succeeded),
+                stop: stopper.listener(),
+            };
+            let (opened, room) = tunnel::open(settings, settings_of_tunnel, joints)?;
+            admin.tunnel = Some(opened);
+            *tunnel = Some(room);
+        }
         admin.identity = Some(opened.door);
     }
     let local = LocalDoor::open(&settings.socket.path, &settings.socket.allowed_uids)?;
@@ -75,7 +117,6 @@ async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> 
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
-    let (_maker, made) = forensics::queue();
     follow::join(&mut tasks, &door, forensics, (events, made), cgroups)?;
     watchers.join(&mut tasks, &door);
     let reread = Arc::new(Notify::new());
@@ -88,7 +129,7 @@ async fn serve(settings: &Settings, door: PolicyDoor, outfit: rooms::Outfit) -> 
     notify::ready();
     info!(socket = %settings.socket.path.display(), node = settings.node_name, "ready");
 
-    let end = signals.wait(&door, &reread, server, &mut tasks).await;
+    let end = signals.wait(&door, (&reread, &succeeded), server, &mut tasks).await;
     notify::stopping();
     stopper.stop();
     let (end, server) = end;
@@ -140,7 +181,7 @@ impl Signals {
     async fn wait(
         &mut self,
         door: &PolicyDoor,
-        reread: &Notify,
+        (reread, succeeded): (&Notify, &Notify),
         mut server: Server,
         tasks: &mut JoinSet<()>,
     ) -> (anyhow::Result<()>, Option<Server>) {
@@ -148,6 +189,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => info!("SIGTERM: stopping"),
                 _ = self.interrupt.recv() => info!("SIGINT: stopping"),
+                () = succeeded.notified() => info!("a successor has taken over: stopping"),
                 _ = self.hang_up.recv() => {
                     info!("SIGHUP: reading policy files again");
                     reread.notify_one();

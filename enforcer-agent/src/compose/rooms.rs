@@ -1,34 +1,41 @@
 //! Opening the rooms: the kernel first, then the last good policy in force, then everything that talks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use enforcer_core::device::class::{Kind, Role};
 use enforcer_core::device::table::ExtraClass;
 use enforcer_core::enforce::Enforcement as _;
+use enforcer_core::node::{Capabilities, Capability, TunnelEnd};
+use enforcer_core::policy::model::Name;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::clock::{self, MonotonicOffset};
 use super::surveyor::NodeSurveyor;
+use super::tunnel::Inherited;
 use crate::admin::{Admin, NodeIdentity};
 use crate::config::Settings;
 use crate::config::settings::{ClassRole, DeviceKind, GateMode};
 use crate::device::{CgroupLookup, DeviceConfig, Discover, Discovery, ServiceConfig};
 use crate::door::policy::PolicyDoor;
 use crate::door::records::{Observe, Records};
+use crate::door::tunnel::Ends;
 use crate::forensics::Forensics;
 use crate::identity::custody::Vault;
 use crate::kernel::{EventReader, KernelConfig, Wall};
-use crate::policy::store::Store;
+use crate::policy::store::{Loaded, Store, StoreError};
 use crate::policy::{Engine, Parts};
 use crate::workload::{CgroupTree, Resolution, Resolver, WatchConfig};
 
 /// How often drivers are looked for.
 const DEVICES_POLL: Duration = Duration::from_secs(2);
+/// How long a predecessor that has handed over may take to let go of the journal.
+const PREDECESSOR_ENDS: Duration = Duration::from_secs(45);
 /// How often the policy room looks again though nobody saw a change: what failed is tried again.
 const RECHECK: Duration = Duration::from_secs(5);
 
@@ -41,6 +48,8 @@ pub(super) struct Rooms {
 
 /// What the runtime is given.
 pub(super) struct Outfit {
+    /// Where the tunnel's listeners stand is told here.
+    pub(super) ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     pub(super) admin: Admin,
     pub(super) events: Option<EventReader>,
     pub(super) forensics: Forensics,
@@ -50,20 +59,23 @@ pub(super) struct Outfit {
 }
 
 /// Opens the rooms. When it returns, the last good policy is in force.
-pub(super) fn open(settings: &Settings) -> anyhow::Result<Rooms> {
+pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result<Rooms> {
     let started = SystemTime::now();
     // First of all: without its key the agent does not start, and touches nothing.
     let vault = super::identity::vault(settings)?;
-    let (store, loaded) = Store::open(&settings.state_directory).context("the policy journal")?;
+    let (store, loaded) = journal(settings, inherited.from_predecessor)?;
     let cgroups = CgroupTree::new(&settings.cgroup_root).context("the control groups")?;
     let mut wall = Wall::open(&kernel_config(settings)).context("the kernel")?;
     let events = wall.take_events();
     let discover = discover(settings, &cgroups);
+    let ends = watch::Sender::new(Arc::new(BTreeMap::new()));
     let surveyor = NodeSurveyor {
         name: settings.node_name.clone(),
         resolver: Resolver::new(settings.node_name.clone(), cgroups.clone()),
         discover: discover.clone(),
-        capabilities: wall.capabilities(),
+        capabilities: capabilities(settings, &wall),
+        ends: ends.subscribe(),
+        inherited: inherited.addresses.clone(),
         capacity: wall.capacity(),
         tag_limit: settings.tag.limit(),
         clock: MonotonicOffset::default(),
@@ -77,12 +89,36 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Rooms> {
         observe: observe(&forensics),
         identity: None,
         authority: None,
+        tunnel: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };
     let resolver = Resolver::new(settings.node_name.clone(), cgroups.clone());
-    let watchers = Watchers { resolver, discover };
-    Ok(Rooms { door, engine, outfit: Outfit { admin, events, forensics, cgroups, watchers, vault } })
+    let watchers = Watchers { resolver, discover, ends: ends.subscribe() };
+    Ok(Rooms { door, engine, outfit: Outfit { ends, admin, events, forensics, cgroups, watchers, vault } })
+}
+
+/// The journal. A predecessor that has handed over lets go of it as soon as its doors are closed.
+fn journal(settings: &Settings, wait: bool) -> anyhow::Result<(Store, Loaded)> {
+    let deadline = Instant::now() + PREDECESSOR_ENDS;
+    loop {
+        match Store::open(&settings.state_directory) {
+            Err(StoreError::Locked(_)) if wait && Instant::now() < deadline => {
+                sleep(Duration::from_millis(20))
+            }
+            opened => return opened.context("the policy journal"),
+        }
+    }
+}
+
+/// What the kernel can do, as far as it was not turned off.
+fn capabilities(settings: &Settings, wall: &Wall) -> Capabilities {
+    let mut capabilities = wall.capabilities();
+    if settings.tunnel.is_none() {
+        let off = "the tunnel is turned off: tunnel.enabled or identity.enabled is false";
+        capabilities.mtls_tunnel = Capability::Absent(off.to_owned());
+    }
+    capabilities
 }
 
 fn kernel_config(settings: &Settings) -> KernelConfig {
@@ -158,6 +194,7 @@ fn identity(settings: &Settings, started: SystemTime) -> NodeIdentity {
 pub(super) struct Watchers {
     resolver: Resolver,
     discover: Discover,
+    ends: Ends,
 }
 
 impl Watchers {
@@ -175,6 +212,7 @@ impl Watchers {
         // Nobody asks for a look at the devices out of turn: a push does its own.
         let ask = Arc::new(Notify::new());
         tasks.spawn(crate::device::run(self.discover, DEVICES_POLL, ask, devices));
+        let mut ends_changed = self.ends;
         let mut in_force = door.watch();
         let door = door.clone();
         tasks.spawn(async move {
@@ -196,6 +234,7 @@ impl Watchers {
                     }
                     Ok(()) = workloads_changed.changed() => {}
                     Ok(()) = devices_changed.changed() => {}
+                    Ok(()) = ends_changed.changed() => {}
                     _ = poll.tick() => {}
                 }
                 door.recheck();

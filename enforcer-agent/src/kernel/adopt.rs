@@ -7,6 +7,7 @@ use aya::programs::links::FdLink;
 use aya::programs::{Program, ProgramError, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::abi;
+use enforcer_common::identity::CANARY;
 use enforcer_common::maps::{SETTING_DEFER_TO_SOCKETS, SETTING_DEVICE_AUDIT, Settings};
 use enforcer_core::enforce::HookState;
 
@@ -65,6 +66,8 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
         Program::CgroupSkb(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSockopt(program) => program.load(),
+        Program::SockOps(program) => program.load(),
         Program::CgroupDevice(program) => program.load(),
         Program::TracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
@@ -97,7 +100,8 @@ pub(super) fn settle_settings(
     let settings = Settings {
         abi: abi::VERSION,
         flags: audit | found.flags & SETTING_DEFER_TO_SOCKETS,
-        tag_mask: config.tag_mask,
+        // No more bits than a tenant's number has, which is what the programs take a tag for.
+        tag_mask: config.tag_mask & CANARY.checked_shl(config.tag_shift).unwrap_or(0),
         tag_shift: config.tag_shift,
     };
     tables.settings.set(0, settings, 0).map_err(kernel("write", "SETTINGS"))?;

@@ -23,9 +23,10 @@ use enforcer_core::enforce::HookState;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::adopt::program_fd;
+use super::detour;
 use super::error::{KernelError, kernel};
 use super::hooks::{ATTACH_HOOK, CGROUP_HOOKS, INTERFACE_HOOKS};
-use super::probe::{Attempts, Job, Probe};
+use super::probe::{self, Attempts, Job};
 use super::sys::{self, Target};
 use super::tap::Tap;
 use super::wall::Wall;
@@ -53,6 +54,7 @@ pub(super) fn prove(wall: &mut Wall) -> Result<(), KernelError> {
 struct Stage {
     group: PathBuf,
     service: PathBuf,
+    tunnel: PathBuf,
     device: PathBuf,
 }
 
@@ -62,10 +64,12 @@ impl Stage {
         let stage = Self {
             group: cgroup_root.join(format!("enforcer-canary-{pid}")),
             service: cgroup_root.join(format!("enforcer-canary-service-{pid}")),
+            tunnel: cgroup_root.join(format!("enforcer-canary-tunnel-{pid}")),
             device: Path::new("/dev").join(format!(".enforcer-canary-{pid}")),
         };
         fs::create_dir(&stage.group)?;
         fs::create_dir(&stage.service)?;
+        fs::create_dir(&stage.tunnel)?;
         mknod(&stage.device, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(u64::from(DEVICE_MAJOR), 0))?;
         Ok(stage)
     }
@@ -75,6 +79,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.group);
         let _ = fs::remove_dir(&self.service);
+        let _ = fs::remove_dir(&self.tunnel);
         let _ = fs::remove_file(&self.device);
     }
 }
@@ -90,7 +95,7 @@ fn try_sockets(wall: &mut Wall) -> Result<(), KernelError> {
         storage: storage.as_raw_fd(),
     };
     let failed = || KernelError::file("run the canary in", stage.group.clone());
-    let (probe, before) = Probe::start(&job).map_err(failed())?;
+    let (probe, before) = probe::start(&job).map_err(failed())?;
     register(wall, &stage)?;
     let after = probe.again().map_err(failed())?;
     judge_attempts(wall, &before, &after);
@@ -110,6 +115,21 @@ fn try_sockets(wall: &mut Wall) -> Result<(), KernelError> {
     moved.map_err(KernelError::file("move the canary into", procs))?;
     settle(wall, ATTACH_HOOK, HOOK_CGROUP_ATTACH, CANARY_SERVICE)?;
     drop(probe);
+    try_detour(wall, &stage)
+}
+
+/// The canary as a tenant whose own traffic must take the tunnel: its connections end at the agent's listener, which is
+/// told where they were going.
+fn try_detour(wall: &mut Wall, stage: &Stage) -> Result<(), KernelError> {
+    let failed = || KernelError::file("run the canary in", stage.tunnel.clone());
+    let (child, _) = detour::start(&c_path(&stage.tunnel.join("cgroup.procs"))?).map_err(failed())?;
+    let id = fs::metadata(&stage.tunnel).map_err(failed())?.ino();
+    detour::register(&mut wall.tables, id)?;
+    bump_cgroups(wall)?;
+    let seen = child.again().map_err(failed())?;
+    for (hook, proven) in seen.proofs() {
+        note(wall, hook, proven);
+    }
     Ok(())
 }
 
@@ -120,7 +140,7 @@ fn hang_for_now(wall: &mut Wall, stage: &Stage) -> Result<Vec<OwnedFd>, KernelEr
     if !wall.links.is_empty() {
         return Ok(links);
     }
-    for group in [&stage.group, &stage.service] {
+    for group in [&stage.group, &stage.service, &stage.tunnel] {
         let directory = File::open(group).map_err(KernelError::file("open control group", group))?;
         for hook in &CGROUP_HOOKS {
             let program = program_fd(&wall.object, hook.program)?;
@@ -177,6 +197,7 @@ fn judge_attempts(wall: &mut Wall, before: &Attempts, after: &Attempts) {
     }
 }
 
+/// Writes down whether a hook was seen to run.
 fn note(wall: &mut Wall, hook: &'static str, proven: bool) {
     if wall.absent.contains_key(hook) {
         return;
@@ -230,8 +251,8 @@ fn try_interface(wall: &mut Wall) -> Result<(), KernelError> {
     outcome
 }
 
-/// Takes every trace of the canary out of the tables.
-fn clean(wall: &mut Wall) -> Result<(), KernelError> {
+/// Takes every trace of the canary out of the tables, also one that an agent left which died over it.
+pub(super) fn clean(wall: &mut Wall) -> Result<(), KernelError> {
     let mut groups = Vec::new();
     for entry in wall.tables.cgroups.iter() {
         let (id, value) = entry.map_err(kernel("read", "CGROUPS"))?;
@@ -248,6 +269,7 @@ fn clean(wall: &mut Wall) -> Result<(), KernelError> {
     if wall.tables.gates.get(&gate(), 0).is_ok() {
         wall.tables.gates.remove(&gate()).map_err(kernel("delete from", "GATES"))?;
     }
+    detour::clean(&mut wall.tables)?;
     let mut counters = Vec::new();
     for key in wall.tables.counters.keys() {
         let key = key.map_err(kernel("read", "COUNTERS"))?;

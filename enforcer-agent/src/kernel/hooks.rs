@@ -14,6 +14,7 @@ use super::sys::{self, Target};
 const INET_INGRESS: u32 = 0;
 const INET_EGRESS: u32 = 1;
 const SOCK_CREATE: u32 = 2;
+const SOCK_OPS: u32 = 3;
 const DEVICE: u32 = 6;
 const POST_BIND4: u32 = 12;
 const POST_BIND6: u32 = 13;
@@ -21,6 +22,9 @@ const CONNECT4: u32 = 10;
 const CONNECT6: u32 = 11;
 const SENDMSG4: u32 = 14;
 const SENDMSG6: u32 = 15;
+const GETSOCKOPT: u32 = 21;
+const GETPEERNAME4: u32 = 29;
+const GETPEERNAME6: u32 = 30;
 const TCX_INGRESS: u32 = 46;
 const TCX_EGRESS: u32 = 47;
 
@@ -32,14 +36,18 @@ pub(super) struct CgroupHook {
 }
 
 /// Every hook on the control group root, in the order in which they are attached: what tags before what
-/// decides.
-pub(super) const CGROUP_HOOKS: [CgroupHook; 10] = [
+/// decides, and what carries an origin before what makes one.
+pub(super) const CGROUP_HOOKS: [CgroupHook; 14] = [
     CgroupHook { name: "cgroup/sock_create", program: "sock_create", attach_type: SOCK_CREATE },
     CgroupHook { name: "cgroup/post_bind4", program: "post_bind4", attach_type: POST_BIND4 },
     CgroupHook { name: "cgroup/post_bind6", program: "post_bind6", attach_type: POST_BIND6 },
     CgroupHook { name: "cgroup/device", program: "device_gate", attach_type: DEVICE },
     CgroupHook { name: "cgroup/socket_egress", program: "socket_egress", attach_type: INET_EGRESS },
     CgroupHook { name: "cgroup/socket_ingress", program: "socket_ingress", attach_type: INET_INGRESS },
+    CgroupHook { name: "cgroup/sock_ops", program: "tunnel_origins", attach_type: SOCK_OPS },
+    CgroupHook { name: "cgroup/getsockopt", program: "tunnel_getsockopt", attach_type: GETSOCKOPT },
+    CgroupHook { name: "cgroup/getpeername4", program: "getpeername4", attach_type: GETPEERNAME4 },
+    CgroupHook { name: "cgroup/getpeername6", program: "getpeername6", attach_type: GETPEERNAME6 },
     CgroupHook { name: "cgroup/connect4", program: "connect4", attach_type: CONNECT4 },
     CgroupHook { name: "cgroup/connect6", program: "connect6", attach_type: CONNECT6 },
     CgroupHook { name: "cgroup/sendmsg4", program: "sendmsg4", attach_type: SENDMSG4 },

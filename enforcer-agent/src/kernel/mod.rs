@@ -4,6 +4,8 @@
 mod adopt;
 mod canary;
 mod check;
+mod child;
+mod detour;
 mod enforce;
 mod error;
 mod events;

@@ -1,14 +1,12 @@
-//! The child of the canary: a forked process in a control group of its own that tries each hook, before and
-//! after its group is made a tenant's. Between fork and exit it makes system calls only and allocates nothing.
+//! The child of the canary that tries each hook, before and after its group is made a tenant's.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 use enforcer_common::maps::SocketTag;
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe};
 
+use super::child::{Answer, Child};
 use super::sys;
 
 /// Errno of each attempt; 0 when it went through.
@@ -27,8 +25,10 @@ pub(super) struct Attempts {
     pub(super) port: u32,
 }
 
-const ATTEMPTS_BYTES: usize = 40;
-const _: () = assert!(size_of::<Attempts>() == ATTEMPTS_BYTES);
+const _: () = assert!(size_of::<Attempts>() == 40);
+
+// SAFETY: `repr(C)`, and ten words without padding.
+unsafe impl Answer for Attempts {}
 
 /// What the child needs, made before the fork.
 pub(super) struct Job {
@@ -40,94 +40,12 @@ pub(super) struct Job {
     pub(super) storage: RawFd,
 }
 
-/// The running child. Dropping it ends it.
-pub(super) struct Probe {
-    child: Pid,
-    answers: OwnedFd,
-    orders: Option<OwnedFd>,
-}
-
-impl Probe {
-    /// Forks the child, and returns what it could do while its group was nobody's.
-    pub(super) fn start(job: &Job) -> io::Result<(Self, Attempts)> {
-        let (answers, to_parent) = pipe()?;
-        let (from_parent, orders) = pipe()?;
-        // SAFETY: the child makes system calls only and leaves by `_exit`; it takes no lock and allocates
-        // nothing, so other threads' locks at the time of the fork do not matter.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                let code = run(job, to_parent.as_raw_fd(), from_parent.as_raw_fd(), orders.as_raw_fd());
-                // SAFETY: ends this process without running anything of the parent's.
-                unsafe { libc::_exit(code) }
-            }
-            ForkResult::Parent { child } => {
-                drop((to_parent, from_parent));
-                let probe = Self { child, answers, orders: Some(orders) };
-                let before = probe.answer()?;
-                Ok((probe, before))
-            }
-        }
-    }
-
-    pub(super) fn pid(&self) -> Pid {
-        self.child
-    }
-
-    /// Lets the child try again, and returns what it could do.
-    pub(super) fn again(&self) -> io::Result<Attempts> {
-        if let Some(orders) = &self.orders {
-            nix::unistd::write(orders, b"g")?;
-        }
-        self.answer()
-    }
-
-    fn answer(&self) -> io::Result<Attempts> {
-        let mut bytes = [0_u8; ATTEMPTS_BYTES];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match nix::unistd::read(&self.answers, rest)? {
-                0 => return Err(io::Error::other("the canary process ended early")),
-                more => filled += more,
-            }
-        }
-        // SAFETY: `Attempts` is `repr(C)` and integers only, so any bytes are a value.
-        Ok(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.orders = None;
-        let _ = waitpid(self.child, None);
-    }
-}
-
-/// The child's life. Waits for an order between the two rounds, and for the end of the pipe at the end.
-fn run(job: &Job, to_parent: RawFd, from_parent: RawFd, orders: RawFd) -> i32 {
-    // SAFETY: plain system calls on descriptors and buffers of this process.
+/// Forks the child, and returns what it could do while its group was nobody's.
+pub(super) fn start(job: &Job) -> io::Result<(Child<Attempts>, Attempts)> {
+    // SAFETY: both closures make system calls only.
     unsafe {
-        libc::close(orders);
-        let procs = libc::open(job.procs.as_ptr(), libc::O_WRONLY);
-        if procs < 0 || libc::write(procs, c"0".as_ptr().cast(), 1) != 1 {
-            return 1;
-        }
-        libc::close(procs);
-        let sockets = Sockets::open();
-        let mut order = 0_u8;
-        let mut round = 0;
-        while round < 2 {
-            let attempts = sockets.attempt(job, round);
-            let written = libc::write(to_parent, std::ptr::from_ref(&attempts).cast(), size_of::<Attempts>());
-            if usize::try_from(written) != Ok(size_of::<Attempts>()) {
-                return 1;
-            }
-            if libc::read(from_parent, std::ptr::from_mut(&mut order).cast(), 1) != 1 {
-                return 0;
-            }
-            round += 1;
-        }
+        Child::start(&job.procs, || Some(Sockets::open()), |sockets, round| sockets.attempt(job, round))
     }
-    0
 }
 
 /// Sockets made while the group was nobody's.

@@ -11,10 +11,20 @@ use super::wall::Wall;
 use super::{OBJECT, adopt};
 
 /// Tables that record: the copy has its own, and shares every other, all that decides.
-const RECORDING: [&str; 8] =
-    ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS", "LOST", "EVENTS", "SAMPLES", "SOCKETS"];
+const RECORDING: [&str; 10] = [
+    "FLOWS",
+    "FRAGMENTS",
+    "COUNTERS",
+    "BUCKETS",
+    "LOST",
+    "EVENTS",
+    "SAMPLES",
+    "SOCKETS",
+    "INTERCEPTED",
+    "ORIGINS",
+];
 /// Those of them that are made small.
-const SMALL: [&str; 4] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS"];
+const SMALL: [&str; 5] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS", "ORIGINS"];
 const OWN_ENTRIES: u32 = 64;
 const OWN_RING_BYTES: u32 = 4096;
 

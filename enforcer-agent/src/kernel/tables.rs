@@ -18,7 +18,7 @@ use super::error::{KernelError, kernel};
 pub(super) type CidrKey = Key<CidrData>;
 
 /// Every table that is pinned, in the order in which they are listed to people.
-pub(super) const PINNED: [&str; 19] = [
+pub(super) const PINNED: [&str; 21] = [
     "TENANTS",
     "ADDRESSES",
     "PAIRS",
@@ -38,9 +38,12 @@ pub(super) const PINNED: [&str; 19] = [
     "EVENTS",
     "SAMPLES",
     "SOCKETS",
+    "INTERCEPTED",
+    "ORIGINS",
 ];
 
-/// The tables the agent writes and reads. `FLOWS`, `FRAGMENTS` and `BUCKETS` are the programs' own.
+/// The tables the agent writes and reads. `FLOWS`, `FRAGMENTS`, `BUCKETS` and `ORIGINS` are the programs'
+/// own.
 pub(super) struct Tables {
     pub(super) settings: Array<MapData, Settings>,
     pub(super) state: Array<MapData, u64>,

@@ -88,6 +88,7 @@ impl Wall {
             events: Some(events),
         };
         wall.adopt_sizes()?;
+        canary::clean(&mut wall)?;
         wall.take_stock()?;
         wall.prune_links()?;
         if wall.predecessors.is_empty() {
@@ -152,7 +153,14 @@ impl Wall {
                 "passed and held descriptors are not gated: this agent has no BPF LSM programs yet"
                     .to_owned(),
             ),
-            mtls_tunnel: Capability::Absent("this agent has no mutual TLS tunnel yet".to_owned()),
+            mtls_tunnel: all(&[
+                "cgroup/connect4",
+                "cgroup/connect6",
+                "cgroup/sock_ops",
+                "cgroup/getsockopt",
+                "cgroup/getpeername4",
+                "cgroup/getpeername6",
+            ]),
             device_gate: all(&["cgroup/device"]),
             socket_hooks: all(&[
                 "cgroup/sock_create",

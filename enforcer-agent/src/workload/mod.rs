@@ -4,13 +4,11 @@
 
 mod address;
 mod cgroup;
-mod link;
 mod namespace;
-mod netlink;
 mod resolve;
 mod watch;
 
+pub use crate::netlink::NetlinkError;
 pub use cgroup::{CgroupError, CgroupTree};
-pub use netlink::NetlinkError;
 pub use resolve::{Resolution, ResolveError, Resolver, Warning};
 pub use watch::{WatchConfig, run};

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
 
-use super::link::Link;
-use super::netlink::{Netlink, NetlinkError};
+use crate::netlink::link::Link;
+use crate::netlink::{Netlink, NetlinkError};
 
 /// Why a namespace shows no interface here.
 #[derive(Debug, thiserror::Error)]

@@ -10,9 +10,9 @@ use enforcer_core::policy::model::{Name, Policy, Workload};
 
 use super::address;
 use super::cgroup::{CgroupError, CgroupTree};
-use super::link::Link;
 use super::namespace::{self, Found, NamespaceError};
-use super::netlink::{Netlink, NetlinkError};
+use crate::netlink::link::Link;
+use crate::netlink::{Netlink, NetlinkError};
 
 /// Parts of [`enforcer_core::node::NodeFacts`], as they were at one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::netlink::{drain, subscribe};
 use super::resolve::{Resolution, Resolver};
+use crate::netlink::{drain, subscribe};
 
 /// How often to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,7 +101,11 @@ pub(super) fn snapshot() -> v1::Snapshot {
                 ..rule("b", named("a"), Who::Host(everything()))
             },
             rule("c", Who::RemoteNode(everything()), named("a")),
-            rule("d", Who::World(everything()), named("a")),
+            v1::Rule {
+                mtls_required: true,
+                mtls_always: true,
+                ..rule("d", Who::World(everything()), named("a"))
+            },
             rule("e", Who::IpBlock(block), named("a")),
         ],
         bindings: vec![
@@ -150,12 +154,12 @@ async fn objects_are_rows() {
     let ran = agent.run(&["get", "rules"]).await;
     assert_eq!(
         ran.out,
-        "RULE       FROM                         TO      PORTS                   ACTION  MODE     MTLS  CARRIED BY\n\
-         a-to-null  a                            null    TCP/80-90,TCP,ICMP/3.4  allow   enforce  yes   a,null\n\
-         b          a                            (host)  any                     deny    audit    -     -\n\
-         c          (remote-node)                a       any                     allow   enforce  -     -\n\
-         d          (world)                      a       any                     allow   enforce  -     -\n\
-         e          192.0.2.0/24-192.0.2.128/25  a       any                     allow   enforce  -     -\n"
+        "RULE       FROM                         TO      PORTS                   ACTION  MODE     MTLS    CARRIED BY\n\
+         a-to-null  a                            null    TCP/80-90,TCP,ICMP/3.4  allow   enforce  yes     a,null\n\
+         b          a                            (host)  any                     deny    audit    -       -\n\
+         c          (remote-node)                a       any                     allow   enforce  -       -\n\
+         d          (world)                      a       any                     allow   enforce  always  -\n\
+         e          192.0.2.0/24-192.0.2.128/25  a       any                     allow   enforce  -       -\n"
     );
     let ran = agent.run(&["get", "bindings"]).await;
     assert_eq!(

@@ -14,6 +14,7 @@ mod round_trip;
 pub(crate) mod sleeper;
 mod streaming;
 mod trusting;
+mod tunnelling;
 mod wall;
 mod workload;
 

@@ -139,11 +139,12 @@ prop_compose! {
 prop_compose! {
     fn rule()(
         name in name(), from in name(), mode in 1_i32..=2, action in 1_i32..=2, mtls_required: bool,
+        mtls_always: bool,
         ports in proptest::option::of(proptest::collection::vec(port(), 1..4)),
         carried_by in proptest::collection::vec(name(), 0..3),
     ) -> v1::Rule {
         v1::Rule {
-            name, mode, action, mtls_required, mtls_always: false, carried_by,
+            name, mode, action, mtls_required, mtls_always, carried_by,
             from: peer(v1::peer::Who::Tenant(from)), to: peer(v1::peer::Who::World(everything())),
             ports: ports.map(|items| v1::PortList { items }),
         }

@@ -13,6 +13,7 @@ mod offline;
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod svid;
+pub(crate) mod tunnel;
 pub(crate) mod validate;
 pub(crate) mod version;
 pub(crate) mod wait;

@@ -16,6 +16,7 @@ use crate::view::record::RecordView;
                   next one says how many. With -f it goes on until it is interrupted.",
     after_help = "Examples:\n  enforcerctl observe -f --verdict deny\n  \
                   enforcerctl observe --last 100 --tenant team-a --type device -o json\n  \
+                  enforcerctl observe -f --type tunnel --tenant team-a\n  \
                   enforcerctl observe --reason cross_tenant_no_rule"
 )]
 pub(crate) struct Observe {
@@ -54,6 +55,7 @@ enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
     Flow,
+    Tunnel,
     Device,
     Service,
 }
@@ -112,6 +114,7 @@ impl Kind {
     fn word(self) -> String {
         match self {
             Self::Flow => "flow",
+            Self::Tunnel => "tunnel",
             Self::Device => "device",
             Self::Service => "service",
         }

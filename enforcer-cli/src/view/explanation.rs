@@ -19,6 +19,9 @@ pub(crate) struct ExplanationView {
     source_identity: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     destination_identity: String,
+    /// "tunnel", "one-node", or nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    carriage: String,
     steps: Vec<String>,
     proof: String,
 }
@@ -35,6 +38,7 @@ impl From<v1::ExplainResponse> for ExplanationView {
             destination_identity,
             steps,
             proof,
+            carriage,
         } = response;
         Self {
             verdict,
@@ -44,6 +48,7 @@ impl From<v1::ExplainResponse> for ExplanationView {
             revision,
             source_identity,
             destination_identity,
+            carriage,
             steps,
             proof,
         }
@@ -60,6 +65,15 @@ impl ExplanationView {
     pub(crate) fn disagreement(&self) -> Option<&str> {
         let rest = self.proof.strip_prefix("disagrees")?;
         Some(rest.trim_start_matches(':').trim_start())
+    }
+
+    /// The word as a sentence; a word of a newer agent as it is.
+    fn carriage_text(&self) -> &str {
+        match self.carriage.as_str() {
+            "tunnel" => "tunnel: allowed over mutual TLS; plaintext is refused",
+            "one-node" => "one-node: allowed as it is, both ends are on this node",
+            other => other,
+        }
     }
 
     fn proof_paint(&self) -> Paint {
@@ -84,6 +98,7 @@ impl Show for ExplanationView {
             (word, why) => format!("{word}: {why}"),
         };
         field("reason", &reason, Paint::None);
+        field("carriage", self.carriage_text(), Paint::None);
         field("revision", &self.revision.to_string(), Paint::None);
         field("source", &self.source_identity, Paint::None);
         field("destination", &self.destination_identity, Paint::None);
@@ -110,6 +125,7 @@ mod tests {
             destination_identity: "b".to_owned(),
             steps: vec!["10.0.0.1 is workload web of a".to_owned(), "b has no rule for a".to_owned()],
             proof: "agrees".to_owned(),
+            carriage: String::new(),
         }
     }
 
@@ -126,6 +142,23 @@ mod tests {
              proof        agrees\n\
              steps        1. 10.0.0.1 is workload web of a\n             2. b has no rule for a\n"
         );
+    }
+
+    #[test]
+    fn how_a_flow_is_carried_has_a_line_of_its_own() {
+        let text = |carriage: &str| {
+            let response = v1::ExplainResponse { carriage: carriage.to_owned(), ..response() };
+            ExplanationView::from(response).text(Style::Plain)
+        };
+        let tunnel = "\ncarriage     tunnel: allowed over mutual TLS; plaintext is refused\nrevision";
+        assert!(text("tunnel").contains(tunnel), "{}", text("tunnel"));
+        let one_node = "\ncarriage     one-node: allowed as it is, both ends are on this node\nrevision";
+        assert!(text("one-node").contains(one_node), "{}", text("one-node"));
+        assert!(text("by-pigeon").contains("\ncarriage     by-pigeon\n"));
+        let json = |response| serde_json::to_value(ExplanationView::from(response)).unwrap();
+        let tunnel = v1::ExplainResponse { carriage: "tunnel".to_owned(), ..response() };
+        assert_eq!(json(tunnel)["carriage"], "tunnel");
+        assert_eq!(json(response()).get("carriage"), None);
     }
 
     #[test]

@@ -12,3 +12,4 @@ pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod status;
 pub(crate) mod svid;
+pub(crate) mod tunnel;

@@ -91,9 +91,13 @@ fn rule_row(table: &mut Table, name: &str, spec: &RuleSpec) {
         Cell::from(ports_brief(spec.ports.as_deref())),
         Cell::from(spec.action).painted(paint),
         mode(spec.mode),
-        flag(spec.mtls_required),
+        mtls(spec),
         Cell::or_absent(&spec.carried_by.join(",")),
     ]);
+}
+
+fn mtls(spec: &RuleSpec) -> Cell {
+    if spec.mtls_always { Cell::from("always") } else { flag(spec.mtls_required) }
 }
 
 fn binding_row(table: &mut Table, spec: &BindingSpec) {

@@ -49,7 +49,7 @@ pub(super) fn judge<T: Tables + Flows, P: Packet + ?Sized>(
     let mut opened = 0;
     if next == AS_REPLY || next == AS_FORWARD {
         case.verdict = decide(tables, &case.question);
-        if case.verdict.rule == RULE_TUNNEL && next == AS_FORWARD && meeting.unattended != 0 {
+        if case.verdict.rule == RULE_TUNNEL && next == AS_FORWARD && meeting.attended == 0 {
             case.verdict.action = unattended(tables, &mut case.verdict);
         }
     }

@@ -41,10 +41,10 @@ pub(super) struct Meeting {
     pub(super) source: u32,
     pub(super) destination: u32,
     pub(super) expired: u32,
-    /// 1 when both ends are workloads of this node.
+    /// Not 0 when both ends are workloads of this node.
     pub(super) same_node: u32,
-    /// 1 where no agent looks at what arrives at the tunnel's port.
-    pub(super) unattended: u32,
+    /// 0 where no agent looks at what arrives at the tunnel's port.
+    pub(super) attended: u32,
     pub(super) hook: u8,
 }
 
@@ -57,7 +57,7 @@ impl Meeting {
             destination: destination.identity,
             expired: source.expired | destination.expired,
             same_node: 0,
-            unattended: 0,
+            attended: 1,
             hook,
         }
     }

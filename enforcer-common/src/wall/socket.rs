@@ -8,8 +8,8 @@ use crate::address;
 use crate::event::{HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS};
 use crate::flow::Flows;
 use crate::identity;
-use crate::maps::{RULE_NOT_MANAGED, SETTING_DEFER_TO_SOCKETS, Settings};
-use crate::packet::{self, Headers, PROTOCOL_TCP, PROTOCOL_UDP, Packet};
+use crate::maps::{INTERCEPT_PORT, RULE_NOT_MANAGED, SETTING_DEFER_TO_SOCKETS, Settings};
+use crate::packet::{self, FRAGMENT_NONE, Headers, PROTOCOL_TCP, PROTOCOL_UDP, Packet};
 use crate::policy::{Question, Tables, decide};
 use crate::reason;
 use crate::verdict::Verdict;
@@ -60,7 +60,7 @@ pub fn from_socket<T: Tables + Flows, P: Packet + ?Sized>(
         known_tenant(tables, tenant, identity::HOST)
     } else {
         let mut meeting = Meeting::of(Party::known(tenant), destination, HOOK_SOCKET_EGRESS, now_ns);
-        meeting.same_node = u32::from(destination.workload != 0);
+        meeting.same_node = destination.workload;
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -93,18 +93,47 @@ pub fn to_socket<T: Tables + Flows, P: Packet + ?Sized>(
     }
     let source = match sender(tables, &headers.source, arrival, now_ns) {
         Ok(source) => source,
+        // The agent's end of a tunnel inside a workload's namespace speaks under the address of the flow's sender,
+        // which may be this node's own.
+        Err(_) if receiver == identity::HOST && arrival.forwarded == 0 => {
+            let verdict = Verdict::allow(RULE_NOT_MANAGED);
+            return Judgement::settled(identity::UNKNOWN, identity::UNKNOWN, verdict);
+        }
         Err(reason) => return Judgement::refused(identity::UNKNOWN, receiver, reason),
     };
+    if hands_over(headers, source.identity, receiver) {
+        let tenant = if receiver == identity::HOST { source.identity } else { receiver };
+        return known_tenant(tables, tenant, identity::HOST);
+    }
     if !identity::is_tenant(source.identity) && !identity::is_tenant(receiver) {
         return Judgement::settled(source.identity, receiver, Verdict::allow(RULE_NOT_MANAGED));
     }
     let mut meeting = Meeting::of(source, Party::known(receiver), HOOK_SOCKET_INGRESS, now_ns);
-    meeting.same_node = u32::from(identity::is_tenant(arrival.tag));
+    meeting.same_node = arrival.within_node();
     // A workload on the node's network is sent nothing through a tunnel.
-    meeting.unattended = 1;
+    meeting.attended = 0;
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = arrival.tag;
     judgement
+}
+
+/// True between a workload on the node's network and the agent that takes up its tunnel connections: towards its port
+/// on loopback, and the answers from there, which open nothing.
+#[inline(always)]
+fn hands_over(headers: &Headers, source: u32, receiver: u32) -> bool {
+    if headers.protocol != PROTOCOL_TCP || headers.fragment != FRAGMENT_NONE {
+        return false;
+    }
+    if receiver == identity::HOST {
+        identity::is_tenant(source)
+            && headers.destination_port == INTERCEPT_PORT
+            && address::is_loopback(&headers.destination)
+    } else {
+        source == identity::HOST
+            && headers.source_port == INTERCEPT_PORT
+            && headers.may_be_reply()
+            && address::is_loopback(&headers.source)
+    }
 }
 
 /// A socket of `tenant` that is about to connect or send, before there is a packet. `headers` names the
@@ -128,7 +157,7 @@ pub fn toward<T: Tables>(
         source: tenant,
         destination: party.identity,
         expired: party.expired,
-        same_node: u32::from(party.workload != 0),
+        same_node: party.workload,
         remote: headers.destination,
         protocol: headers.protocol,
         service: headers.service,

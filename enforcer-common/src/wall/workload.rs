@@ -59,7 +59,7 @@ pub fn from_workload<T: Tables + Flows, P: Packet + ?Sized>(
         known_tenant(tables, tenant, destination.identity)
     } else {
         let mut meeting = Meeting::of(source, destination, HOOK_FROM_WORKLOAD, now_ns);
-        meeting.same_node = u32::from(destination.workload != 0);
+        meeting.same_node = destination.workload;
         judge(tables, packet, headers, &meeting)
     };
     judgement.tag = tenant;
@@ -97,8 +97,8 @@ pub fn to_workload<T: Tables + Flows, P: Packet + ?Sized>(
         return Judgement::refused(source.identity, tenant, reason::DESTINATION_NOT_OWN);
     }
     let mut meeting = Meeting::of(source, Party::of(interface, now_ns), HOOK_TO_WORKLOAD, now_ns);
-    meeting.same_node = u32::from(identity::is_tenant(arrival.tag));
-    meeting.unattended = u32::from(interface.flags & INTERFACE_TUNNEL == 0);
+    meeting.same_node = arrival.within_node();
+    meeting.attended = interface.flags & INTERFACE_TUNNEL;
     let mut judgement = judge(tables, packet, headers, &meeting);
     judgement.tag = arrival.tag;
     judgement

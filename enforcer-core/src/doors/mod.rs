@@ -3,6 +3,7 @@
 
 pub mod identity;
 pub mod policy;
+pub mod proxy;
 pub mod tunnel;
 
 /// The body of a fuzz target.
@@ -20,4 +21,5 @@ pub const DOORS: &[(&str, Door)] = &[
     ("trust_bundle", identity::trust_bundle),
     ("trust_wire", identity::trust_wire),
     ("tunnel_header", tunnel::tunnel_header),
+    ("hbone_headers", proxy::hbone_headers),
 ];

@@ -3,7 +3,7 @@
 use enforcer_common::{reason, verdict};
 use enforcer_proto::v1;
 
-use super::record::{DEVICE, FLOW, LOSS, SERVICE};
+use super::record::{DEVICE, FLOW, LOSS, SERVICE, TUNNEL};
 
 /// A filter that no record could ever pass, and that would look like silence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum FilterError {
     #[error("reason \"{0}\" is no drop reason")]
     Reason(String),
     /// Not a type of record.
-    #[error("type \"{0}\" is none of flow, device, service, loss")]
+    #[error("type \"{0}\" is none of flow, tunnel, device, service, loss")]
     Type(String),
     /// Present and empty.
     #[error("tenant is empty; leave it out for every tenant")]
@@ -51,7 +51,7 @@ impl Filter {
             errors.push(FilterError::Reason(shown(word)));
         }
         if let Some(word) = &request.r#type
-            && ![FLOW, DEVICE, SERVICE, LOSS].contains(&word.as_str())
+            && ![FLOW, TUNNEL, DEVICE, SERVICE, LOSS].contains(&word.as_str())
         {
             errors.push(FilterError::Type(shown(word)));
         }
@@ -144,6 +144,14 @@ mod tests {
         assert!(filter(|request| request.tenant = Some("red".to_owned())).passes(&loss));
         assert!(filter(|request| request.r#type = Some("loss".to_owned())).passes(&loss));
         assert!(!filter(|request| request.r#type = Some("flow".to_owned())).passes(&loss));
+    }
+
+    #[test]
+    fn tunnels_are_a_type_of_their_own() {
+        let tunnels = filter(|request| request.r#type = Some("tunnel".to_owned()));
+        let tunnel = v1::Record { r#type: TUNNEL.to_owned(), ..flow("red", "blue", "allow", "none") };
+        assert!(tunnels.passes(&tunnel));
+        assert!(!tunnels.passes(&flow("red", "blue", "allow", "none")));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub const fn default_rule_name(rule: u32) -> Option<&'static str> {
         maps::RULE_DEVICE_GRANT => Some("device-grant"),
         maps::RULE_HOST_SERVICE => Some("host-service"),
         maps::RULE_TENANT_EGRESS => Some("tenant-egress"),
+        maps::RULE_TUNNEL => Some("tunnel"),
         _ => None,
     }
 }
@@ -110,6 +111,6 @@ mod tests {
         assert_eq!(rule_name(&policy, 16), "web-to-db");
         assert_eq!(rule_name(&policy, 17), "rule-17");
         assert_eq!(rule_name(&policy, 0), "no-rule-matched");
-        assert!((0..maps::FIRST_RULE).filter_map(default_rule_name).count() >= 9);
+        assert!((0..maps::FIRST_RULE).filter_map(default_rule_name).count() >= 10);
     }
 }

@@ -12,10 +12,14 @@ use super::decode::Kind;
 use super::names::{access_name, command_text, protocol_name, rule_name};
 use super::scene::{Scene, to_ip};
 use crate::device;
+use crate::policy::carriage::Carriage;
+use crate::policy::compile::asks_for_tunnel;
 use crate::policy::model::Name;
 
 /// `Record.type` of flows.
 pub const FLOW: &str = "flow";
+/// Type of the records of flows that are carried over mutual TLS.
+pub const TUNNEL: &str = "tunnel";
 /// `Record.type` of opens and mknods.
 pub const DEVICE: &str = "device";
 /// `Record.type` of entries into a host service.
@@ -90,6 +94,7 @@ fn of_flow(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1::
         protocol: protocol_name(event.protocol),
         icmp_type: is_icmp.then_some(icmp_type),
         icmp_code: is_icmp.then_some(icmp_code),
+        carriage: carriage(event, scene).word().to_owned(),
         source: Some(endpoint(event, scene, event.source_identity, source, &event.source, event.source_port)),
         destination: Some(endpoint(
             event,
@@ -101,6 +106,15 @@ fn of_flow(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1::
         )),
         ..record
     }
+}
+
+/// The kernel allows what a rule wants over mutual TLS where both ends are on this node. What the tunnel carries, the
+/// tunnel records.
+fn carriage(event: &Event, scene: &Scene) -> Carriage {
+    if event.action == verdict::ALLOW && asks_for_tunnel(&scene.policy, event.rule) {
+        return Carriage::OneNode;
+    }
+    Carriage::Plain
 }
 
 fn of_device(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1::Record) -> v1::Record {

@@ -10,11 +10,13 @@ use enforcer_common::event::{
     KIND_SERVICE_ENTERED,
 };
 use enforcer_common::identity;
-use enforcer_common::maps::FIRST_RULE;
+use enforcer_common::maps::{FIRST_RULE, RULE_TUNNEL};
 
 use super::*;
 use crate::node::{Attachment, HostService, NodeFacts};
-use crate::policy::model::{DataClassification, Holder, Mode, Name, Policy, Tenant, Tier, Workload};
+use crate::policy::model::{
+    Action, DataClassification, Holder, Mode, Name, Peer, Policy, Rule, Tenant, Tier, Workload,
+};
 
 const RED: u32 = 16;
 const BLUE: u32 = 17;
@@ -122,6 +124,43 @@ fn a_refused_flow_says_who_whom_which_rule_and_why() {
         ..v1::Record::default()
     };
     assert_eq!(record(&refused(), &scene(), None), expected);
+}
+
+#[test]
+fn an_allowed_flow_of_a_rule_for_mutual_tls_says_that_it_stayed_on_the_node() {
+    let with_rule = |mtls_required| {
+        let mut policy = Policy::clone(&scene().policy);
+        let rule = Rule {
+            name: "web-to-db".into(),
+            from: Peer::Tenant("red".into()),
+            to: Peer::Tenant("blue".into()),
+            ports: None,
+            action: Action::Allow,
+            mode: Mode::Enforce,
+            mtls_required,
+            mtls_always: false,
+            carried_by: Vec::new(),
+        };
+        policy.rules.insert(Name::clone(&rule.name), Arc::new(rule));
+        Scene::new(5, Arc::new(policy), Arc::clone(&scene().facts), BOOT_OFFSET_NS)
+    };
+    let allowed = Event {
+        kind: KIND_FLOW_ALLOWED,
+        action: verdict::ALLOW,
+        shadow_action: verdict::ALLOW,
+        reason: reason::NONE,
+        ..refused()
+    };
+    let plaintext = Event { reason: reason::MTLS_REQUIRED, ..refused() };
+    let audited = Event { action: verdict::AUDIT, ..plaintext };
+    let carrying = Event { rule: RULE_TUNNEL, ..allowed };
+    let carriage = |event: &Event, mtls_required| record(event, &with_rule(mtls_required), None).carriage;
+    assert_eq!(carriage(&allowed, true), "one-node");
+    assert_eq!(carriage(&allowed, false), "");
+    for event in [&plaintext, &audited, &carrying] {
+        assert_eq!(carriage(event, true), "", "{event:?}");
+    }
+    assert_eq!(record(&carrying, &scene(), None).rule, "tunnel");
 }
 
 #[test]

@@ -8,9 +8,11 @@ mod party;
 mod steps;
 
 use enforcer_common::reason;
-use enforcer_common::verdict::{Verdict, action_name};
+use enforcer_common::verdict::{DENY, Verdict, action_name};
 
 use crate::enforce::ProofRequest;
+use crate::policy::carriage::Carriage;
+use crate::policy::compile::asks_for_tunnel;
 use crate::policy::model::Policy;
 
 pub use crate::event::names::rule_name;
@@ -36,6 +38,8 @@ pub struct Explanation {
     pub destination_identity: String,
     /// The way to the verdict, a line a step.
     pub steps: Vec<String>,
+    /// How the flow is carried, if a rule allows it over mutual TLS.
+    pub carriage: Carriage,
     /// A packet of this flow for the live programs, or why there is none.
     pub proof: Result<ProofRequest, &'static str>,
 }
@@ -72,9 +76,17 @@ pub fn reason_text(number: u16) -> &'static str {
     reason::ALL.iter().find(|(known, ..)| *known == number).map_or("", |(_, _, text)| text.trim())
 }
 
+/// What an audit rule would make of it.
+fn shadow_word(policy: &Policy, verdict: &Verdict) -> &'static str {
+    match verdict.shadow_action {
+        DENY if asks_for_tunnel(policy, verdict.shadow_rule) => "allow over mutual TLS alone",
+        action => action_name(action),
+    }
+}
+
 fn explained(policy: &Policy, verdict: &Verdict, source: String, destination: String) -> Explanation {
     let shadow = (verdict.shadow_rule != 0)
-        .then(|| (rule_name(policy, verdict.shadow_rule), action_name(verdict.shadow_action)));
+        .then(|| (rule_name(policy, verdict.shadow_rule), shadow_word(policy, verdict)));
     Explanation {
         verdict: action_name(verdict.action),
         rule: rule_name(policy, verdict.rule),
@@ -84,6 +96,7 @@ fn explained(policy: &Policy, verdict: &Verdict, source: String, destination: St
         source_identity: source,
         destination_identity: destination,
         steps: Vec::new(),
+        carriage: Carriage::Plain,
         proof: Err("there is no packet of this"),
     }
 }

@@ -2,6 +2,7 @@
 //! `parse → compile → diff`, and `explain` and `oracle` beside them.
 
 pub mod capability;
+pub mod carriage;
 pub mod change;
 pub mod compile;
 pub mod explain;

@@ -27,16 +27,19 @@ pub struct OracleVerdict {
     pub reason: &'static str,
     /// Name of the rule, or of the default.
     pub rule: String,
+    /// Refused as it is, allowed over mutual TLS.
+    pub tunnel: bool,
     /// An audit rule that would change the answer, and to what.
     pub shadow: Option<(String, Answer)>,
 }
 
 impl OracleVerdict {
     fn allow(rule: &str) -> Self {
-        Self { answer: Answer::Allow, reason: "none", rule: rule.to_owned(), shadow: None }
+        Self { answer: Answer::Allow, reason: "none", rule: rule.to_owned(), tunnel: false, shadow: None }
     }
 
     fn deny(reason: &'static str) -> Self {
-        Self { answer: Answer::Deny, reason, rule: "no-rule-matched".to_owned(), shadow: None }
+        let rule = "no-rule-matched".to_owned();
+        Self { answer: Answer::Deny, reason, rule, tunnel: false, shadow: None }
     }
 }

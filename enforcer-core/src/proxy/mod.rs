@@ -2,8 +2,10 @@
 //! plaintext. It must not know a socket, TLS or a clock.
 
 pub mod authorize;
+pub mod hbone;
 pub mod native;
 pub mod trace;
+pub mod tunnelled;
 pub mod unencrypted;
 
 use crate::identity::spiffe_id::SpiffeId;

@@ -12,4 +12,5 @@ mod properties;
 mod scale;
 mod support;
 mod tiers;
+mod tunnel;
 mod wall;

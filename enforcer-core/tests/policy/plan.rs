@@ -1,9 +1,10 @@
 //! Plans: applying one to what was compiled before gives what is compiled now, and it holds no more.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use enforcer_core::device::table::DeviceTable;
-use enforcer_core::node::NodeFacts;
+use enforcer_core::node::{NodeFacts, TunnelEnd};
 use enforcer_core::policy::compile::compile;
 use enforcer_core::policy::image::Plan;
 use enforcer_core::policy::model::{Action, Bound, Peer, Policy, Tier};
@@ -37,6 +38,8 @@ fn changed(objects: Objects, other: Objects, keep: u8) -> Objects {
     next
 }
 
+const END: TunnelEnd = TunnelEnd { v4: Some(Ipv4Addr::new(172, 16, 0, 1)), v6: None };
+
 fn changed_facts(facts: &NodeFacts, keep: u8) -> NodeFacts {
     let mut next = facts.clone();
     if keep & 1 == 0 {
@@ -54,6 +57,10 @@ fn changed_facts(facts: &NodeFacts, keep: u8) -> NodeFacts {
     }
     if keep & 16 == 0 {
         next.clock_offset_ns += 1;
+    }
+    if keep & 64 == 0 {
+        let ends = next.attachments.values_mut().step_by(2);
+        ends.for_each(|attachment| attachment.tunnel = Some(END));
     }
     if keep & 32 == 0 {
         next.name = "n2".to_owned();
@@ -147,6 +154,27 @@ fn needed_counts_what_is_written() {
     let (written, deleted) = extent(&plan);
     assert_eq!(written, tables + needed.addresses + needed.interfaces + needed.cgroups + gates);
     assert_eq!(deleted, 0);
+}
+
+#[test]
+fn an_end_of_a_tunnel_that_comes_or_goes_rewrites_its_place_alone() {
+    let mut objects = two_tenants();
+    objects.workloads[0].cgroup = Some("/pods/w1".to_owned());
+    let policy = objects.policy();
+    let without = facts(&policy);
+    let mut with = without.clone();
+    with.attachments.get_mut("w1").unwrap().tunnel = Some(END);
+    for (old, new) in [(&without, &with), (&with, &without)] {
+        let (before, after) = (compile(&policy, old), compile(&policy, new));
+        let plan = plan((&policy, old), (&policy, new));
+        assert_eq!(plan, plan_from_image(&before, &after), "read back, the same is found");
+        let Plan { interfaces_write, cgroups_write, .. } = &plan;
+        assert_eq!(interfaces_write.as_slice(), [(100, after.interfaces[&100])]);
+        assert_eq!(cgroups_write.as_slice(), [(1100, after.cgroups[&1100])]);
+        let others = Plan { interfaces_write: Vec::new(), cgroups_write: Vec::new(), ..plan };
+        assert_eq!(others, Plan::default());
+        assert_eq!(difference(&before, &after, 5).len(), 2);
+    }
 }
 
 #[test]

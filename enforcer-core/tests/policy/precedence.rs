@@ -185,8 +185,9 @@ fn a_lapsed_lease_ends_cross_tenant_use_and_no_other() {
 
 #[test]
 fn a_rule_whose_terms_are_not_met_takes_nothing_from_one_that_allows() {
-    let mtls = Rule { mtls_required: true, ..with_ports(allow("r1"), 80, 90) };
-    let objects = objects(vec![mtls, with_ports(allow("r2"), 90, 99)]);
-    says(&objects, &tcp(RED, BLUE, 89), Answer::Deny, "r1", "mtls_required");
-    says(&objects, &tcp(RED, BLUE, 90), Answer::Allow, "r2", "none");
+    let out = |rule: Rule| Rule { from: of("red"), to: Peer::World, ..rule };
+    let mtls = out(Rule { mtls_required: true, ..with_ports(allow("r1"), 80, 90) });
+    let objects = objects(vec![mtls, out(with_ports(allow("r2"), 90, 99))]);
+    says(&objects, &tcp(RED, "8.8.8.8", 89), Answer::Deny, "r1", "mtls_required");
+    says(&objects, &tcp(RED, "8.8.8.8", 90), Answer::Allow, "r2", "none");
 }

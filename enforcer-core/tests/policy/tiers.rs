@@ -98,9 +98,14 @@ fn an_isolated_tenant_on_either_side_asks_that_both_carry_the_rule() {
 }
 
 #[test]
-fn an_isolated_tenant_refuses_plaintext_even_by_a_rule_that_both_carry() {
+fn an_isolated_tenant_refuses_plaintext_between_nodes_even_by_a_rule_that_both_carry() {
     for (red, blue) in [(Tier::Isolated, Tier::Shared), (Tier::Shared, Tier::Isolated)] {
         let objects = pair(red, blue).with_rule(carried(red_to_blue()));
+        refused(&verdict(&objects, "172.17.0.1", "172.16.0.2"), "r1", "mtls_required");
+        refused(&verdict(&objects, "172.16.0.1", "172.17.0.2"), "r1", "mtls_required");
+        allowed(&verdict(&objects, "172.16.0.1", "172.16.0.2"), "r1");
+        let always = Rule { mtls_required: true, mtls_always: true, ..carried(red_to_blue()) };
+        let objects = pair(red, blue).with_rule(always);
         refused(&verdict(&objects, "172.16.0.1", "172.16.0.2"), "r1", "mtls_required");
     }
 }
@@ -127,14 +132,16 @@ fn a_dedicated_tenant_meets_a_platform_service_by_a_rule() {
 
 #[test]
 fn the_terms_of_a_tier_grow_with_its_strictness() {
-    let passes = |tier, rule: Rule| {
+    let passes = |tier, rule: Rule, from| {
         let objects = pair(tier, Tier::Shared).with_rule(rule);
-        verdict(&objects, "172.16.0.1", "172.16.0.2").answer == Answer::Allow
+        verdict(&objects, from, "172.16.0.2").answer == Answer::Allow
     };
     for rule in
         [red_to_blue(), carried(red_to_blue()), Rule { mtls_required: true, ..carried(red_to_blue()) }]
     {
-        let passing: Vec<bool> = TIERS.iter().map(|tier| passes(*tier, rule.clone())).collect();
-        assert!(passing.is_sorted_by(|looser, stricter| looser >= stricter), "{rule:?}: {passing:?}");
+        for from in ["172.16.0.1", "172.17.0.1"] {
+            let passing: Vec<bool> = TIERS.iter().map(|tier| passes(*tier, rule.clone(), from)).collect();
+            assert!(passing.is_sorted_by(|looser, stricter| looser >= stricter), "{rule:?}: {passing:?}");
+        }
     }
 }

@@ -2,12 +2,13 @@
 //! hooks, and established flows across a change of policy.
 
 use enforcer_common::identity::{FIRST_SERVICE, HOST, UNKNOWN, WORLD};
-use enforcer_common::maps::{InterfaceValue, Settings};
+use enforcer_common::maps::{InterfaceValue, Settings, TUNNEL_PORT};
 use enforcer_common::packet::{Headers, TCP_ACK};
 use enforcer_common::policy::{Question, decide};
 use enforcer_common::reason;
 use enforcer_common::wall::{Arrival, Judgement, from_workload, tag_of, tagged, to_socket, to_workload};
 use enforcer_core::enforce::ProofRequest;
+use enforcer_core::node::TunnelEnd;
 use enforcer_core::policy::compile::compile;
 use enforcer_core::policy::explain::frame::{Packet, frame};
 use enforcer_core::policy::explain::{FlowRequest, explain_flow};
@@ -53,18 +54,22 @@ proptest! {
     fn what_is_explained_is_what_the_hooks_do(
         objects in objects(),
         ends in prop::collection::vec((address(), address()), 40),
-        (protocol, service) in (select(&Protocol::ALL[..]), select(&[8_u8, 80, 128][..])),
+        (protocol, service) in (select(&Protocol::ALL[..]), select(&[8_u16, 80, 128, TUNNEL_PORT][..])),
+        standing in any::<u8>(),
     ) {
         let policy = objects.policy();
-        let facts = facts(&policy);
+        let mut facts = facts(&policy);
+        for (number, attachment) in facts.attachments.values_mut().enumerate() {
+            attachment.tunnel = (standing & (1 << number) != 0).then(TunnelEnd::default);
+        }
         let image = compile(&policy, &facts);
         for (from, to) in &ends {
             let request = FlowRequest {
                 source: from.to_string(),
                 destination: to.to_string(),
                 protocol,
-                port: Some(u16::from(service)),
-                icmp_type: Some(service),
+                port: Some(service),
+                icmp_type: u8::try_from(service).ok(),
                 now: NOW,
             };
             let Ok(explanation) = explain_flow(&policy, &facts, &request) else { continue };

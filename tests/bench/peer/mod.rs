@@ -4,6 +4,7 @@ mod device;
 mod end;
 mod socket;
 mod svid;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use device::Opens;
 pub(crate) use end::{Serving, ask};
 pub(crate) use socket::{Connections, Stream};
 pub(crate) use svid::{Firsts, Watching, monotonic};
+pub(crate) use traffic::{Asked, Poured};
 
 /// What a peer does.
 #[derive(Subcommand)]
@@ -28,6 +30,18 @@ pub(crate) enum Peer {
     Stream { to: SocketAddr, millis: u64 },
     /// Connect, wait for the other end to close, close, again and again.
     Connect { to: SocketAddr, millis: u64 },
+    /// Do for each connection what its first byte says.
+    Traffic { at: SocketAddr },
+    /// Pour out streams for a while.
+    Pour { to: SocketAddr, streams: usize, millis: u64 },
+    /// Ask on some connections for a while.
+    Ask { to: SocketAddr, connections: usize, millis: u64 },
+    /// Ask on one connection beside some streams.
+    AskBeside { to: SocketAddr, streams: usize, millis: u64 },
+    /// Connect, ask once, close, again and again.
+    AskOnce { to: SocketAddr, threads: usize, millis: u64 },
+    /// Hold idle connections.
+    HoldIdle { to: SocketAddr, count: usize },
     /// Open a device and close it, again and again.
     Open { path: PathBuf, batches: usize, batch: u32 },
     /// Connect to the Workload API and take the first SVID, again and again.
@@ -45,6 +59,20 @@ impl Peer {
             Self::Hangup { at } => socket::hang_up(*at),
             Self::Stream { to, millis } => print(&socket::stream(*to, Duration::from_millis(*millis))?),
             Self::Connect { to, millis } => print(&socket::connect(*to, Duration::from_millis(*millis))?),
+            Self::Traffic { at } => traffic::serve(*at),
+            Self::Pour { to, streams, millis } => {
+                print(&traffic::pour(*to, *streams, Duration::from_millis(*millis))?)
+            }
+            Self::Ask { to, connections, millis } => {
+                print(&traffic::ask(*to, *connections, Duration::from_millis(*millis))?)
+            }
+            Self::AskBeside { to, streams, millis } => {
+                print(&traffic::ask_beside(*to, *streams, Duration::from_millis(*millis))?)
+            }
+            Self::AskOnce { to, threads, millis } => {
+                print(&traffic::ask_once(*to, *threads, Duration::from_millis(*millis))?)
+            }
+            Self::HoldIdle { to, count } => traffic::hold(*to, *count),
             Self::Open { path, batches, batch } => print(&device::open(path, *batches, *batch)?),
             Self::First { socket, count } => print(&svid::first(socket, *count)?),
             Self::Hold { socket, connections, streams } => svid::hold(socket, *connections, *streams),

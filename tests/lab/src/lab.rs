@@ -15,6 +15,7 @@ use crate::cgroup;
 use crate::config::Config;
 use crate::ctl::Ctl;
 use crate::enter::Place;
+use crate::hand::Hand;
 use crate::link;
 use crate::mount;
 use crate::policy::Policy;
@@ -155,6 +156,14 @@ impl Lab {
     /// There is no such place.
     pub fn probe(&self, place: &str) -> Result<Probe> {
         Ok(Probe::new(self.binaries.probe.clone(), place_of(&self.topology, place)?))
+    }
+
+    /// Who connects in a workload, on a node or in the world, and hands the connection over.
+    ///
+    /// # Errors
+    /// There is no such place.
+    pub fn hand(&self, place: &str) -> Result<Hand> {
+        Ok(Hand::new(self.binaries.probe.clone(), place_of(&self.topology, place)?))
     }
 
     /// Makes a character device node that no driver stands behind, or any other, and hands back its path.

@@ -4,13 +4,16 @@
 
 pub mod agent;
 pub mod binaries;
+pub mod capture;
 pub mod cgroup;
 pub mod config;
 pub mod ctl;
 pub mod enter;
 pub mod evidence;
+pub mod fleet;
 pub mod frame;
 pub mod guard;
+pub mod hand;
 pub mod lab;
 pub mod link;
 pub mod mark;

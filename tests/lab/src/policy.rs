@@ -93,6 +93,13 @@ impl Policy {
         self.with(Kind::Rule, name, spec)
     }
 
+    /// The same policy with a rule that lets one tenant reach another over mutual TLS alone.
+    #[must_use]
+    pub fn with_tunnel(self, name: &str, from: &str, to: &str, ports: &Value) -> Self {
+        let rule = self.with_rule(name, from, to, "allow", ports);
+        rule.with_word(Kind::Rule, name, "mtlsRequired", json!(true))
+    }
+
     /// The same policy with one word of a document changed; a null takes the word away.
     #[must_use]
     pub fn with_word(mut self, kind: Kind, name: &str, word: &str, value: Value) -> Self {

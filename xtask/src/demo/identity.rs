@@ -67,7 +67,7 @@ fn fetch(stage: &Stage, place: &str) -> Result<String> {
 }
 
 /// A workload's certificate in files, as the workload would keep it.
-fn keep(stage: &Stage, workload: &str) -> Result<Files> {
+pub(crate) fn keep(stage: &Stage, workload: &str) -> Result<Files> {
     let directory = stage.lab().node("n1")?.dir.join(format!("svid-{workload}"));
     let written = directory.display().to_string();
     let answer = stage.workload_ctl(workload, &["svid", "fetch", "--write", &written])?;

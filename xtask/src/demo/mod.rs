@@ -10,6 +10,7 @@ mod policy;
 mod script;
 mod stage;
 mod tls;
+mod tunnel;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,7 @@ impl Demo {
         packet::play(&stage, &mut script);
         device::play(&stage, &mut script);
         identity::play(&stage, &mut script);
+        tunnel::play(&mut stage, &mut script);
         life::play(&mut stage, &mut script);
         let topology = stage.lab().topology().clone();
         drop(stage);

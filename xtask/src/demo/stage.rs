@@ -10,6 +10,7 @@ use enforcer_lab::binaries::Binaries;
 use enforcer_lab::config::{Config, workload_socket};
 use enforcer_lab::ctl::{Answer, Ctl};
 use enforcer_lab::enter::Place;
+use enforcer_lab::fleet;
 use enforcer_lab::lab::{Lab, place_of};
 use enforcer_lab::mark::Mark;
 use enforcer_lab::outcome::Outcome;
@@ -49,8 +50,13 @@ impl Stage {
     pub(crate) fn set(name: &str) -> Result<Self> {
         let mut lab = Lab::up(&Spec::new(name.parse()?, 2, 3, 2)?, Binaries::find()?)?;
         let gpu = lab.device_node("nvidia0", 195, 0)?;
-        let config = Config::default();
-        lab.start_agents(&config)?;
+        let nodes = lab.topology().nodes.clone();
+        for node in &nodes {
+            let config = fleet::place_in(&lab, node, Config::default())?;
+            lab.start_agent(&node.name, &config)?;
+        }
+        let first = nodes.first().context("a lab without nodes")?;
+        let config = fleet::place_in(&lab, first, Config::default())?;
         let mut stage = Self { servers: Vec::new(), lab, config, gpu };
         for place in ["n1-t1-p1", "n1-t1-p2", "n2-t1-p1", "n1-t2-p1", "n2-t2-p1", "n2-t3-p1"] {
             let server =
@@ -68,8 +74,18 @@ impl Stage {
         &mut self.lab
     }
 
+    /// The words of the first node's configuration.
     pub(crate) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Ends an agent in good order, and starts it with other words of the section `tunnel`.
+    pub(crate) fn restart_with(&mut self, node: &str, tunnel: Value) -> Result<()> {
+        self.lab.take_agent(node)?.stop()?;
+        let of = self.lab.node(node)?.clone();
+        let config = fleet::place_in(&self.lab, &of, Config::default().with("tunnel", tunnel))?;
+        self.lab.start_agent(node, &config)?;
+        fleet::settle(&self.lab.ctl(node)?, node)
     }
 
     pub(crate) const fn gpu(&self) -> &PathBuf {

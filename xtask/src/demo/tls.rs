@@ -106,6 +106,21 @@ impl Server {
     }
 }
 
+/// Shakes hands with whoever is at an address, believing anybody, and says something. What comes of it is for
+/// others to tell.
+pub(crate) fn dial(stage: &Stage, workload: &str, address: &str, files: &Files) -> Result<()> {
+    let mut command = openssl(stage, workload, "s_client")?;
+    command.args(["-connect", address, "-quiet", "-noservername", "-alpn", "enforcer/1"]);
+    files.show(&mut command);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let ended = wait::until_true("openssl s_client ends", LIMIT, || Ok(child.try_wait()?.is_some()));
+    if ended.is_err() {
+        child.kill()?;
+        child.wait()?;
+    }
+    ended
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _gone = self.child.kill();

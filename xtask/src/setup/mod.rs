@@ -18,7 +18,7 @@ use crate::shell;
 /// Install what building needs, or say how. Does nothing when nothing is missing.
 #[derive(Args)]
 pub(crate) struct Setup {
-    /// Also what only the benches use: nftables and iperf3.
+    /// Also what only the benches use: nftables, iperf3 and HAProxy.
     #[arg(long)]
     bench: bool,
 }
@@ -45,10 +45,13 @@ impl Setup {
         tokens()?;
         clients()?;
         println!("tests of identities: SoftHSM, OpenSSL, py-spiffe and Envoy in target/python");
+        programs()?;
+        println!("tests of tunnels: OpenSSL, curl, Python");
         if self.bench {
             tools::NFT.ensure()?;
             tools::IPERF.ensure()?;
-            println!("benches: nftables, iperf3");
+            tools::HAPROXY.ensure()?;
+            println!("benches: nftables, iperf3, HAProxy");
         }
         Ok(())
     }
@@ -63,6 +66,13 @@ pub(crate) fn tokens() -> Result<()> {
 pub(crate) fn clients() -> Result<()> {
     tools::OPENSSL.ensure()?;
     python::ensure()
+}
+
+/// The unmodified programs of the level `tunnel`, and what makes certificates that nobody should believe.
+pub(crate) fn programs() -> Result<()> {
+    tools::OPENSSL.ensure()?;
+    tools::CURL.ensure()?;
+    tools::python().map(drop)
 }
 
 /// The compiler to use, with its linker; installed when there is none.

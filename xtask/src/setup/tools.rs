@@ -19,10 +19,15 @@ pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 pub(crate) const SOFTHSM: Tool = Tool { program: "softhsm2-util", package: "softhsm2" };
 /// Chains and handshakes, seen by somebody else.
 pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl" };
+/// A client that knows nothing of anything.
+pub(crate) const CURL: Tool = Tool { program: "curl", package: "curl" };
 /// What the walls are measured against.
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// A stream, measured by somebody else.
 pub(crate) const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
+
+/// Mutual TLS, carried by somebody else.
+pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 
 /// Programs of administrators are not on everybody's search path.
 const SBIN: &str = "/usr/sbin";

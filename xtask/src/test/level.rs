@@ -33,11 +33,14 @@ pub(crate) enum Level {
     Device,
     /// Certificates for workloads, as real clients see them. Needs root.
     Identity,
+    /// Flows over mutual TLS, honest and otherwise. Needs root.
+    Tunnel,
 }
 
 impl Level {
     /// Every level that is not part of another.
-    pub(crate) const ALL: [Self; 5] = [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel];
 
     /// What a pass means.
     pub(crate) const fn proves(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Level {
             Self::Netns => "real flows through real agents",
             Self::Device => "the device gate on the running kernel",
             Self::Identity => "certificates for workloads, as other people's programs see them",
+            Self::Tunnel => "flows over mutual TLS between real agents, and peers that keep to no rule",
         }
     }
 
@@ -68,7 +72,7 @@ impl Level {
     }
 
     const fn needs_root(self) -> bool {
-        matches!(self, Self::Programs | Self::Netns | Self::Device | Self::Identity)
+        matches!(self, Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel)
     }
 
     /// Other people's programs without which it would only fail.
@@ -76,6 +80,7 @@ impl Level {
         match self {
             Self::Unit => setup::tokens(),
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
+            Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
             Self::Fuzz | Self::Programs | Self::Netns | Self::Device => Ok(()),
         }
     }
@@ -95,7 +100,7 @@ impl Level {
             Self::Fuzz => {
                 vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
             }
-            Self::Programs | Self::Netns | Self::Device | Self::Identity => {
+            Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel => {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
@@ -141,6 +146,7 @@ impl fmt::Display for Level {
             Self::Netns => "netns",
             Self::Device => "device",
             Self::Identity => "identity",
+            Self::Tunnel => "tunnel",
         };
         f.pad(word)
     }

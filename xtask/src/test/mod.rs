@@ -16,7 +16,7 @@ use level::Level;
 use skips::Skips;
 use tally::Tally;
 
-/// Run the tests, all levels or some. The levels programs, netns, device and identity need root.
+/// Run the tests, all levels or some. The levels programs, netns, device, identity and tunnel need root.
 #[derive(Args)]
 pub(crate) struct Test {
     /// Levels to run; all of them when none is named.

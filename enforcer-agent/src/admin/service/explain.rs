@@ -45,6 +45,7 @@ fn message(explanation: Explanation, revision: u64, proof: String) -> ExplainRes
         source_identity,
         destination_identity,
         mut steps,
+        carriage,
         proof: _,
     } = explanation;
     if let Some((rule, action)) = shadow {
@@ -60,6 +61,7 @@ fn message(explanation: Explanation, revision: u64, proof: String) -> ExplainRes
         destination_identity,
         steps,
         proof,
+        carriage: carriage.word().to_owned(),
     }
 }
 

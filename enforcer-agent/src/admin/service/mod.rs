@@ -12,3 +12,4 @@ mod revision;
 mod status;
 mod submission;
 mod time;
+pub(super) mod tunnel;

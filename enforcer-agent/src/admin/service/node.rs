@@ -1,11 +1,15 @@
 //! `NodeService`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use enforcer_common::{abi, event, reason};
 use enforcer_core::enforce::{CapacityReport, HookReport, HookState};
 use enforcer_core::event::names::loss_name;
 use enforcer_core::node::{Capabilities, Capability};
+use enforcer_core::policy::compile::node::is_local;
+use enforcer_core::policy::model::Name;
+use enforcer_core::proxy::unencrypted::unencrypted;
 use enforcer_proto::v1::node_service_server::NodeService;
 use enforcer_proto::v1::{
     self, CountersRequest, CountersResponse, DevicesRequest, DevicesResponse, ObserveRequest, StatusRequest,
@@ -19,7 +23,7 @@ use tonic::{Request, Response, Status};
 use super::{devices, names, status, time};
 use crate::admin::serve::NodeIdentity;
 use crate::door::identity::Health;
-use crate::door::policy::{PolicyDoor, Report};
+use crate::door::policy::{InForce, PolicyDoor, Report};
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
 
@@ -57,7 +61,8 @@ impl NodeService for NodeCalls {
         let identity = self.identity.as_ref().map(|health| health.borrow().clone());
         let identity_ready = identity.as_ref().map(|health| health.ready);
         warnings.extend(identity.into_iter().flat_map(|health| health.warnings));
-        let facts = Arc::clone(&self.door.in_force().facts);
+        let in_force = self.door.in_force();
+        let facts = Arc::clone(&in_force.facts);
         Ok(Response::new(StatusResponse {
             node: self.node.name.clone(),
             version: self.node.version.clone(),
@@ -71,7 +76,7 @@ impl NodeService for NodeCalls {
             capacities: capacities.into_iter().map(capacity).collect(),
             capabilities: capabilities(&facts.capabilities, identity_ready.is_some()),
             identity_ready,
-            unencrypted: Vec::new(),
+            unencrypted: plaintext(&in_force),
             device_gate_mode: self.node.device_gate_mode.clone(),
             warnings,
             losses: losses
@@ -135,6 +140,15 @@ impl NodeService for NodeCalls {
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+}
+
+/// What the tenants of this node may exchange with other nodes in plaintext.
+fn plaintext(in_force: &InForce) -> Vec<v1::Unencrypted> {
+    let policy = &in_force.current.policy;
+    let workloads = policy.workloads.values().filter(|workload| is_local(&in_force.facts, workload));
+    let here: BTreeSet<&Name> = workloads.map(|workload| &workload.tenant).collect();
+    let told = unencrypted(policy).into_iter().filter(|(tenant, _)| here.contains(tenant));
+    told.map(|(tenant, what)| v1::Unencrypted { tenant: tenant.to_string(), what }).collect()
 }
 
 fn hook(report: HookReport) -> v1::Hook {

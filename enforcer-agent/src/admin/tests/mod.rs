@@ -4,6 +4,7 @@ mod doors;
 mod garbage;
 mod network;
 mod services;
+mod tunnel;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use super::listen::network::NetworkDoor;
 use super::{Admin, NodeIdentity};
 use crate::door::policy::{Accepted, Command, InForce, PolicyDoor, Refusal, Revision, Submission};
 use crate::door::stop::Stopper;
+use crate::door::tunnel::TunnelDoor;
 
 /// A served admin room.
 struct Served {
@@ -50,6 +52,10 @@ async fn serve() -> Served {
 }
 
 async fn serve_with(network: Option<NetworkDoor>) -> Served {
+    serve_all(network, None).await
+}
+
+async fn serve_all(network: Option<NetworkDoor>, tunnel: Option<TunnelDoor>) -> Served {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("agent.sock");
     let sender = watch::Sender::new(in_force(0, false));
@@ -63,6 +69,7 @@ async fn serve_with(network: Option<NetworkDoor>) -> Served {
         observe: Arc::new(|_| Err("no records here".to_owned())),
         identity: None,
         authority: None,
+        tunnel,
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),

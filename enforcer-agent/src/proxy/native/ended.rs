@@ -44,15 +44,15 @@ impl Traffic {
         self.is_accepted.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_sent(&self, bytes: usize) {
+    pub(in crate::proxy) fn add_sent(&self, bytes: usize) {
         self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(super) fn add_received(&self, bytes: usize) {
+    pub(in crate::proxy) fn add_received(&self, bytes: usize) {
         self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(super) fn accepted(&self) {
+    pub(in crate::proxy) fn accepted(&self) {
         self.is_accepted.store(true, Ordering::Relaxed);
     }
 }

@@ -7,6 +7,7 @@ use crate::console::Show;
 use crate::style::{self, Paint, Style};
 use crate::table::plain;
 use crate::view::device::DeviceView;
+use crate::view::tunnel::facts::FactsView;
 
 impl Show for RecordView {
     fn text(&self, style: Style) -> String {
@@ -29,10 +30,13 @@ impl RecordView {
     /// What is known, in the order in which one reads it.
     fn parts(&self) -> Vec<String> {
         let reason = if self.reason == "none" { "" } else { &self.reason };
+        let tunnel = self.tunnel.as_ref().map(FactsView::parts).unwrap_or_default();
         let parts = [
             self.ends(),
             self.service(),
             self.device_and_access(),
+            tunnel.join("  "),
+            labelled("carriage", &self.carriage),
             reason.to_owned(),
             labelled("rule", &self.rule),
             labelled("shadow", &self.shadow_rule),
@@ -71,7 +75,7 @@ fn labelled(label: &str, value: &str) -> String {
 
 impl EndpointView {
     /// `a/web 10.0.0.1:80`, `world [2001:db8::1]:443`, `host`.
-    fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         let Self { identity, workload, address, port } = self;
         let mut text = identity.clone();
         if !workload.is_empty() {
@@ -164,6 +168,47 @@ mod tests {
         };
         let text = RecordView::from(record).text(Style::Plain);
         assert!(text.contains("  nvidia 195:0 read,write  device_not_granted  "), "{text}");
+    }
+
+    #[test]
+    fn a_tunnel_is_told_with_both_certificates_and_its_end() {
+        let facts = v1::TunnelFacts {
+            event: "closed".to_owned(),
+            direction: "inbound".to_owned(),
+            hop: "native".to_owned(),
+            source_id: "spiffe://a.fleet.example/web".to_owned(),
+            source_serial: "0a".to_owned(),
+            destination_id: "spiffe://b.fleet.example/db".to_owned(),
+            destination_serial: "0b".to_owned(),
+            trace_id: "07".repeat(16),
+            bytes_forward: 10,
+            bytes_back: 20,
+            end: "policy".to_owned(),
+            ..v1::TunnelFacts::default()
+        };
+        let record = v1::Record {
+            r#type: "tunnel".to_owned(),
+            verdict: "allow".to_owned(),
+            reason: "none".to_owned(),
+            rule: "web-to-db".to_owned(),
+            process: None,
+            hook: String::new(),
+            tunnel: Some(facts.clone()),
+            ..flow()
+        };
+        assert_eq!(
+            RecordView::from(record.clone()).text(Style::Plain),
+            "2026-11-03T10:00:00.250Z  allow  tunnel   a/web 10.0.0.1:40000 -> b [2001:db8::1]:5432  TCP  \
+             closed inbound native  spiffe://a.fleet.example/web#0a -> spiffe://b.fleet.example/db#0b  bytes=10/20  \
+             end=policy  trace=07070707070707070707070707070707  rule=web-to-db  revision=7\n"
+        );
+        let json = serde_json::to_value(RecordView::from(record.clone())).unwrap();
+        assert_eq!(json["tunnel"]["destination"]["serial"], "0b");
+        assert!(json.get("carriage").is_none());
+        let stranger =
+            v1::TunnelFacts { destination_id: String::new(), destination_serial: String::new(), ..facts };
+        let text = RecordView::from(v1::Record { tunnel: Some(stranger), ..record }).text(Style::Plain);
+        assert!(text.contains("web#0a -> ?"), "{text}");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use enforcer_proto::v1;
 use serde::Serialize;
 
 use super::device::DeviceView;
+use super::tunnel::facts::FactsView;
 use crate::instant;
 
-/// An event of the kernel with names.
+/// An event of the kernel, or of the tunnel, with names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RecordView {
@@ -41,13 +42,18 @@ pub(crate) struct RecordView {
     device: Option<DeviceView>,
     #[serde(skip_serializing_if = "String::is_empty")]
     access: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    carriage: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<FactsView>,
     lost_before: u64,
     #[serde(skip)]
     column: String,
 }
 
+/// One end of a flow.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct EndpointView {
+pub(crate) struct EndpointView {
     identity: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     workload: String,
@@ -94,8 +100,8 @@ impl From<v1::Record> for RecordView {
             device,
             access,
             lost_before,
-            carriage: _,
-            tunnel: _,
+            carriage,
+            tunnel,
         } = record;
         Self {
             sequence,
@@ -116,6 +122,8 @@ impl From<v1::Record> for RecordView {
             process: process.map(ProcessView::from),
             device: device.map(DeviceView::from),
             access,
+            carriage,
+            tunnel: tunnel.map(FactsView::from),
             lost_before,
             column: instant::column(time.as_ref()),
         }

@@ -29,6 +29,7 @@ pub(crate) struct StatusView {
     capabilities: Vec<CapabilityView>,
     capacities: Vec<CapacityView>,
     losses: Vec<LossView>,
+    unencrypted: Vec<UnencryptedView>,
     warnings: Vec<String>,
 }
 
@@ -69,6 +70,13 @@ struct LossView {
     count: u64,
 }
 
+/// What of a tenant may leave the node unencrypted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct UnencryptedView {
+    tenant: String,
+    what: Vec<String>,
+}
+
 impl From<v1::StatusResponse> for StatusView {
     fn from(response: v1::StatusResponse) -> Self {
         let v1::StatusResponse {
@@ -88,7 +96,7 @@ impl From<v1::StatusResponse> for StatusView {
             losses,
             started,
             identity_ready,
-            unencrypted: _,
+            unencrypted,
         } = response;
         Self {
             node,
@@ -106,6 +114,7 @@ impl From<v1::StatusResponse> for StatusView {
             capabilities: capabilities.into_iter().map(CapabilityView::from).collect(),
             capacities: capacities.into_iter().map(CapacityView::from).collect(),
             losses: losses.into_iter().map(LossView::from).collect(),
+            unencrypted: unencrypted.into_iter().map(UnencryptedView::from).collect(),
             warnings,
         }
     }
@@ -149,6 +158,13 @@ impl From<v1::Loss> for LossView {
     fn from(loss: v1::Loss) -> Self {
         let v1::Loss { cause, count } = loss;
         Self { cause, count }
+    }
+}
+
+impl From<v1::Unencrypted> for UnencryptedView {
+    fn from(unencrypted: v1::Unencrypted) -> Self {
+        let v1::Unencrypted { tenant, what } = unencrypted;
+        Self { tenant, what }
     }
 }
 

@@ -14,6 +14,7 @@ impl Show for StatusView {
             (self.capability_table(), self.capabilities.is_empty()),
             (self.capacity_table(), self.capacities.is_empty()),
             (self.loss_table(), self.losses.is_empty()),
+            (self.unencrypted_table(), self.unencrypted.is_empty()),
         ];
         for (table, is_empty) in tables {
             if !is_empty {
@@ -107,6 +108,16 @@ impl StatusView {
         table
     }
 
+    fn unencrypted_table(&self) -> Table {
+        let mut table = Table::new(&["TENANT", "UNENCRYPTED BETWEEN NODES"]);
+        for unencrypted in &self.unencrypted {
+            for what in &unencrypted.what {
+                table.row([Cell::from(unencrypted.tenant.as_str()), Cell::from(what.as_str())]);
+            }
+        }
+        table
+    }
+
     fn loss_table(&self) -> Table {
         let mut table = Table::new(&["LOST RECORDS", "COUNT"]);
         for loss in &self.losses {
@@ -152,7 +163,10 @@ mod tests {
             digest: vec![1, 2],
             in_sync: false,
             identity_ready: Some(true),
-            unencrypted: Vec::new(),
+            unencrypted: vec![v1::Unencrypted {
+                tenant: "red".to_owned(),
+                what: names(&["rule r1: to tenant blue, TCP 80"]),
+            }],
             drift: vec!["addresses: 10.0.0.1 is missing".to_owned()],
             hooks: vec![
                 v1::Hook {
@@ -211,7 +225,10 @@ mod tests {
              pairs  95    100       95%   5\n\
              \n\
              LOST RECORDS  COUNT\n\
-             event_full    0\n"
+             event_full    0\n\
+             \n\
+             TENANT  UNENCRYPTED BETWEEN NODES\n\
+             red     rule r1: to tenant blue, TCP 80\n"
         );
     }
 

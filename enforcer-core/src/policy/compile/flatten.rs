@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use enforcer_common::maps::{
-    ACTION_ALLOW, ACTION_DENY, ACTION_NONE, PairValue, RULE_NO_MATCH, RuleValue, protocol_slot,
+    ACTION_ALLOW, ACTION_DENY, ACTION_NONE, ACTION_TUNNEL, ACTION_TUNNEL_ALWAYS, PairValue, RULE_NO_MATCH,
+    RuleValue, protocol_slot,
 };
 use enforcer_common::reason;
 
@@ -25,6 +26,8 @@ pub(super) struct Flat {
     pub(super) pair: PairValue,
     /// Protocol number, prefix, outcome.
     pub(super) ports: Vec<(u8, Prefix, RuleValue)>,
+    /// True when some TCP service is answered with the tunnel.
+    pub(super) is_tunnelled: bool,
 }
 
 /// Flattens the clauses about one peer.
@@ -35,9 +38,14 @@ pub(super) fn flatten(clauses: &[Clause<'_>], silence: Silence) -> Flat {
     let mut flat = Flat {
         pair: PairValue { default: everywhere.outcome(&ranked, silence), ..PairValue::default() },
         ports: Vec::new(),
+        is_tunnelled: false,
     };
     for protocol in Protocol::ALL {
-        for region in regions(&ranked, &everywhere, protocol, silence) {
+        let regions = regions(&ranked, &everywhere, protocol, silence);
+        if protocol == Protocol::Tcp {
+            flat.is_tunnelled = asks_for_tunnel(&regions, &flat.pair.default);
+        }
+        for region in regions {
             // Where no region is found the default holds, so a region that repeats it says nothing.
             if region.outcome == flat.pair.default {
                 continue;
@@ -51,7 +59,14 @@ pub(super) fn flatten(clauses: &[Clause<'_>], silence: Silence) -> Flat {
     flat
 }
 
-fn note_length(pair: &mut PairValue, protocol: Protocol, prefix: Prefix) {
+/// The default counts where no region hides it.
+fn asks_for_tunnel(regions: &[Region], default: &RuleValue) -> bool {
+    let asks = |value: &RuleValue| matches!(value.action, ACTION_TUNNEL | ACTION_TUNNEL_ALWAYS);
+    if regions.is_empty() { asks(default) } else { regions.iter().any(|region| asks(&region.outcome)) }
+}
+
+/// Announces port entries of a length, so that they are looked up.
+pub(super) fn note_length(pair: &mut PairValue, protocol: Protocol, prefix: Prefix) {
     if let Some(lengths) = protocol_slot(protocol.number()).and_then(|slot| pair.prefixes.get_mut(slot)) {
         *lengths |= 1 << prefix.length;
     }
@@ -152,7 +167,7 @@ fn count(active: &mut BTreeMap<usize, u32>, step: Step) {
 }
 
 /// `real` prevails among the enforced clauses, `shadow` among all of them. A shadow is kept only where it
-/// would change what happens.
+/// would change what happens; where that depends on the flow, between tunnel and allow or deny, `decide()` sees.
 fn outcome(real: Option<&Clause<'_>>, shadow: Option<&Clause<'_>>, silence: Silence) -> RuleValue {
     let action = real.map_or(ACTION_NONE, |clause| clause.ruling.action());
     let mut value = RuleValue {

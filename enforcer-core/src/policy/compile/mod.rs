@@ -1,6 +1,7 @@
 //! From a policy and a node to the exact content of the kernel's tables. Pure and deterministic: the same
 //! input gives the same bytes on every node. It must not know what the tables held before.
 
+mod carrying;
 mod cidr;
 mod clause;
 mod flatten;
@@ -14,6 +15,7 @@ use crate::node::NodeFacts;
 use crate::policy::image::Image;
 use crate::policy::model::Policy;
 
+pub use clause::asks_for_tunnel;
 pub use tenant::compile_tenant;
 pub use warnings::warnings;
 

@@ -8,10 +8,11 @@ use enforcer_common::address::{Address, from_v4};
 use enforcer_common::device::{ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE};
 use enforcer_common::identity;
 use enforcer_common::maps::{
-    AddressValue, CGROUP_HOST_NETWORK, CgroupValue, GrantValue, InterfaceValue, RULE_HOST_SERVICE,
+    AddressValue, CGROUP_HOST_NETWORK, CGROUP_TUNNEL, CgroupValue, GrantValue, INTERFACE_TUNNEL,
+    InterfaceValue, RULE_HOST_SERVICE,
 };
 
-use crate::node::{HostService, NodeFacts};
+use crate::node::{HostService, NodeFacts, TunnelEnd};
 use crate::policy::image::DeviceRegion;
 use crate::policy::model::{Binding, Bound, Holder, Name, Policy, UnixNanos, Workload};
 
@@ -49,7 +50,7 @@ pub fn interfaces(policy: &Policy, facts: &NodeFacts) -> BTreeMap<u32, Interface
     for (name, attachment) in &facts.attachments {
         let Some(workload) = local(policy, facts, name) else { continue };
         let Some((interface, value)) =
-            attachment.interface.zip(interface(policy, workload, facts.clock_offset_ns))
+            attachment.interface.zip(interface(policy, workload, attachment.tunnel, facts.clock_offset_ns))
         else {
             continue;
         };
@@ -64,7 +65,9 @@ pub fn cgroups(policy: &Policy, facts: &NodeFacts) -> BTreeMap<u64, CgroupValue>
     let mut cgroups = BTreeMap::new();
     for (name, attachment) in &facts.attachments {
         let Some(workload) = local(policy, facts, name) else { continue };
-        let Some((cgroup, value)) = attachment.cgroup.zip(cgroup(policy, workload)) else { continue };
+        let Some((cgroup, value)) = attachment.cgroup.zip(cgroup(policy, workload, attachment.tunnel)) else {
+            continue;
+        };
         cgroups.entry(cgroup).or_insert(value);
     }
     for (number, service) in numbered_services(facts) {
@@ -138,7 +141,12 @@ fn monotonic(lease_until: Option<UnixNanos>, clock_offset_ns: i64) -> u64 {
     u64::try_from(kernel_ns.max(1)).unwrap_or(u64::MAX)
 }
 
-fn interface(policy: &Policy, workload: &Workload, clock_offset_ns: i64) -> Option<InterfaceValue> {
+fn interface(
+    policy: &Policy,
+    workload: &Workload,
+    tunnel: Option<TunnelEnd>,
+    clock_offset_ns: i64,
+) -> Option<InterfaceValue> {
     let first = |family: fn(&IpAddr) -> bool| {
         workload.addresses.iter().copied().find(family).map(mapped).unwrap_or_default()
     };
@@ -147,18 +155,23 @@ fn interface(policy: &Policy, workload: &Workload, clock_offset_ns: i64) -> Opti
         tenant: policy.tenants.get(&workload.tenant)?.id,
         workload: policy.index.workload_number(&workload.name)?,
         grants: workload.encapsulations,
-        flags: 0,
+        flags: if tunnel.is_some() { INTERFACE_TUNNEL } else { 0 },
         v4: first(IpAddr::is_ipv4),
         v6: first(IpAddr::is_ipv6),
     })
 }
 
-fn cgroup(policy: &Policy, workload: &Workload) -> Option<CgroupValue> {
+fn cgroup(policy: &Policy, workload: &Workload, tunnel: Option<TunnelEnd>) -> Option<CgroupValue> {
+    let at_home = if workload.host_network { CGROUP_HOST_NETWORK } else { 0 };
+    let taken_up = if tunnel.is_some() { CGROUP_TUNNEL } else { 0 };
+    let end = tunnel.unwrap_or_default();
     Some(CgroupValue {
         identity: policy.tenants.get(&workload.tenant)?.id,
         workload: policy.index.workload_number(&workload.name)?,
-        flags: if workload.host_network { CGROUP_HOST_NETWORK } else { 0 },
-        ..CgroupValue::default()
+        flags: at_home | taken_up,
+        reserved: 0,
+        tunnel_v4: end.v4.map(|address| mapped(address.into())).unwrap_or_default(),
+        tunnel_v6: end.v6.map(|address| mapped(address.into())).unwrap_or_default(),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::node::NodeFacts;
 use crate::policy::image::{CidrRegion, DeviceRegion, PortRegion, TenantImage};
 use crate::policy::model::{Mode, Policy, Tenant, Tier};
 
+use super::carrying;
 use super::cidr::regions;
 use super::flatten::{Flat, Silence, flatten};
 use super::peers::{Peers, World};
@@ -22,10 +23,16 @@ use super::peers::{Peers, World};
 pub fn compile_tenant(policy: &Policy, tenant: &Tenant, facts: &NodeFacts) -> TenantImage {
     let peers = Peers::gather(policy, tenant);
     let mut image = TenantImage { id: tenant.id, tier: tier_number(tenant.tier), ..TenantImage::default() };
+    let mut tunnelled = Vec::new();
     for (peer, clauses) in &peers.identities {
-        let pair = add_ports(&mut image, *peer, flatten(clauses, silence(tenant.id, *peer)));
+        let flat = flatten(clauses, silence(tenant.id, *peer));
+        if flat.is_tunnelled {
+            tunnelled.push(*peer);
+        }
+        let pair = add_ports(&mut image, *peer, flat);
         image.pairs.insert(*peer, pair);
     }
+    carrying::add(&mut image, &tunnelled);
     for (direction, world) in &peers.world {
         add_world(&mut image, *direction, world);
     }

@@ -1,20 +1,24 @@
 //! What is in force but perhaps not what was meant.
 
+use std::collections::BTreeMap;
+
 use enforcer_common::reason;
 
 use crate::node::{Attachment, NodeFacts};
-use crate::policy::model::{DeviceGrant, Peer, Policy, Rule, Tenant, UnixNanos, Workload};
+use crate::policy::model::{DeviceGrant, Mode, Name, Policy, Rule, Tenant, UnixNanos, Workload};
 
-use super::clause::{Clause, Ruling};
+use super::clause::{Ruling, between_tenants};
 use super::node::is_local;
 
 /// At most `limit` warnings: grants that give nothing here, rules whose terms are not met, workloads of this
-/// node that were not found on it, leases that lapsed before `now`.
+/// node that were not found on it, or that a rule asks for a tunnel of which they have no end yet, leases that lapsed before `now`.
 #[must_use]
 pub fn warnings(policy: &Policy, facts: &NodeFacts, now: UnixNanos, limit: usize) -> Vec<String> {
     let grants = policy.tenants.values().flat_map(|tenant| grant_warnings(tenant, facts));
     let rules = policy.rules.values().filter_map(|rule| rule_warning(policy, rule));
     let workloads = policy.workloads.values().filter_map(|workload| workload_warning(workload, facts));
+    let asking = tunnelled(policy);
+    let tunnels = policy.workloads.values().filter_map(|workload| tunnel_warning(workload, facts, &asking));
     let leases = policy
         .workloads
         .values()
@@ -25,7 +29,7 @@ pub fn warnings(policy: &Policy, facts: &NodeFacts, now: UnixNanos, limit: usize
         .values()
         .filter(|binding| binding.lease_until.is_some_and(|until| until < now))
         .map(|binding| format!("binding {}: its lease has lapsed", binding.address));
-    grants.chain(rules).chain(workloads).chain(leases).chain(bindings).take(limit).collect()
+    grants.chain(rules).chain(workloads).chain(tunnels).chain(leases).chain(bindings).take(limit).collect()
 }
 
 fn grant_warnings(tenant: &Tenant, facts: &NodeFacts) -> Vec<String> {
@@ -37,15 +41,46 @@ fn grant_warnings(tenant: &Tenant, facts: &NodeFacts) -> Vec<String> {
 }
 
 fn rule_warning(policy: &Policy, rule: &Rule) -> Option<String> {
-    let (Peer::Tenant(from), Peer::Tenant(to)) = (&rule.from, &rule.to) else { return None };
-    let (from, to) = (policy.tenants.get(from)?, policy.tenants.get(to)?);
-    match Clause::of_rule(policy, to, Some(from), rule).ruling {
+    let (from, to, ruling) = between_tenants(policy, rule)?;
+    match ruling {
         Ruling::Withhold(reason::NOT_CARRIED_BY_BOTH) => Some(format!(
             "rule {}: allows nothing until both {} and {} carry it",
             rule.name, from.name, to.name
         )),
-        Ruling::Withhold(_) | Ruling::Allow | Ruling::Deny => None,
+        Ruling::Withhold(_) | Ruling::Allow | Ruling::Tunnel | Ruling::TunnelAlways | Ruling::Deny => None,
     }
+}
+
+/// The tenants at both ends of rules in force that ask for the tunnel, each with the first such rule by name.
+fn tunnelled(policy: &Policy) -> BTreeMap<&Name, &Name> {
+    let mut tenants = BTreeMap::new();
+    for rule in policy.rules.values().filter(|rule| rule.mode == Mode::Enforce) {
+        if let Some((from, to, ruling)) = between_tenants(policy, rule)
+            && ruling.is_tunnel()
+        {
+            tenants.entry(&from.name).or_insert(&rule.name);
+            tenants.entry(&to.name).or_insert(&rule.name);
+        }
+    }
+    tenants
+}
+
+/// Of a workload that was found: for one that was not, that is what has to be said.
+fn tunnel_warning(
+    workload: &Workload,
+    facts: &NodeFacts,
+    tunnelled: &BTreeMap<&Name, &Name>,
+) -> Option<String> {
+    let rule = tunnelled.get(&workload.tenant)?;
+    let attachment = facts.attachments.get(&workload.name)?;
+    let is_found = attachment.interface.is_some() || attachment.cgroup.is_some();
+    (is_found && attachment.tunnel.is_none() && is_local(facts, workload)).then(|| {
+        format!(
+            "workload {}: its end of the tunnel does not stand: what rule {rule} allows over mutual TLS alone is \
+             refused",
+            workload.name
+        )
+    })
 }
 
 fn workload_warning(workload: &Workload, facts: &NodeFacts) -> Option<String> {

@@ -3,17 +3,18 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use enforcer_common::address::Address;
-use enforcer_common::maps::{RULE_NEIGHBOUR, RULE_NO_MATCH};
-use enforcer_common::packet::Headers;
+use enforcer_common::maps::{RULE_NEIGHBOUR, RULE_NO_MATCH, RULE_TUNNEL};
+use enforcer_common::packet::{Headers, PROTOCOL_TCP};
 use enforcer_common::policy::{Question, decide};
-use enforcer_common::verdict::Verdict;
+use enforcer_common::verdict::{ALLOW, Verdict};
 use enforcer_common::{identity, reason};
 
 use crate::enforce::ProofRequest;
 use crate::node::NodeFacts;
-use crate::policy::compile::{compile_tenant, node};
+use crate::policy::carriage::Carriage;
+use crate::policy::compile::{asks_for_tunnel, compile_tenant, node};
 use crate::policy::image::Image;
-use crate::policy::model::{Policy, Protocol, UnixNanos};
+use crate::policy::model::{Mode, Policy, Protocol, UnixNanos};
 use crate::policy::tables::ImageTables;
 
 use super::frame::{Packet, frame};
@@ -63,7 +64,7 @@ pub fn explain_flow(
         source: source.identity,
         destination: destination.identity,
         expired: expired(policy, facts, request.now, addresses),
-        same_node: 0,
+        same_node: u32::from(source.is_here && destination.is_here),
         remote: remote(&source, addresses),
         protocol: request.protocol.number(),
         service,
@@ -74,12 +75,33 @@ pub fn explain_flow(
         (false, Protocol::Icmpv6, Some(NEIGHBOUR_FIRST..=NEIGHBOUR_LAST | MLD_REPORT)) => {
             Verdict::allow(RULE_NEIGHBOUR)
         }
-        _ => decide(&tables, &question),
+        _ => arrived(policy, decide(&tables, &question), &destination),
     };
     let mut explanation = explained(policy, &verdict, source.name.clone(), destination.name.clone());
     explanation.steps = flow_steps(policy, &question, &verdict, &source, &destination);
+    explanation.carriage = carriage(policy, &question, &verdict);
     explanation.proof = proof(&source, &destination, packet(addresses, request.protocol, service));
     Ok(explanation)
+}
+
+/// The wall lets a tunnel's connection in only where somebody checks what it carries.
+fn arrived(policy: &Policy, verdict: Verdict, destination: &Party) -> Verdict {
+    if verdict.rule != RULE_TUNNEL || !destination.is_unattended {
+        return verdict;
+    }
+    let refused = Verdict::deny(RULE_TUNNEL, reason::MTLS_REQUIRED).under(verdict.owner, verdict.generation);
+    let owner = policy.tenants.get(destination.name.as_str());
+    if owner.is_some_and(|owner| owner.mode == Mode::Audit) { refused.audited() } else { refused }
+}
+
+/// The tunnel carries TCP alone; between two workloads of this node every protocol goes as it is.
+fn carriage(policy: &Policy, question: &Question, verdict: &Verdict) -> Carriage {
+    match verdict.action {
+        _ if !asks_for_tunnel(policy, verdict.rule) => Carriage::Plain,
+        ALLOW => Carriage::OneNode,
+        _ if verdict.asks_for_tunnel() && question.protocol == PROTOCOL_TCP => Carriage::Tunnel,
+        _ => Carriage::Plain,
+    }
 }
 
 fn service(request: &FlowRequest) -> Result<u16, ExplainError> {

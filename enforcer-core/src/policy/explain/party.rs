@@ -21,6 +21,10 @@ pub(super) struct Party {
     pub(super) addresses: Vec<IpAddr>,
     /// The host-side interface, of a workload that was found on this node.
     pub(super) interface: Option<u32>,
+    /// A workload of this node.
+    pub(super) is_here: bool,
+    /// A workload of this node of which nobody holds the end where tunnels arrive.
+    pub(super) is_unattended: bool,
     /// How it was recognised.
     pub(super) how: String,
 }
@@ -41,6 +45,8 @@ impl Party {
                 name: words.to_owned(),
                 addresses: Vec::new(),
                 interface: None,
+                is_here: false,
+                is_unattended: false,
                 how,
             });
         }
@@ -52,6 +58,8 @@ impl Party {
                 name: words.to_owned(),
                 addresses,
                 interface: None,
+                is_here: false,
+                is_unattended: false,
                 how,
             });
         }
@@ -76,7 +84,15 @@ impl Party {
             }
             Some(value) => format!("{address}, bound to {name} (generation {})", value.generation),
         };
-        Self { identity, name, addresses: vec![address], interface: None, how }
+        Self {
+            identity,
+            name,
+            addresses: vec![address],
+            interface: None,
+            is_here: false,
+            is_unattended: false,
+            how,
+        }
     }
 
     fn of_workload(policy: &Policy, facts: &NodeFacts, workload: &Workload) -> Self {
@@ -84,6 +100,9 @@ impl Party {
         let is_here = node::is_local(facts, workload);
         let attachment = facts.attachments.get(&workload.name).filter(|_| is_here);
         let interface = attachment.and_then(|attachment| attachment.interface);
+        let has_tunnel = attachment.is_some_and(|attachment| attachment.tunnel.is_some());
+        // A workload on the node's network is sent nothing through a tunnel.
+        let is_unattended = is_here && (workload.host_network || interface.is_some() && !has_tunnel);
         let place = match (is_here, workload.host_network, interface) {
             (false, ..) => "on another node, known by its addresses".to_owned(),
             (true, true, _) => "on this node's network, known by its cgroup".to_owned(),
@@ -95,6 +114,8 @@ impl Party {
             name: workload.tenant.to_string(),
             addresses: workload.addresses.clone(),
             interface,
+            is_here,
+            is_unattended,
             how: format!("workload {} of tenant {}, {place}", workload.name, workload.tenant),
         }
     }

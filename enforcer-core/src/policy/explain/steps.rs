@@ -1,15 +1,17 @@
 //! The way to a verdict on a flow, in sentences.
 
 use enforcer_common::identity;
-use enforcer_common::maps::{FIRST_RULE, RULE_NEIGHBOUR};
+use enforcer_common::maps::{FIRST_RULE, RULE_NEIGHBOUR, RULE_TUNNEL};
+use enforcer_common::packet::PROTOCOL_TCP;
 use enforcer_common::policy::Question;
 use enforcer_common::reason;
-use enforcer_common::verdict::{ALLOW, AUDIT, Verdict, action_name};
+use enforcer_common::verdict::{ALLOW, AUDIT, Verdict};
 
+use crate::policy::compile::asks_for_tunnel;
 use crate::policy::model::{Policy, Tenant};
 
 use super::party::{Party, identity_name};
-use super::{reason_text, rule_name};
+use super::{reason_text, rule_name, shadow_word};
 
 pub(super) fn flow_steps(
     policy: &Policy,
@@ -24,10 +26,10 @@ pub(super) fn flow_steps(
         steps.push("the lease of an end has lapsed: no cross-tenant flow passes".to_owned());
     }
     steps.extend(tiers(policy, question));
-    steps.push(ruling(policy, verdict));
+    steps.push(ruling(policy, question, verdict));
     if verdict.shadow_rule != 0 {
         let shadow = rule_name(policy, verdict.shadow_rule);
-        let action = action_name(verdict.shadow_action);
+        let action = shadow_word(policy, verdict);
         steps.push(format!("rule {shadow} is in audit mode; enforced, it would make this {action}"));
     }
     if verdict.action == AUDIT {
@@ -69,13 +71,32 @@ fn tiers(policy: &Policy, question: &Question) -> Option<String> {
     ))
 }
 
-fn ruling(policy: &Policy, verdict: &Verdict) -> String {
+fn ruling(policy: &Policy, question: &Question, verdict: &Verdict) -> String {
     let name = rule_name(policy, verdict.rule);
+    if asks_for_tunnel(policy, verdict.rule) {
+        return match (verdict.action, question.protocol) {
+            (ALLOW, _) => format!("rule {name}: allowed as it is: both ends are on this node"),
+            (_, PROTOCOL_TCP) => {
+                format!("rule {name}: allowed over mutual TLS; plaintext is refused with mtls_required")
+            }
+            (_, _) => {
+                format!("rule {name}: refused with mtls_required: only TCP can be carried over mutual TLS")
+            }
+        };
+    }
     let text = reason_text(verdict.reason);
     match (verdict.rule >= FIRST_RULE, verdict.action) {
         (true, ALLOW) => format!("rule {name} allows it"),
         (true, _) if verdict.reason == reason::RULE_DENIED => format!("rule {name} denies it"),
         (true, _) => format!("rule {name} would allow it, but its terms are not met: {text}"),
+        (false, ALLOW) if verdict.rule == RULE_TUNNEL => {
+            format!(
+                "{name}: this connection carries flows over mutual TLS; each of them is decided at its ends"
+            )
+        }
+        (false, _) if verdict.rule == RULE_TUNNEL => {
+            format!("{name}: nobody holds the workload's end of the tunnel, so it may not be reached: {text}")
+        }
         (false, _) if verdict.rule == RULE_NEIGHBOUR => {
             format!("{name}: allowed for addresses that are the sender's own, whatever the rules say")
         }

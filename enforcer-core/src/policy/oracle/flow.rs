@@ -36,6 +36,8 @@ enum Party<'a> {
 enum Said<'a> {
     Denied(&'a Name),
     Allowed(String),
+    /// Allowed over mutual TLS; with `true` on one node too.
+    Tunnelled(&'a Name, bool),
     Withheld(&'a Name, &'static str),
     Nothing,
 }
@@ -68,11 +70,15 @@ pub fn verdict(policy: &Policy, facts: &NodeFacts, flow: &Flow) -> OracleVerdict
         (Party::Tenant { .. }, Party::World) => OracleVerdict::deny("destination_unbound"),
         _ => return OracleVerdict::allow("not-managed"),
     };
+    if carries_tunnelled_flows(policy, flow, &from, &to) {
+        return OracleVerdict::allow("tunnel");
+    }
+    let one_node = runs_here(policy, facts, flow.from) && runs_here(policy, facts, flow.to);
     let enforced = said(policy, flow, &from, &to, |rule| rule.mode == Mode::Enforce);
     let everything = said(policy, flow, &from, &to, |_| true);
-    let mut verdict = answer(&silent, enforced);
-    let would_be = answer(&silent, everything);
-    if verdict.answer != would_be.answer {
+    let mut verdict = answer(&silent, enforced, one_node);
+    let would_be = answer(&silent, everything, one_node);
+    if (verdict.answer, verdict.tunnel) != (would_be.answer, would_be.tunnel) {
         verdict.shadow = Some((would_be.rule, would_be.answer));
     }
     let owner = match (&from, &to) {
@@ -85,10 +91,14 @@ pub fn verdict(policy: &Policy, facts: &NodeFacts, flow: &Flow) -> OracleVerdict
     verdict
 }
 
-fn answer(silent: &OracleVerdict, said: Said<'_>) -> OracleVerdict {
+fn answer(silent: &OracleVerdict, said: Said<'_>, one_node: bool) -> OracleVerdict {
     match said {
         Said::Denied(name) => OracleVerdict { rule: name.to_string(), ..OracleVerdict::deny("rule_denied") },
         Said::Allowed(name) => OracleVerdict::allow(&name),
+        Said::Tunnelled(name, false) if one_node => OracleVerdict::allow(name),
+        Said::Tunnelled(name, _) => {
+            OracleVerdict { rule: name.to_string(), tunnel: true, ..OracleVerdict::deny("mtls_required") }
+        }
         Said::Withheld(name, reason) => {
             OracleVerdict { rule: name.to_string(), ..OracleVerdict::deny(reason) }
         }
@@ -97,7 +107,8 @@ fn answer(silent: &OracleVerdict, said: Said<'_>) -> OracleVerdict {
 }
 
 /// The rules that count, in the order of their names: the first deny, else the first allow whose terms are
-/// met, else the sender's egress list, else the first allow whose terms are not.
+/// met in plaintext, else the sender's egress list, else the first allow that asks for mutual TLS between nodes, else the
+/// first that asks for it always, else the first allow whose terms are not met.
 fn said<'a>(
     policy: &'a Policy,
     flow: &Flow,
@@ -114,7 +125,7 @@ fn said<'a>(
     if let Some(rule) = speaking.iter().find(|rule| rule.action == Action::Deny) {
         return Said::Denied(&rule.name);
     }
-    if let Some(rule) = speaking.iter().find(|rule| unmet(rule, from, to).is_none()) {
+    if let Some(rule) = speaking.iter().find(|rule| matches!(terms(rule, from, to), Terms::Met)) {
         return Said::Allowed(rule.name.to_string());
     }
     if let (Party::Tenant { tenant, .. }, Party::World) = (from, to)
@@ -125,25 +136,77 @@ fn said<'a>(
     {
         return Said::Allowed("tenant-egress".to_owned());
     }
-    match speaking.first() {
-        Some(rule) => Said::Withheld(&rule.name, unmet(rule, from, to).unwrap_or("none")),
-        None => Said::Nothing,
+    let mut tunnelled = speaking.iter().filter(|rule| matches!(terms(rule, from, to), Terms::MutualTls));
+    if let Some(rule) = tunnelled.clone().find(|rule| !rule.mtls_always) {
+        return Said::Tunnelled(&rule.name, false);
+    }
+    if let Some(rule) = tunnelled.next() {
+        return Said::Tunnelled(&rule.name, true);
+    }
+    for rule in speaking {
+        if let Terms::Unmet(reason) = terms(rule, from, to) {
+            return Said::Withheld(&rule.name, reason);
+        }
+    }
+    Said::Nothing
+}
+
+/// What stands between an allow rule and plaintext.
+enum Terms {
+    Met,
+    MutualTls,
+    Unmet(&'static str),
+}
+
+/// The terms of an allow rule. A tunnel has a tenant at each end.
+fn terms(rule: &Rule, from: &Party<'_>, to: &Party<'_>) -> Terms {
+    let (Party::Tenant { tenant: from, .. }, Party::Tenant { tenant: to, .. }) = (from, to) else {
+        return if rule.mtls_required { Terms::Unmet("mtls_required") } else { Terms::Met };
+    };
+    let isolated = from.name != to.name && (from.tier == Tier::Isolated || to.tier == Tier::Isolated);
+    if isolated && !(rule.carried_by.contains(&from.name) && rule.carried_by.contains(&to.name)) {
+        return Terms::Unmet("not_carried_by_both");
+    }
+    if isolated || rule.mtls_required { Terms::MutualTls } else { Terms::Met }
+}
+
+const TCP: u8 = 6;
+const TUNNEL_PORT: u16 = 15008;
+
+/// A connection to a tunnel's end: from a tenant between whom and the destination some TCP port asks for mutual TLS;
+/// or from a node, of which a rule may speak, when any tenant is such.
+fn carries_tunnelled_flows(policy: &Policy, flow: &Flow, from: &Party<'_>, to: &Party<'_>) -> bool {
+    let Party::Tenant { tenant: owner, .. } = to else { return false };
+    if flow.protocol != TCP || flow.service != TUNNEL_PORT {
+        return false;
+    }
+    let any = || policy.tenants.values().any(|tenant| asks_for_tunnel(policy, flow, tenant, to));
+    let speaks_of_host =
+        |rule: &Rule| rule.from == Peer::Host && rule.to == Peer::Tenant(Name::clone(&owner.name));
+    match from {
+        Party::Tenant { tenant, .. } => asks_for_tunnel(policy, flow, tenant, to),
+        Party::RemoteNode => any(),
+        Party::Host => policy.rules.values().any(|rule| speaks_of_host(rule)) && any(),
+        Party::World => false,
     }
 }
 
-/// The terms of an allow rule that are not met.
-fn unmet(rule: &Rule, from: &Party<'_>, to: &Party<'_>) -> Option<&'static str> {
-    let mut mtls = rule.mtls_required;
-    if let (Party::Tenant { tenant: from, .. }, Party::Tenant { tenant: to, .. }) = (from, to)
-        && from.name != to.name
-        && (from.tier == Tier::Isolated || to.tier == Tier::Isolated)
-    {
-        if !rule.carried_by.contains(&from.name) || !rule.carried_by.contains(&to.name) {
-            return Some("not_carried_by_both");
-        }
-        mtls = true;
-    }
-    mtls.then_some("mtls_required")
+/// Answers change only where some rule's range begins or has ended, so those ports stand for all.
+fn asks_for_tunnel(policy: &Policy, flow: &Flow, from: &Tenant, to: &Party<'_>) -> bool {
+    let ranges = policy.rules.values().flat_map(|rule| rule.ports.iter().flatten());
+    let edges = ranges.flat_map(|range| [range.first, range.last.saturating_add(1)]);
+    let from = Party::Tenant { tenant: from, lapsed: false };
+    edges.chain([0]).any(|service| {
+        let flow = Flow { service, ..*flow };
+        matches!(said(policy, &flow, &from, to, |rule| rule.mode == Mode::Enforce), Said::Tunnelled(..))
+    })
+}
+
+/// True for the address of a workload of this node.
+fn runs_here(policy: &Policy, facts: &NodeFacts, address: IpAddr) -> bool {
+    let holder = policy.workloads.values().find(|workload| workload.addresses.contains(&address));
+    !facts.addresses.contains(&address)
+        && holder.is_some_and(|workload| workload.node.as_ref().is_none_or(|node| **node == *facts.name))
 }
 
 fn speaks_of(rule: &Rule, flow: &Flow, from: &Party<'_>, to: &Party<'_>) -> bool {

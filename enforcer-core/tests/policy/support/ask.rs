@@ -31,17 +31,18 @@ fn raw(facts: &NodeFacts, image: &Image, flow: &Flow) -> Verdict {
     let party = |address| match tables.address(&mapped(address)) {
         Some(value) => {
             let expired = value.lease_until_ns != 0 && value.lease_until_ns < kernel_now;
-            (value.identity, u32::from(expired))
+            (value.identity, u32::from(expired), value.workload != 0)
         }
-        None => (identity::WORLD, 0),
+        None => (identity::WORLD, 0, false),
     };
-    let ((source, from_expired), (destination, to_expired)) = (party(flow.from), party(flow.to));
+    let (source, from_expired, from_here) = party(flow.from);
+    let (destination, to_expired, to_here) = party(flow.to);
     let remote = if identity::is_tenant(source) { flow.to } else { flow.from };
     let question = Question {
         source,
         destination,
         expired: from_expired | to_expired,
-        same_node: 0,
+        same_node: u32::from(from_here && to_here),
         remote: mapped(remote),
         protocol: flow.protocol,
         service: flow.service,
@@ -66,6 +67,7 @@ fn in_words(policy: &Policy, verdict: &Verdict) -> OracleVerdict {
         answer: answer(verdict.action),
         reason: reason::name(verdict.reason),
         rule: rule_name(policy, verdict.rule).to_string(),
+        tunnel: verdict.tunnel != 0,
         shadow,
     }
 }

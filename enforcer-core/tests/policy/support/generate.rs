@@ -52,7 +52,7 @@ const WORLD: [&str; 12] = [
     "2001:db8:2::9",
     "2a00::1",
 ];
-const SERVICES: [u16; 12] = [0, 1, 2, 79, 80, 81, 443, 1024, 2048, 0x0800, 65534, 65535];
+const SERVICES: [u16; 14] = [0, 1, 2, 79, 80, 81, 443, 1024, 2048, 0x0800, 15007, 15008, 65534, 65535];
 
 fn name(names: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
     select(names)
@@ -96,17 +96,22 @@ prop_compose! {
     }
 }
 
+/// Required, and always.
+fn mtls() -> impl Strategy<Value = (bool, bool)> {
+    prop_oneof![6 => Just((false, false)), 3 => Just((true, false)), 1 => Just((true, true))]
+}
+
 prop_compose! {
     pub(crate) fn any_rule()(
         (from, to) in sides(),
         ports in ports(),
         action in prop_oneof![2 => Just(Action::Allow), 1 => Just(Action::Deny)],
         mode in mode(),
-        mtls_required in prop::bool::weighted(0.15),
+        (mtls_required, mtls_always) in mtls(),
         carried_by in subsequence(TENANTS.to_vec(), 0..=TENANTS.len()),
     ) -> Rule {
         let carried_by = carried_by.into_iter().map(Into::into).collect();
-        Rule { name: "r0".into(), from, to, ports, action, mode, mtls_required, mtls_always: false, carried_by }
+        Rule { name: "r0".into(), from, to, ports, action, mode, mtls_required, mtls_always, carried_by }
     }
 }
 
@@ -233,8 +238,8 @@ prop_compose! {
     pub(crate) fn flow()(
         from in address(),
         to in address(),
-        protocol in select(&[6_u8, 17, 132, 1, 58, 47][..]),
-        service in prop_oneof![3 => select(&SERVICES[..]), 1 => any::<u16>()],
+        protocol in select(&[6_u8, 6, 17, 132, 1, 58, 47][..]),
+        service in prop_oneof![6 => select(&SERVICES[..]), 2 => any::<u16>(), 1 => Just(15008)],
     ) -> Flow {
         Flow { from, to, protocol, service, now: NOW }
     }

@@ -7,6 +7,7 @@ mod dial;
 mod echo;
 mod flood;
 mod frame;
+mod hand;
 mod serve;
 mod size;
 mod talk;
@@ -59,6 +60,14 @@ enum Verb {
     Listen { port: u16 },
     /// Connect and talk, both ways at once, until killed.
     Talk { to: SocketAddr },
+    /// Connect for whoever holds the other end of standard input, and hand the connection over.
+    Hand {
+        to: SocketAddr,
+        #[arg(long)]
+        from_port: Option<u16>,
+        #[arg(long, default_value_t = 3000)]
+        timeout_ms: u64,
+    },
     /// Send raw Ethernet frames, in hexadecimal.
     Frame { interface: String, frames: Vec<String> },
     /// Send datagrams from one socket as fast as it goes, and say how many left.
@@ -89,6 +98,7 @@ fn main() -> Result<()> {
         Verb::Echo { to, timeout_ms } => say(&echo::echo(to, timeout_ms)),
         Verb::Listen { port } => talk::listen(port),
         Verb::Talk { to } => talk::talk(to),
+        Verb::Hand { to, from_port, timeout_ms } => hand::hand(to, from_port, timeout_ms),
         Verb::Frame { interface, frames } => say(&frame::send(&interface, &frames)?),
         Verb::Flood { to, count, limit_ms } => flood::flood(to, count, Duration::from_millis(limit_ms)),
         Verb::Open { path } => say(&device::open(&path)),

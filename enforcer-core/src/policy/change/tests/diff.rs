@@ -29,6 +29,12 @@ fn only_what_differs_is_listed_with_its_fields() {
     assert_eq!(told(&before, &after), ["changed Rule r action,mode", "added Rule s "]);
     assert_eq!(told(&after, &before), ["changed Rule r action,mode", "removed Rule s "]);
     assert!(told(&after, &after).is_empty());
+    let strict = |rest: &str| add(&before, &[rule("r", "tenant: red", "tenant: blue", rest)]).unwrap().policy;
+    let (required, always) =
+        (strict(", mtlsRequired: true"), strict(", mtlsRequired: true, mtlsAlways: true"));
+    assert_eq!(told(&before, &required), ["changed Rule r mtlsRequired"]);
+    assert_eq!(told(&required, &always), ["changed Rule r mtlsAlways"]);
+    assert_eq!(told(&always, &before), ["changed Rule r mtlsRequired,mtlsAlways"]);
     let raised = add(&after, &[binding("10.0.0.1", "tenant: red", 2)]).unwrap().policy;
     assert_eq!(told(&after, &raised), ["changed Binding 10.0.0.1 holder,generation"]);
 }

@@ -127,7 +127,7 @@ fn message() -> impl Strategy<Value = v1::Snapshot> {
                     action,
                     mode,
                     mtls_required,
-                    mtls_always: false,
+                    mtls_always: mtls_required && carried,
                     carried_by: if carried { vec!["red".to_owned()] } else { Vec::new() },
                 })
                 .collect(),

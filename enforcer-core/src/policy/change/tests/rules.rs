@@ -43,6 +43,20 @@ fn only_a_side_of_a_rule_can_carry_it() {
 }
 
 #[test]
+fn mutual_tls_always_needs_mutual_tls() {
+    for alone in [", mtlsAlways: true", ", mtlsAlways: true, mtlsRequired: false"] {
+        let outcome = with(rule("a", "tenant: red", "tenant: blue", alone));
+        let problem = outcome.as_ref().unwrap_err().first().unwrap();
+        assert_eq!((problem.file.as_deref(), problem.line), (Some("test.yaml"), Some(14)), "{problem:?}");
+        assert_refused(outcome, "always_without_mtls", "rules[a].mtlsAlways");
+    }
+    let both = with(rule("a", "tenant: red", "tenant: blue", ", mtlsAlways: true, mtlsRequired: true"));
+    let policy = both.unwrap().policy;
+    let rule = policy.rules.get("a").unwrap();
+    assert!(rule.mtls_required && rule.mtls_always);
+}
+
+#[test]
 fn ports_become_ranges() {
     let ports = ", ports: [{protocol: TCP, port: 80}, {protocol: UDP, port: 1, endPort: 9}, {protocol: SCTP}, {protocol: ICMP, icmpType: 8}, {protocol: ICMPv6, icmpType: 1, icmpCode: 4}]";
     let policy = with(rule("a", "tenant: red", "tenant: blue", ports)).unwrap().policy;

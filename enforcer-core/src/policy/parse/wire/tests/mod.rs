@@ -227,6 +227,36 @@ fn paths_have_no_detours() {
     }
 }
 
+fn rules(rule: v1::Rule) -> v1::Snapshot {
+    v1::Snapshot { rules: vec![rule], ..v1::Snapshot::default() }
+}
+
+fn rule() -> v1::Rule {
+    let side = |name: &str| Some(v1::Peer { who: Some(v1::peer::Who::Tenant(name.to_owned())) });
+    v1::Rule {
+        name: "r".to_owned(),
+        from: side("red"),
+        to: side("blue"),
+        action: 1,
+        mode: 1,
+        ..v1::Rule::default()
+    }
+}
+
+#[test]
+fn mutual_tls_always_is_mutual_tls() {
+    for (mtls_required, mtls_always) in [(false, false), (true, false), (true, true)] {
+        let message = rules(v1::Rule { mtls_required, mtls_always, ..rule() });
+        let parsed = snapshot(&message, NOW).unwrap();
+        let found: Vec<_> = parsed.rules.iter().map(|rule| (rule.mtls_required, rule.mtls_always)).collect();
+        assert_eq!(found, [(mtls_required, mtls_always)]);
+    }
+    for action in [1, 2] {
+        let message = rules(v1::Rule { mtls_always: true, action, ..rule() });
+        assert_one(message, "always_without_mtls", "rules[r].mtlsAlways");
+    }
+}
+
 #[test]
 fn lists_have_bounds() {
     let addresses: Vec<String> = (1..=65).map(|last| format!("10.0.0.{last}")).collect();

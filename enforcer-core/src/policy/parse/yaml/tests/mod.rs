@@ -172,6 +172,24 @@ fn a_rule_names_one_peer_on_each_side() {
 }
 
 #[test]
+fn mutual_tls_always_is_stated_beside_mutual_tls() {
+    let rule = |rest: &str| {
+        format!(
+            "{HEAD}kind: Rule\nmetadata: {{name: r}}\nspec:\n  from: {{tenant: red}}\n  to: {{tenant: blue}}\n  action: allow\n{rest}"
+        )
+    };
+    let read = |rest: &str| {
+        let rules = documents(&[("a.yaml", rule(rest))]).unwrap().snapshot.rules;
+        rules.iter().map(|rule| (rule.mtls_required, rule.mtls_always)).collect::<Vec<_>>()
+    };
+    assert_eq!(read(""), [(false, false)]);
+    assert_eq!(read("  mtlsRequired: true\n"), [(true, false)]);
+    assert_eq!(read("  mtlsRequired: true\n  mtlsAlways: true\n"), [(true, true)]);
+    assert_eq!(read("  mtlsRequired: false\n  mtlsAlways: false\n"), [(false, false)]);
+    assert_problem(&rule("  mtlsAlways: \"yes\"\n"), "wrong_type", "rules[r].mtlsAlways", 8);
+}
+
+#[test]
 fn a_bindings_name_is_its_address_or_nothing() {
     let text = format!(
         "{HEAD}kind: Binding\nmetadata: {{name: web}}\nspec: {{address: 10.0.0.1, host: {{}}, generation: 1}}\n"

@@ -1,4 +1,7 @@
-//! Asking the kernel about interfaces and namespaces over rtnetlink, and being told of changes.
+//! Asking the kernel about interfaces and namespaces over rtnetlink, telling it what to change there, and being told
+//! of changes. It must not know what an interface is looked up for.
+
+pub(crate) mod link;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +14,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::link::{self, Link};
+use self::link::Link;
 
 /// What went wrong on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,7 @@ const TIMEOUT_SECONDS: i64 = 5;
 const GET_LINK: u16 = 18;
 const GET_NSID: u16 = 90;
 const REQUEST: u16 = 0x1;
+const ACKNOWLEDGE: u16 = 0x4;
 const DUMP: u16 = 0x300;
 const NETNSA_FD: u16 = 3;
 
@@ -47,13 +51,13 @@ const NETNSA_FD: u16 = 3;
 const CHANGES: u32 = 0x1 | 0x10 | 0x100;
 
 /// A conversation with one network namespace: the one that the calling thread was in.
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     socket: OwnedFd,
     sequence: u32,
 }
 
 impl Netlink {
-    pub(super) fn open() -> Result<Self, NetlinkError> {
+    pub(crate) fn open() -> Result<Self, NetlinkError> {
         let socket = open(SockFlag::empty(), 0)?;
         setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(TIMEOUT_SECONDS))
             .map_err(system("set timeout"))?;
@@ -61,7 +65,7 @@ impl Netlink {
     }
 
     /// Every interface, by index.
-    pub(super) fn links(&mut self) -> Result<BTreeMap<u32, Link>, NetlinkError> {
+    pub(crate) fn links(&mut self) -> Result<BTreeMap<u32, Link>, NetlinkError> {
         for _ in 0..ATTEMPTS {
             if let Some(links) = self.dump()? {
                 return Ok(links);
@@ -71,7 +75,7 @@ impl Netlink {
     }
 
     /// The number that this namespace has for the one behind `namespace`.
-    pub(super) fn namespace_id(&mut self, namespace: &impl AsFd) -> Result<Option<i32>, NetlinkError> {
+    pub(crate) fn namespace_id(&mut self, namespace: &impl AsFd) -> Result<Option<i32>, NetlinkError> {
         let mut body = vec![0; 4];
         body.extend(8_u16.to_ne_bytes());
         body.extend(NETNSA_FD.to_ne_bytes());
@@ -84,6 +88,28 @@ impl Netlink {
                 match message.kind {
                     link::NEW_NSID => return Ok(link::namespace_id(message.body)),
                     link::ERROR => return Err(refusal("get namespace id", message.body)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Makes a change, or undoes one: a message of type `kind` with the flags `flags`. Returns once the kernel did it.
+    pub(crate) fn change(
+        &mut self,
+        operation: &'static str,
+        kind: u16,
+        flags: u16,
+        body: &[u8],
+    ) -> Result<(), NetlinkError> {
+        self.ask(kind, REQUEST | ACKNOWLEDGE | flags, body)?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let bytes = self.receive(&mut buffer)?;
+            for message in link::messages(bytes).filter(|message| message.sequence == self.sequence) {
+                match (message.kind, link::i32_at(message.body, 0)) {
+                    (link::ERROR, Some(0)) => return Ok(()),
+                    (link::ERROR, _) => return Err(refusal(operation, message.body)),
                     _ => {}
                 }
             }
@@ -138,12 +164,12 @@ impl Netlink {
 }
 
 /// A socket that becomes readable when an interface or an address of this namespace changes.
-pub(super) fn subscribe() -> Result<OwnedFd, NetlinkError> {
+pub(crate) fn subscribe() -> Result<OwnedFd, NetlinkError> {
     open(SockFlag::SOCK_NONBLOCK, CHANGES)
 }
 
 /// Takes everything out of a subscription; what it said does not matter, all is looked up anew.
-pub(super) fn drain(subscription: &impl AsRawFd) -> io::Result<()> {
+pub(crate) fn drain(subscription: &impl AsRawFd) -> io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
         match recv(subscription.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC) {

@@ -1,15 +1,15 @@
 //! Network interfaces in the kernel's own words: rtnetlink messages, parsed. Pure.
 
 /// `RTM_NEWLINK`.
-pub(super) const NEW_LINK: u16 = 16;
+pub(crate) const NEW_LINK: u16 = 16;
 /// `RTM_NEWNSID`.
-pub(super) const NEW_NSID: u16 = 88;
+pub(crate) const NEW_NSID: u16 = 88;
 /// `NLMSG_ERROR`.
-pub(super) const ERROR: u16 = 2;
+pub(crate) const ERROR: u16 = 2;
 /// `NLMSG_DONE`.
-pub(super) const DONE: u16 = 3;
+pub(crate) const DONE: u16 = 3;
 /// `NLM_F_DUMP_INTR`: the table changed while it was read.
-pub(super) const DUMP_INTERRUPTED: u16 = 0x10;
+pub(crate) const DUMP_INTERRUPTED: u16 = 0x10;
 
 const HEADER: usize = 16;
 const INTERFACE_HEADER: usize = 16;
@@ -25,29 +25,29 @@ const ATTRIBUTE_FLAGS: u16 = 0xc000;
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) is_loopback: bool,
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) is_loopback: bool,
     /// `veth`, `bridge`, ...; empty for hardware.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Index of the lower device or, for a veth, of the other end, in its own namespace.
-    pub(super) peer: Option<u32>,
+    pub(crate) peer: Option<u32>,
     /// The other end's namespace, as this one numbers it; `None` when it is this one.
-    pub(super) peer_namespace: Option<i32>,
+    pub(crate) peer_namespace: Option<i32>,
 }
 
 /// A netlink message: its type, flags and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
-    pub(super) body: &'a [u8],
+pub(crate) struct Message<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) sequence: u32,
+    pub(crate) body: &'a [u8],
 }
 
 /// The messages in a datagram, as far as they are whole.
-pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let message = Message {
@@ -62,7 +62,7 @@ pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The interface in a message of type [`NEW_LINK`].
-pub(super) fn link(body: &[u8]) -> Option<Link> {
+pub(crate) fn link(body: &[u8]) -> Option<Link> {
     let mut link = Link {
         index: u32_at(body, 4)?,
         is_loopback: u32_at(body, 8)? & IFF_LOOPBACK != 0,
@@ -84,7 +84,7 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
 }
 
 /// The number of a namespace in a message of type [`NEW_NSID`]; `None` when it has none.
-pub(super) fn namespace_id(body: &[u8]) -> Option<i32> {
+pub(crate) fn namespace_id(body: &[u8]) -> Option<i32> {
     let (_, value) = attributes(body.get(4..)?).find(|(kind, _)| *kind == NETNSA_NSID)?;
     i32_at(value, 0).filter(|id| *id >= 0)
 }
@@ -116,7 +116,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
-pub(super) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
+pub(crate) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
     bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(i32::from_ne_bytes)
 }
 

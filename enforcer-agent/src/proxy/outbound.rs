@@ -1,0 +1,304 @@
+//! A flow that a workload of this node opens: intercept → identify → register → authorize → handshake → tunnel.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use enforcer_common::maps::TUNNEL_PORT;
+use enforcer_common::reason;
+use enforcer_core::policy::model::Name;
+use enforcer_core::proxy::authorize::{Outbound, Parties, Permit, Refusal};
+use enforcer_core::proxy::hbone::authority::Authority;
+use enforcer_core::proxy::hbone::baggage::Baggage;
+use enforcer_core::proxy::hbone::traceparent::Traceparent;
+use enforcer_core::proxy::native::Open;
+use enforcer_core::proxy::tenant_of;
+use enforcer_core::proxy::trace::TraceId;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::dial::{self, Dial, Failed};
+use super::flow::{Registered, met};
+use super::hbone::client::Outgoing;
+use super::hbone::client::pool::{Dialled, Key, OpenError};
+use super::idle::Pair;
+use super::native::{self, Ended, Side};
+use super::post::{Namespace, Origin, origin, reset};
+use super::registry::{Direction, Flow, Hop, Seen};
+use super::shared::{Shared, Tenant};
+use super::tls::{self, Configs, Facts, Secured, SecuredStream};
+use super::{chance, record};
+
+/// Takes up a connection that the kernel turned around.
+pub(super) async fn carry(
+    shared: Arc<Shared>,
+    post: Name,
+    namespace: Namespace,
+    stream: TcpStream,
+    from: SocketAddr,
+) {
+    let origin = match origin(&stream) {
+        Ok(Some(origin)) => origin,
+        // Somebody connected to the agent's port by themselves: there is nothing for them here.
+        Ok(None) => return reset(stream),
+        Err(error) => {
+            debug!(%error, "the origin of a connection cannot be asked for");
+            return reset(stream);
+        }
+    };
+    let Some(call) = Call::begin(shared, post, namespace, origin, from) else { return reset(stream) };
+    if let Err(refusal) = call.run(&mut Some(stream)).await {
+        call.registered.refuse(&refusal);
+    }
+}
+
+/// An intercepted connection, with everything that is known of it before the other end is.
+struct Call {
+    registered: Registered,
+    configs: Arc<Configs>,
+    namespace: Namespace,
+    workload: Name,
+    source: SocketAddr,
+    destination: SocketAddr,
+    trace: TraceId,
+}
+
+/// What came of an attempt.
+enum Attempt {
+    Over,
+    /// The connection was not as good as it looked: nothing is lost, another may be.
+    Again,
+}
+
+impl Call {
+    /// Identifies and registers. `None` when it was refused, which is told.
+    fn begin(
+        shared: Arc<Shared>,
+        post: Name,
+        namespace: Namespace,
+        origin: Origin,
+        from: SocketAddr,
+    ) -> Option<Self> {
+        let court = shared.registry.court();
+        let tenant_name = court.policy().index.tenant_by_id.get(&origin.identity).cloned()?;
+        let tenant = shared.tenant(&tenant_name)?;
+        let refuse = |reason, detail: String| {
+            let tunnel = record::unknown(Direction::Outbound.word(), from, origin.destination);
+            shared.refuse(&tenant, Direction::Outbound, tunnel, &Failed::new(reason, detail).into());
+        };
+        let workload = if court.policy().workloads.contains_key(&post) {
+            post
+        } else if let Some(name) = shared.groups.borrow().get(&origin.cgroup) {
+            Arc::clone(name)
+        } else {
+            refuse(reason::TUNNEL_IDENTITY, format!("no workload has control group {}", origin.cgroup));
+            return None;
+        };
+        let Some(configs) = shared.configs(&workload) else {
+            refuse(reason::TUNNEL_NOT_READY, format!("workload {workload} has no certificate"));
+            return None;
+        };
+        let Some(own) = tenant_of(configs.id(), &shared.fleet).map(Name::from) else {
+            refuse(reason::TUNNEL_IDENTITY, format!("{} is of no tenant", configs.id()));
+            return None;
+        };
+        let place = match tenant.share.connection() {
+            Ok(place) => place,
+            Err(over) => {
+                refuse(reason::TUNNEL_BUDGET, over.to_string());
+                return None;
+            }
+        };
+        let trace = chance::trace_id();
+        let flow = Flow {
+            parties: Parties::Outbound(Outbound {
+                workload: Arc::clone(&workload),
+                identity: origin.identity,
+                own,
+                source: from,
+                destination: origin.destination,
+                peer: None,
+            }),
+            trace,
+            cookie: origin.cookie,
+            since: shared.now(),
+            own: seen(&configs),
+            met: None,
+        };
+        let ticket = shared.registry.register(flow);
+        Some(Self {
+            registered: Registered { shared, tenant, direction: Direction::Outbound, ticket, _place: place },
+            configs,
+            namespace,
+            workload,
+            source: from,
+            destination: origin.destination,
+            trace,
+        })
+    }
+
+    /// Authorises and carries. The stream is taken once it is somebody else's to end; what is left is reset.
+    async fn run(&self, stream: &mut Option<TcpStream>) -> Result<(), Refusal> {
+        let outcome = self.attempt_all(stream).await;
+        if let Some(stream) = stream.take() {
+            reset(stream);
+        }
+        outcome
+    }
+
+    async fn attempt_all(&self, stream: &mut Option<TcpStream>) -> Result<(), Refusal> {
+        let shared = &self.registered.shared;
+        let permit = self.registered.ticket.authorize(shared.now())?;
+        let Some(peer) = shared.tenant(permit.destination()) else {
+            return Err(Failed::new(reason::TENANT_UNKNOWN, permit.destination()).into());
+        };
+        let pair = Pair {
+            workload: Arc::clone(&self.workload),
+            to: SocketAddr::new(self.destination.ip(), TUNNEL_PORT),
+        };
+        while let Some(secured) = shared.idle.take(&pair, &self.configs, shared.now()) {
+            if let Attempt::Over = self.native(&pair, secured, true, stream).await? {
+                return Ok(());
+            }
+        }
+        if shared.hops.hbone && shared.hbone_peers.knows(&pair) {
+            return self.hbone(&pair, &peer, None, stream).await;
+        }
+        let secured = self.dial(&pair, &peer).connect().await?;
+        match secured.facts().hop {
+            tls::Hop::Native => match self.native(&pair, secured, false, stream).await? {
+                Attempt::Over => Ok(()),
+                Attempt::Again => {
+                    Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the connection broke at once").into())
+                }
+            },
+            tls::Hop::Hbone => {
+                shared.hbone_peers.learn(&pair);
+                self.hbone(&pair, &peer, Some(secured), stream).await
+            }
+        }
+    }
+
+    fn dial<'a>(&'a self, pair: &Pair, peer: &'a Tenant) -> Dial<'a> {
+        Dial {
+            shared: &self.registered.shared,
+            tenant: &self.registered.tenant,
+            configs: &self.configs,
+            namespace: &self.namespace,
+            to: pair.to,
+            peer,
+        }
+    }
+
+    /// The other end has shown itself: the flow is judged again, with that.
+    fn meet(&self, facts: &Facts, hop: Hop, reused: bool) -> Result<Permit, Refusal> {
+        let shared = &self.registered.shared;
+        let met = met(shared, facts, hop, reused)?;
+        self.registered.ticket.met(met, shared.now())
+    }
+
+    async fn native(
+        &self,
+        pair: &Pair,
+        mut secured: Secured,
+        reused: bool,
+        stream: &mut Option<TcpStream>,
+    ) -> Result<Attempt, Refusal> {
+        let shared = &self.registered.shared;
+        let facts = Arc::clone(secured.facts());
+        let permit = match self.meet(&facts, Hop::Native, reused) {
+            Ok(permit) => permit,
+            // It was made when somebody else was there.
+            Err(_) if reused => return Ok(Attempt::Again),
+            Err(refusal) => return Err(refusal),
+        };
+        let open = Open::new(self.source, self.destination, self.trace)
+            .map_err(|error| Failed::new(reason::TUNNEL_TARGET, error))?;
+        native::open(&mut secured, &open);
+        let Some(local) = stream.as_ref() else { return Ok(Attempt::Over) };
+        let ended = self.registered.tunnel_native(permit, local, &mut secured, Side::Client).await?;
+        match ended {
+            Ended::Unanswered(_) => return Ok(Attempt::Again),
+            Ended::Clean => {
+                drop(stream.take());
+                let counted = self.registered.tenant.share.idle();
+                shared.idle.put(pair.clone(), secured, Arc::clone(&self.configs), counted);
+            }
+            _ => drop(stream.take()),
+        }
+        Ok(Attempt::Over)
+    }
+
+    async fn hbone(
+        &self,
+        pair: &Pair,
+        peer: &Tenant,
+        dialled: Option<Secured>,
+        stream: &mut Option<TcpStream>,
+    ) -> Result<(), Refusal> {
+        let shared = &self.registered.shared;
+        let key =
+            Key { workload: Arc::clone(&self.workload), tenant: Arc::clone(&peer.name), address: pair.to };
+        let Some(authority) = Authority::of(self.destination) else {
+            return Err(Failed::new(reason::TUNNEL_TARGET, self.destination).into());
+        };
+        let outgoing = Outgoing {
+            authority,
+            source: self.source,
+            baggage: Baggage::default(),
+            trace: Traceparent::new(self.trace.bytes(), chance::parent_id()),
+        };
+        let dialled = Mutex::new(dialled);
+        let dial = || async {
+            let made = dialled.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let secured = match made {
+                Some(secured) => secured,
+                None => self.dial(pair, peer).connect().await?,
+            };
+            let facts = Arc::clone(secured.facts());
+            if facts.hop != tls::Hop::Hbone {
+                shared.hbone_peers.forget(pair);
+                return Err(Failed::new(
+                    reason::TUNNEL_UNREACHABLE,
+                    "the other end has changed its protocol",
+                ));
+            }
+            shared.hbone_peers.met(pair, &facts);
+            let left = facts.until.saturating_sub(shared.now());
+            let (until, purse) = (Instant::now() + left, Arc::clone(&self.registered.tenant.purse));
+            Ok(Dialled::<SecuredStream> { io: secured.into_stream(), until, purse })
+        };
+        let carried =
+            shared.hbone.open(&key, &outgoing, dial).await.map_err(|error| hbone_failure(&error))?;
+        let Some(facts) = shared.hbone_peers.facts(pair) else {
+            return Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the other end is not known any more").into());
+        };
+        let permit = self.meet(&facts, Hop::Hbone, false)?;
+        if let Some(local) = stream.take() {
+            self.registered.tunnel_hbone(permit, &local, carried).await;
+        }
+        Ok(())
+    }
+}
+
+fn hbone_failure(error: &OpenError<Failed>) -> Failed {
+    match error {
+        OpenError::Dial(failed) => dial::of_shared(failed),
+        OpenError::Status(status) => {
+            let reason = match status.as_u16() {
+                400 => reason::TUNNEL_TARGET,
+                401 => reason::TUNNEL_IDENTITY,
+                _ => reason::TUNNEL_UNREACHABLE,
+            };
+            Failed::new(reason, format!("the other end answers with status {}", status.as_u16()))
+        }
+        OpenError::Busy => Failed::new(reason::TUNNEL_BUDGET, error),
+        OpenError::Failed(_) | OpenError::Exhausted => Failed::new(reason::TUNNEL_UNREACHABLE, error),
+        OpenError::Request(_) => Failed::new(reason::TUNNEL_TARGET, error),
+    }
+}
+
+/// What a workload of this node shows.
+pub(super) fn seen(configs: &Configs) -> Seen {
+    Seen { id: configs.id().clone(), serial: configs.serial().to_owned(), not_after: configs.not_after() }
+}

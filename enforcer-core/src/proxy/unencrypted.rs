@@ -1,1 +1,0 @@
-//! What a policy leaves in plaintext between nodes.
