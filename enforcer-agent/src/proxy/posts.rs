@@ -157,7 +157,7 @@ impl Posts {
     /// workload's, for ever.
     fn abandon(&mut self) {
         self.looks = self.looks.wrapping_add(1);
-        if self.looks % ABANDONED_EVERY != 0 {
+        if !self.looks.is_multiple_of(ABANDONED_EVERY) {
             return;
         }
         let held = self.manned.values().filter_map(|manned| {
@@ -307,7 +307,7 @@ fn namespaces(needs: &[(Name, Need)]) -> Vec<Result<Namespace, String>> {
             }
         }
     }
-    let mut one = |(_, need): &(Name, Need)| match need {
+    let one = |(_, need): &(Name, Need)| match need {
         Need::Node => Namespace::here().map_err(|error| words(&error)),
         Need::Pod { namespace: Some(path), .. } => Namespace::open(path).map_err(|error| words(&error)),
         Need::Pod { interface: Some(interface), .. } => match found.remove(interface) {
@@ -318,7 +318,7 @@ fn namespaces(needs: &[(Name, Need)]) -> Vec<Result<Namespace, String>> {
             Err("it has neither a network namespace nor an interface".to_owned())
         }
     };
-    needs.iter().map(|need| one(need)).collect()
+    needs.iter().map(one).collect()
 }
 
 fn guards(shared: &Arc<Shared>, listeners: &[Listener], namespace: &Namespace) -> JoinSet<()> {

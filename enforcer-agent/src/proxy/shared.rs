@@ -31,6 +31,9 @@ use crate::door::tunnel::{Credential, Credentials, Tell};
 /// Records of refusals that a tenant may cause per second, and at once; the others are counted.
 const REFUSALS_PER_SECOND: u32 = 200;
 
+/// Each workload's configurations, and the certificate that they were made with.
+type Wardrobe = BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>;
+
 /// See the module.
 pub(super) struct Shared {
     pub(super) node: String,
@@ -54,7 +57,7 @@ pub(super) struct Shared {
     pub(super) trust: watch::Receiver<Arc<Trust>>,
     pub(super) is_revoked: IsRevoked,
     pub(super) tell: Tell,
-    pub(super) wardrobe: Mutex<BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>>,
+    pub(super) wardrobe: Mutex<Wardrobe>,
     pub(super) tenants: Mutex<BTreeMap<Name, Arc<Tenant>>>,
 }
 
@@ -195,7 +198,7 @@ impl Shared {
         *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 
-    fn wardrobe(&self) -> MutexGuard<'_, BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>> {
+    fn wardrobe(&self) -> MutexGuard<'_, Wardrobe> {
         self.wardrobe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -21,7 +21,7 @@ use super::verifier::Verifier;
 use crate::door::tunnel::Credential;
 
 /// Sessions that a server remembers, of all its clients together.
-const SERVER_SESSIONS_MAX: usize = 1024;
+const SERVER_SESSIONS_MAX: usize = 512;
 
 /// ALPN of our own hop.
 pub(super) const NATIVE: &[u8] = b"enforcer/1";

@@ -21,7 +21,7 @@ use super::alert::alert_of;
 use super::configs::{Configs, HBONE, NATIVE};
 use super::error::TlsError;
 use super::inbox::Inbox;
-use super::pool::{Buffer, Pool, Size};
+use super::pool::{Buffer, Pool, Purpose, Size};
 use super::record::{HEADER, PAYLOAD_MAX};
 use super::secured::{Facts, Hop, Kernel, Secured};
 use super::sessions::session_name;
@@ -204,7 +204,7 @@ struct Handshake {
 impl Handshake {
     fn new(stream: TcpStream, side: Side, pool: &Arc<Pool>) -> Result<Box<Self>, TlsError> {
         stream.set_nodelay(true)?;
-        let incoming = pool.take(Size::Small).ok_or(TlsError::Busy)?;
+        let incoming = pool.take(Size::Small, Purpose::Receive).ok_or(TlsError::Busy)?;
         let pool = Arc::clone(pool);
         Ok(Box::new(Self { stream, side, pool, incoming, end: 0, shown: 0, out: Vec::new() }))
     }
