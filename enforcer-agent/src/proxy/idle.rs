@@ -98,3 +98,45 @@ impl Idle {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::TunnelLimits;
+    use crate::proxy::budget::Budgets;
+    use crate::proxy::tls::tests::{NATIVE_ONLY, Pair as Ends, now};
+
+    fn pair(workload: &str, network: u64) -> Pair {
+        Pair { workload: workload.into(), network, to: ([10, 0, 0, 1], 15008).into() }
+    }
+
+    #[tokio::test]
+    async fn a_connection_waits_for_its_own_pair_and_is_closed_with_its_identities() {
+        let ends = Ends::new(NATIVE_ONLY);
+        let limits = TunnelLimits { connections: 9, handshakes_per_second: 9, buffered_bytes: 9 };
+        let share = Budgets::new(limits).share(&"red".into());
+        let idle = Idle::new(Duration::from_secs(60));
+        let (mut kept, mut far) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let (near, peer) = ends.met().await;
+            kept.push(near);
+            far.push(peer);
+        }
+        let configs = Arc::new(ends.client);
+        for near in kept {
+            idle.put(pair("web", 7), near, Arc::clone(&configs), share.idle().unwrap());
+        }
+        for other in [pair("web", 8), pair("db", 7)] {
+            assert!(idle.take(&other, &configs, now()).is_none());
+        }
+        let taken = idle.take(&pair("web", 7), &configs, now()).unwrap();
+        let until = taken.facts().until;
+        assert_eq!(share.now().idle, 1);
+        idle.retain(|_, facts| facts.peer.id != taken.facts().peer.id);
+        assert_eq!(share.now().idle, 0);
+
+        idle.put(pair("web", 7), taken, Arc::clone(&configs), share.idle().unwrap());
+        assert!(idle.take(&pair("web", 7), &configs, until).is_none());
+        assert_eq!(share.now().idle, 0);
+    }
+}
