@@ -192,7 +192,7 @@ impl Posts {
     fn pod(&self, workload: &Workload, interface: Option<u32>) -> Need {
         let group = workload.cgroup.as_ref().map(|path| self.cgroup_root.join(path.trim_start_matches('/')));
         Need::Pod {
-            addresses: workload.addresses.iter().copied().collect(),
+            addresses: workload.addresses.to_vec(),
             namespace: workload.network_namespace.as_ref().map(PathBuf::from),
             interface,
             group,
