@@ -30,7 +30,7 @@ use super::tls::{Clock, Hops, PeerCheck};
 use crate::config::settings::TunnelSettings;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::InForce;
-use crate::door::stop::Stop;
+use crate::door::stop::{Stop, Stopper};
 use crate::door::tunnel::{Command, Tell};
 
 /// How often connections without a flow are looked at.
@@ -139,13 +139,16 @@ async fn run(parts: Parts) {
     let mut tasks = JoinSet::new();
     tasks.spawn(judge(Arc::clone(&shared), policy.clone(), groups));
     tasks.spawn(watch_trust(Arc::clone(&shared), identity));
-    tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, stop.clone()));
+    // Certificates end while flows drain, too.
+    let closed = Stopper::default();
+    tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, closed.listener()));
     tasks.spawn(sweep(Arc::clone(&shared)));
     tasks.spawn(answer(Arc::clone(&shared), commands));
     tasks.spawn(offer(Arc::clone(&shared), handover, succeeded));
     let posts = Posts::new(Arc::clone(&shared), cgroup_root, stock, ends);
     let posts = posts.keep(policy, stop).await;
     drain(&shared, posts, drain_timeout).await;
+    closed.stop();
     tasks.shutdown().await;
 }
 

@@ -201,10 +201,11 @@ impl<'a> Relay<'a> {
         })
     }
 
-    /// Before the answer nothing was taken from the workload: whatever broke, the flow can be tried again.
+    /// Before the answer nothing was taken from the workload; and where nothing of it was sent ahead, nobody can have
+    /// seen it: the flow can be tried again. What was sent ahead may have arrived, and must not arrive twice.
     fn unanswered(&self, end: End) -> End {
         match end {
-            End::Tls(error) if self.down == Down::Awaiting => End::Unanswered(error),
+            End::Tls(error) if self.down == Down::Awaiting && self.peeked == 0 => End::Unanswered(error),
             other => other,
         }
     }
