@@ -50,6 +50,18 @@ struct Manned {
     guards: JoinSet<()>,
 }
 
+impl Manned {
+    /// False once the path that the policy names leads to another namespace: the workload came again under its old name.
+    fn is_there(&self) -> bool {
+        match &self.need {
+            Need::Pod { namespace: Some(path), .. } => {
+                self.post.spec().namespace.is_at(path) || !path.exists()
+            }
+            Need::Pod { namespace: None, .. } | Need::Node => true,
+        }
+    }
+}
+
 /// Every post of the node.
 pub(super) struct Posts {
     shared: Arc<Shared>,
@@ -112,7 +124,7 @@ impl Posts {
         let needs = self.needs(in_force);
         self.abandon();
         self.manned.retain(|name, manned| {
-            let stays = needs.posts.get(name) == Some(&manned.need);
+            let stays = needs.posts.get(name) == Some(&manned.need) && manned.is_there();
             if !stays {
                 info!(workload = %name, "its post is given up");
                 if let Some(store) = &self.store {

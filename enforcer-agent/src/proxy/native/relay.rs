@@ -201,11 +201,15 @@ impl<'a> Relay<'a> {
         })
     }
 
-    /// Before the answer nothing was taken from the workload; and where nothing of it was sent ahead, nobody can have
-    /// seen it: the flow can be tried again. What was sent ahead may have arrived, and must not arrive twice.
+    /// Before the answer nothing was taken from the workload: the flow can be tried again, unless the workload at the
+    /// other end may have read its first bytes. A peer that said goodbye has not: it would have answered first.
     fn unanswered(&self, end: End) -> End {
         match end {
-            End::Tls(error) if self.down == Down::Awaiting && self.peeked == 0 => End::Unanswered(error),
+            End::Tls(error)
+                if self.down == Down::Awaiting && (self.peeked == 0 || self.secured.has_said_goodbye()) =>
+            {
+                End::Unanswered(error)
+            }
             other => other,
         }
     }

@@ -116,8 +116,7 @@ impl Hop {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Policy, Self::Revoked, Self::Expired, Self::Drained, Self::Shutdown];
+    pub const ALL: [Self; 5] = [Self::Policy, Self::Revoked, Self::Expired, Self::Drained, Self::Shutdown];
 
     /// The word for records and metrics.
     #[must_use]

@@ -130,10 +130,14 @@ async fn a_flow_that_was_not_answered_can_be_tried_again() {
     open(&mut first, &flow());
     let lost = async {
         next_open::<()>(&mut far, Duration::from_secs(1)).await.unwrap();
-        drop(far);
+        far.close().await;
     };
-    let (ended, ()) =
-        tokio::join!(relay::<()>(&intercepted, &mut first, Side::Client, &LIMITS, &traffic, pending()), lost);
+    let lose = async {
+        let ended = relay::<()>(&intercepted, &mut first, Side::Client, &LIMITS, &traffic, pending()).await;
+        drop(first);
+        ended
+    };
+    let (ended, ()) = tokio::join!(lose, lost);
     assert!(matches!(ended, Ended::Unanswered(_)), "{ended:?}");
     let (handed, mut server) = wire().await;
     let far = tokio::spawn(carry_server(handed, second.1, LIMITS));
@@ -151,6 +155,27 @@ async fn a_flow_that_was_not_answered_can_be_tried_again() {
     assert!(matches!(ended, Ended::Clean), "{ended:?}");
     assert_eq!(heard, b"early bytes");
     far.await.unwrap();
+}
+
+/// Whoever is lost without a goodbye may have handed on what the workload said: it is not said twice.
+#[tokio::test]
+async fn what_may_have_been_read_is_not_sent_again() {
+    for early in [&b""[..], b"early bytes"] {
+        let (mut near, mut far) = Pair::new(NATIVE_ONLY).met().await;
+        let (mut client, intercepted) = wire().await;
+        client.write_all(early).await.unwrap();
+        let traffic = Traffic::default();
+        open(&mut near, &flow());
+        let lost = async {
+            next_open::<()>(&mut far, Duration::from_secs(1)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(far);
+        };
+        let carried = relay::<()>(&intercepted, &mut near, Side::Client, &LIMITS, &traffic, pending());
+        let (ended, ()) = tokio::join!(carried, lost);
+        let may_be_tried_again = matches!(ended, Ended::Unanswered(_));
+        assert_eq!(may_be_tried_again, early.is_empty(), "{ended:?}");
+    }
 }
 
 #[tokio::test]
