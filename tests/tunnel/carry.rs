@@ -83,10 +83,10 @@ fn one_told(site: &Site, way: &Way, v6: bool) -> Result<()> {
     for record in [&opened, &out, &back] {
         let tunnel = &record["tunnel"];
         ensure!(tunnel["hop"] == way.hop, "carried by {}: {record}", tunnel["hop"]);
-        ensure!(tunnel["sourceId"] == site.id(way.from)?, "{record}");
-        ensure!(tunnel["destinationId"] == site.id(way.to)?, "{record}");
+        ensure!(tunnel["source"]["spiffeId"] == site.id(way.from)?, "{record}");
+        ensure!(tunnel["destination"]["spiffeId"] == site.id(way.to)?, "{record}");
         ensure!(
-            tunnel["sourceSerial"] == from && tunnel["destinationSerial"] == to,
+            tunnel["source"]["serial"] == from && tunnel["destination"]["serial"] == to,
             "{from}, {to}: {record}"
         );
         ensure!(record["rule"] == RULE && record["verdict"] == "allow", "{record}");
@@ -219,7 +219,7 @@ fn reused(site: &mut Site) -> Result<()> {
     pair.ends()?;
     let (out, _) = both(site, &sibling, &marks, "closed")?;
     ensure!(out["tunnel"]["reused"] != true, "a connection of {} served {}: {out}", way.from, sibling.from);
-    ensure!(out["tunnel"]["sourceId"] == site.id(sibling.from)?, "{out}");
+    ensure!(out["tunnel"]["source"]["spiffeId"] == site.id(sibling.from)?, "{out}");
     Ok(())
 }
 
@@ -273,7 +273,7 @@ fn host_network(site: &mut Site) -> Result<()> {
     let id = site.id(from)?;
     for (mark, direction) in [(&near, "outbound"), (&far, "inbound")] {
         let record = site.told(mark, "closed", |record| record["tunnel"]["direction"] == direction)?;
-        ensure!(record["tunnel"]["sourceId"] == id.as_str(), "{record}");
+        ensure!(record["tunnel"]["source"]["spiffeId"] == id.as_str(), "{record}");
         ensure!(record["source"]["identity"] == "t1" || direction == "inbound", "{record}");
     }
     let mark = site.mark("n1")?;

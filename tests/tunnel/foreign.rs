@@ -137,7 +137,7 @@ fn client(site: &mut Site) -> Result<()> {
     drop(accepted);
     ends(&mut dialled)?;
     let record = site.told(&mark, "closed", |record| record["tunnel"]["hop"] == "hbone")?;
-    ensure!(record["tunnel"]["sourceId"] == site.id(from)?, "{record}");
+    ensure!(record["tunnel"]["source"]["spiffeId"] == site.id(from)?, "{record}");
     envoy.is_up()
 }
 
@@ -206,7 +206,7 @@ fn server(site: &mut Site) -> Result<()> {
     drop(dialled);
     ends(&mut accepted)?;
     let record = site.told(&mark, "closed", |record| record["tunnel"]["hop"] == "hbone")?;
-    ensure!(record["tunnel"]["destinationId"] == site.id(to)?, "{record}");
+    ensure!(record["tunnel"]["destination"]["spiffeId"] == site.id(to)?, "{record}");
     drop(envoy);
     site.start("n2")
 }

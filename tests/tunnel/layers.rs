@@ -115,7 +115,7 @@ fn certificate_of_server(site: &mut Site) -> Result<()> {
             let imposter = Imposter::start(site, SERVER, papers.clone(), alpn)?;
             site.is_refused(FRIEND, SERVER, false)?;
             let record = site.told_refused(&mark, "tunnel_identity")?;
-            let shown = record["tunnel"]["destinationId"].as_str().unwrap_or_default();
+            let shown = record["tunnel"]["destination"]["spiffeId"].as_str().unwrap_or_default();
             ensure!(shown.starts_with(&format!("spiffe://{tenant}.")), "{record}");
             ensure!(!imposter.believed()?, "{tenant} was told where t1 wants to go");
         }
@@ -139,7 +139,7 @@ fn certificate_of_client(site: &mut Site) -> Result<()> {
         let mark = site.mark(SERVER)?;
         is_turned_away(site, FRIEND, &other, alpn)?;
         let record = site.told_refused(&mark, "tunnel_identity")?;
-        ensure!(record["tunnel"]["sourceId"] == site.id(STRANGER)?, "{record}");
+        ensure!(record["tunnel"]["source"]["spiffeId"] == site.id(STRANGER)?, "{record}");
         ensure!(crate::site::accept_within(&listener, PAUSE).is_err(), "t2's server has a connection");
         is_let_in(site, FRIEND, &own, alpn)?;
         accept(&listener).context("with the right certificate")?;
@@ -163,7 +163,7 @@ fn authorisation(site: &mut Site) -> Result<()> {
             record["source"]["identity"] == "t3" && record["destination"]["identity"] == "t2",
             "{record}"
         );
-        ensure!(record["tunnel"]["sourceId"] == site.id("n1-t3-host")?, "{record}");
+        ensure!(record["tunnel"]["source"]["spiffeId"] == site.id("n1-t3-host")?, "{record}");
         ensure!(crate::site::accept_within(&listener, PAUSE).is_err(), "t2's server has a connection");
         is_let_in(site, "n1", &friend, alpn)?;
         accept(&listener).context("t1, from the same address")?;

@@ -125,7 +125,7 @@ fn carried_again(site: &Site) -> Result<()> {
 
 fn rotated(site: &mut Site) -> Result<()> {
     site.apply(&site.carried())?;
-    for (rotated, word) in [(FROM, "sourceSerial"), (TO, "destinationSerial")] {
+    for (rotated, word) in [(FROM, "source"), (TO, "destination")] {
         let mut pair = site.pair(FROM, TO, false)?;
         pair.speaks()?;
         let before = site.identity(rotated)?["serial"].clone();
@@ -144,7 +144,7 @@ fn rotated(site: &mut Site) -> Result<()> {
             let mut next = site.pair(FROM, TO, false)?;
             next.speaks()?;
             next.ends()?;
-            Ok(mark.records()?.iter().any(|record| record["tunnel"][word] == serial))
+            Ok(mark.records()?.iter().any(|record| record["tunnel"][word]["serial"] == serial))
         })?;
         pair.ends()?;
     }
@@ -163,7 +163,7 @@ fn expired(site: &mut Site) -> Result<()> {
     let mut pair = site.pair(FROM, TO, false)?;
     pair.speaks()?;
     let opened = site.told(&mark, "opened", |_| true)?;
-    let serial = opened["tunnel"]["sourceSerial"].clone();
+    let serial = opened["tunnel"]["source"]["serial"].clone();
     let start = Instant::now();
     let mut is_alive = true;
     while is_alive && start.elapsed() < LIFETIME + Duration::from_secs(4) {
@@ -178,7 +178,7 @@ fn expired(site: &mut Site) -> Result<()> {
         let still_old = known.iter().any(|tunnel| tunnel["facts"]["sourceSerial"] == serial);
         ensure!(!still_old, "after {lived:?} it goes on under a certificate that has ended: {list}");
     } else {
-        let record = site.told(&mark, "closed", |record| record["tunnel"]["sourceSerial"] == serial)?;
+        let record = site.told(&mark, "closed", |record| record["tunnel"]["source"]["serial"] == serial)?;
         ensure!(record["tunnel"]["end"] == "expired", "after {lived:?}: {record}");
         ensure!(lived > LIFETIME / 4, "it ended long before its certificate: after {lived:?}");
     }

@@ -1,6 +1,7 @@
 //! A flow that a workload of this node opens: intercept → identify → register → authorize → handshake → tunnel.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,6 +81,13 @@ impl Call {
         origin: Origin,
         from: SocketAddr,
     ) -> Option<Self> {
+        let from = match source(&namespace, from, origin.destination) {
+            Ok(from) => from,
+            Err(error) => {
+                debug!(%error, destination = %origin.destination, "there is no way to the destination");
+                return None;
+            }
+        };
         let court = shared.registry.court();
         let tenant_name = court.policy().index.tenant_by_id.get(&origin.identity).cloned()?;
         let tenant = shared.tenant(&tenant_name)?;
@@ -314,12 +322,32 @@ impl Call {
     }
 }
 
+/// Where a flow comes from, as its destination will see it: a workload on the node's network speaks to the agent over
+/// loopback, and to the world with the node's address.
+fn source(namespace: &Namespace, from: SocketAddr, destination: SocketAddr) -> io::Result<SocketAddr> {
+    if !from.ip().is_loopback() {
+        return Ok(from);
+    }
+    let any: IpAddr = match destination {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Connecting a datagram socket sends nothing: it asks the kernel for the route.
+    let asked = namespace.enter(|| {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(destination)?;
+        socket.local_addr()
+    });
+    let found = asked.map_err(io::Error::other)??;
+    Ok(SocketAddr::new(found.ip(), from.port()))
+}
+
 /// A flow that had to end before the other end took it.
 fn called_off(why: EndReason) -> Failed {
     let reason = match why {
         EndReason::Policy => reason::TUNNEL_IDENTITY,
         EndReason::Revoked | EndReason::Expired => reason::TUNNEL_CERTIFICATE,
-        EndReason::Drained | EndReason::Shutdown | EndReason::Operator => reason::TUNNEL_NOT_READY,
+        EndReason::Drained | EndReason::Shutdown => reason::TUNNEL_NOT_READY,
     };
     Failed::new(reason, format!("called off: {}", why.word()))
 }

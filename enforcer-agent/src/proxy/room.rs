@@ -142,14 +142,15 @@ async fn run(parts: Parts) {
     tasks.spawn(judge(Arc::clone(&shared), policy.clone(), groups));
     tasks.spawn(watch_trust(Arc::clone(&shared), identity));
     // Certificates end while flows drain, too.
-    let never = Stopper::default();
-    tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, never.listener()));
+    let closed = Stopper::default();
+    tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, closed.listener()));
     tasks.spawn(sweep(Arc::clone(&shared)));
     tasks.spawn(answer(Arc::clone(&shared), commands));
     tasks.spawn(offer(Arc::clone(&shared), handover, succeeded));
     let posts = Posts::new(Arc::clone(&shared), cgroup_root, stock, ends);
     let posts = posts.keep(policy, stop).await;
     drain(&shared, posts, drain_timeout).await;
+    closed.stop();
     tasks.shutdown().await;
 }
 

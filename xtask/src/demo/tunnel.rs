@@ -120,15 +120,17 @@ fn certified(stage: &Stage) -> Result<String> {
     let (near, far) = (stage.mark(CLIENT)?, stage.mark(SERVER)?);
     get(stage)?;
     let (out, back) = (tunnelled(&near)?, tunnelled(&far)?);
-    for name in ["sourceId", "sourceSerial", "destinationId", "destinationSerial", "traceId"] {
-        let (out, back) = (word(&out["tunnel"], name), word(&back["tunnel"], name));
-        ensure!(out == back && !out.is_empty(), "{name}: {out} at one end, {back} at the other");
+    for name in
+        ["/source/spiffeId", "/source/serial", "/destination/spiffeId", "/destination/serial", "/traceId"]
+    {
+        let (out, back) = (out["tunnel"].pointer(name), back["tunnel"].pointer(name));
+        ensure!(out.is_some() && out == back, "{name}: {out:?} at one end, {back:?} at the other");
     }
     let domain = |name: &str| {
-        let id = word(&out["tunnel"], name);
+        let id = word(&out["tunnel"][name], "spiffeId");
         id.strip_prefix("spiffe://").and_then(|id| id.split('/').next()).unwrap_or(id).to_owned()
     };
-    Ok(format!("{} to {}", domain("sourceId"), domain("destinationId")))
+    Ok(format!("{} to {}", domain("source"), domain("destination")))
 }
 
 /// Whether the page's text is seen on the way between the nodes.
@@ -148,7 +150,7 @@ fn impersonate(stage: &Stage) -> Result<String> {
     tls::dial(stage, CLIENT, &format!("{}:15008", stage.v4(SERVER)?), &files)?;
     let record =
         mark.record("the refusal", |record| record["type"] == "tunnel" && record["verdict"] == "deny")?;
-    if word(&record["tunnel"], "sourceId").starts_with(&format!("spiffe://t3.{TRUST_DOMAIN}/")) {
+    if word(&record["tunnel"]["source"], "spiffeId").starts_with(&format!("spiffe://t3.{TRUST_DOMAIN}/")) {
         return Ok(format!("refused: {}", word(&record, "reason")));
     }
     bail!("{record}")

@@ -112,6 +112,10 @@ impl Configs {
     pub const fn not_after(&self) -> Duration {
         self.not_after
     }
+
+    pub(super) fn takes_hbone(&self) -> bool {
+        self.server.alpn_protocols.iter().any(|protocol| protocol == HBONE)
+    }
 }
 
 impl fmt::Debug for Configs {
