@@ -5,6 +5,7 @@ mod clock;
 mod follow;
 mod identity;
 pub mod keys;
+mod limits;
 mod listener;
 mod logging;
 mod notify;
@@ -47,6 +48,7 @@ const ENGINE_ENDS: Duration = Duration::from_secs(30);
 /// # Errors
 /// What kept it from starting, or made it stop.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    limits::raise_files();
     let inherited = tunnel::inherit(settings)?;
     let rooms = rooms::open(settings, &inherited)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -57,6 +57,7 @@ pub struct Share {
     start: Instant,
     connections: AtomicU64,
     idle: AtomicU64,
+    shaking: AtomicU64,
     buffered_bytes: AtomicU64,
     handshakes: Mutex<Bucket>,
     refused: [AtomicU64; Over::ALL.len()],
@@ -126,6 +127,7 @@ impl Share {
             start,
             connections: AtomicU64::new(0),
             idle: AtomicU64::new(0),
+            shaking: AtomicU64::new(0),
             buffered_bytes: AtomicU64::new(0),
             handshakes: Mutex::default(),
             refused: Default::default(),
@@ -143,12 +145,12 @@ impl Share {
         Ok(Place { share: Arc::clone(self), counted: Counted::Connection })
     }
 
-    /// Counts a connection that waits for the next flow of its pair, for as long as the guard is kept. Who opens
-    /// flows bounds them: they take a place each while a flow is in them.
+    /// Counts a connection that waits for the next flow of its pair, for as long as the guard is kept. There may be as
+    /// many as flows; `None` when it should be closed instead.
     #[must_use]
-    pub fn idle(self: &Arc<Self>) -> Place {
-        self.idle.fetch_add(1, Ordering::Relaxed);
-        Place { share: Arc::clone(self), counted: Counted::Idle }
+    pub fn idle(self: &Arc<Self>) -> Option<Place> {
+        let is_counted = raise(&self.idle, 1, self.limits.connections);
+        is_counted.then(|| Place { share: Arc::clone(self), counted: Counted::Idle })
     }
 
     /// Counts a handshake that is about to begin.
@@ -158,6 +160,18 @@ impl Share {
     pub fn handshake(&self) -> Result<(), Over> {
         let now = self.start.elapsed();
         if self.take_handshake(now) { Ok(()) } else { Err(self.refuse(Over::Handshakes)) }
+    }
+
+    /// Counts a handshake that somebody else has begun, for as long as the guard is kept: no more go on at once than may
+    /// begin in a second, so that whoever is slow with many does not take all the buffers.
+    ///
+    /// # Errors
+    /// It must not go on.
+    pub fn shaking(self: &Arc<Self>) -> Result<Place, Over> {
+        if !raise(&self.shaking, 1, self.limits.handshakes_per_second.into()) {
+            return Err(self.refuse(Over::Handshakes));
+        }
+        Ok(Place { share: Arc::clone(self), counted: Counted::Shaking })
     }
 
     /// A purse for the buffers of one flow.
@@ -208,6 +222,7 @@ pub struct Place {
 enum Counted {
     Connection,
     Idle,
+    Shaking,
 }
 
 impl Drop for Place {
@@ -215,6 +230,7 @@ impl Drop for Place {
         let count = match self.counted {
             Counted::Connection => &self.share.connections,
             Counted::Idle => &self.share.idle,
+            Counted::Shaking => &self.share.shaking,
         };
         count.fetch_sub(1, Ordering::Relaxed);
     }
@@ -291,6 +307,16 @@ mod tests {
         assert_eq!(red.now().refused, [0, 88, 0]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn slow_handshakes_of_others_are_bounded_and_end() {
+        let red = budgets().share(&"red".into());
+        let slow: Vec<_> = (0..50).filter_map(|_| red.shaking().ok()).collect();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((slow.len(), red.shaking().err()), (10, Some(Over::Handshakes)));
+        drop(slow);
+        assert!(red.shaking().is_ok());
+    }
+
     #[tokio::test]
     async fn a_purse_gives_back_what_it_took_and_no_more() {
         let red = budgets().share(&"red".into());
@@ -310,8 +336,9 @@ mod tests {
         let budgets = budgets();
         let (place, _blue) =
             (budgets.share(&"red".into()).connection().unwrap(), budgets.share(&"blue".into()));
-        let idle = budgets.share(&"red".into()).idle();
-        assert_eq!(budgets.list()["red"].idle, 1);
+        let idle = [(); 3].map(|()| budgets.share(&"red".into()).idle());
+        assert_eq!(idle.iter().flatten().count(), 2);
+        assert_eq!(budgets.list()["red"].idle, 2);
         budgets.retain(|tenant| &**tenant == "blue");
         assert_eq!(budgets.list().len(), 1);
         assert_eq!(budgets.share(&"red".into()).now(), Use::default());

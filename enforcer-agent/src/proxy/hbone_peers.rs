@@ -1,21 +1,20 @@
 //! Who speaks HBONE: learned from the protocol that the other end chose, and forgotten when it chooses another.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::idle::Pair;
-use super::tls::Facts;
 
 /// Pairs that are remembered; when there are more, all are learned anew.
 const KNOWN_MAX: usize = 65_536;
 
-/// What was learned of each pair: the facts of its latest connection.
+/// Pairs whose latest connection spoke it.
 #[derive(Debug, Default)]
-pub(super) struct HbonePeers(Mutex<HashMap<Pair, Option<Arc<Facts>>>>);
+pub(super) struct HbonePeers(Mutex<HashSet<Pair>>);
 
 impl HbonePeers {
     pub(super) fn knows(&self, pair: &Pair) -> bool {
-        self.known().contains_key(pair)
+        self.known().contains(pair)
     }
 
     pub(super) fn learn(&self, pair: &Pair) {
@@ -23,23 +22,14 @@ impl HbonePeers {
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.entry(pair.clone()).or_default();
-    }
-
-    pub(super) fn met(&self, pair: &Pair, facts: &Arc<Facts>) {
-        self.learn(pair);
-        self.known().insert(pair.clone(), Some(Arc::clone(facts)));
-    }
-
-    pub(super) fn facts(&self, pair: &Pair) -> Option<Arc<Facts>> {
-        self.known().get(pair).cloned().flatten()
+        known.insert(pair.clone());
     }
 
     pub(super) fn forget(&self, pair: &Pair) {
         self.known().remove(pair);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Pair, Option<Arc<Facts>>>> {
+    fn known(&self) -> MutexGuard<'_, HashSet<Pair>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

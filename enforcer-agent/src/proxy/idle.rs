@@ -9,7 +9,7 @@ use enforcer_core::policy::model::Name;
 use tokio::time::Instant;
 
 use super::budget::Place;
-use super::tls::{Configs, Secured};
+use super::tls::{Configs, Facts, Secured};
 
 /// Connections that wait for one pair.
 const WAITING_MAX: usize = 64;
@@ -19,6 +19,8 @@ const WAITING_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pair {
     pub(super) workload: Name,
+    /// Cookie of the network that the workload is in: it may come again under its old name.
+    pub(super) network: u64,
     pub(super) to: SocketAddr,
 }
 
@@ -75,6 +77,14 @@ impl Idle {
                     && now < one.secured.facts().until
                     && one.secured.is_quiet()
             });
+            !waiting.is_empty()
+        });
+    }
+
+    /// Closes those that are not to be kept.
+    pub(super) fn retain(&self, is_kept: impl Fn(&Pair, &Facts) -> bool) {
+        self.waiting().retain(|pair, waiting| {
+            waiting.retain(|one| is_kept(pair, one.secured.facts()));
             !waiting.is_empty()
         });
     }

@@ -94,6 +94,8 @@ impl Guest {
     }
 
     async fn shake(&self, stream: TcpStream) -> Result<Secured, Failed> {
+        let _shaking =
+            self.tenant.share.shaking().map_err(|over| Failed::new(reason::TUNNEL_BUDGET, over))?;
         let patience = self.shared.settings.handshake_timeout;
         let shaken = tls::accept(stream, &self.configs, None, &self.tenant.pool);
         let outcome = match timeout(patience, shaken).await {
@@ -118,11 +120,18 @@ impl Guest {
         let mut is_reused = false;
         loop {
             let left = facts.until.saturating_sub(self.shared.now());
+            // A peer that opens flows on as many connections as it may leaves as many behind.
+            let Some(waiting) = self.tenant.share.idle() else { return secured.close().await };
+            if left.is_zero() {
+                return secured.close().await;
+            }
             let mut drain = self.shared.drain.clone();
             let next = tokio::select! {
                 next = native::next_open::<()>(&mut secured, patience.min(left)) => next,
                 () = drain.wait() => return secured.close().await,
+                () = self.shared.taken_away(&facts) => return secured.close().await,
             };
+            drop(waiting);
             let open = match next {
                 Ok(Next::Open(open)) => open,
                 Ok(Next::Idle) if !is_reused && left > patience => {
@@ -241,10 +250,14 @@ impl Guest {
         };
         let purse = Arc::clone(&self.tenant.purse);
         let mut drain: Stop = self.shared.drain.clone();
-        let answer = Arc::new(Answerer { guest: Arc::clone(&self), facts });
-        let closed =
-            serve(secured.into_stream(), &answer, &purse, limits, until, async move { drain.wait().await })
-                .await;
+        let answer = Arc::new(Answerer { guest: Arc::clone(&self), facts: Arc::clone(&facts) });
+        let drain = async {
+            tokio::select! {
+                () = drain.wait() => {}
+                () = self.shared.taken_away(&facts) => {}
+            }
+        };
+        let closed = serve(secured.into_stream(), &answer, &purse, limits, until, drain).await;
         let failed = match closed {
             Closed::ByPeer | Closed::ByUs | Closed::Lost(_) | Closed::PeerError(_) => {
                 debug!(?closed, from = %self.from, "an HBONE connection has ended");

@@ -1,7 +1,9 @@
 //! A flow that a workload of this node opens: intercept → identify → register → authorize → handshake → tunnel.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use enforcer_common::maps::TUNNEL_PORT;
 use enforcer_common::reason;
@@ -14,7 +16,7 @@ use enforcer_core::proxy::native::Open;
 use enforcer_core::proxy::tenant_of;
 use enforcer_core::proxy::trace::TraceId;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::dial::{self, Dial, Failed};
@@ -24,7 +26,7 @@ use super::hbone::client::pool::{Dialled, Key, OpenError};
 use super::idle::Pair;
 use super::native::{self, Ended, Side};
 use super::post::{Namespace, Origin, origin, reset};
-use super::registry::{Direction, Flow, Hop, Seen};
+use super::registry::{Direction, EndReason, Flow, Hop, Seen};
 use super::shared::{Shared, Tenant};
 use super::tls::{self, Configs, Facts, Secured, SecuredStream};
 use super::{chance, record};
@@ -79,6 +81,13 @@ impl Call {
         origin: Origin,
         from: SocketAddr,
     ) -> Option<Self> {
+        let from = match source(&namespace, from, origin.destination) {
+            Ok(from) => from,
+            Err(error) => {
+                debug!(%error, destination = %origin.destination, "there is no way to the destination");
+                return None;
+            }
+        };
         let court = shared.registry.court();
         let tenant_name = court.policy().index.tenant_by_id.get(&origin.identity).cloned()?;
         let tenant = shared.tenant(&tenant_name)?;
@@ -154,6 +163,7 @@ impl Call {
         };
         let pair = Pair {
             workload: Arc::clone(&self.workload),
+            network: self.namespace.cookie(),
             to: SocketAddr::new(self.destination.ip(), TUNNEL_PORT),
         };
         while let Some(secured) = shared.idle.take(&pair, &self.configs, shared.now()) {
@@ -162,7 +172,11 @@ impl Call {
             }
         }
         if shared.hops.hbone && shared.hbone_peers.knows(&pair) {
-            return self.hbone(&pair, &peer, None, stream).await;
+            let outcome = self.hbone(&pair, &peer, None, stream).await;
+            // Where it has changed its protocol meanwhile, nothing was said yet that could not be said in another.
+            if outcome.is_ok() || shared.hbone_peers.knows(&pair) {
+                return outcome;
+            }
         }
         let secured = self.dial(&pair, &peer).connect().await?;
         match secured.facts().hop {
@@ -197,6 +211,12 @@ impl Call {
         self.registered.ticket.met(met, shared.now())
     }
 
+    /// For a stream of HTTP/2: a connection, its greeting, and the answer of the workload behind it.
+    fn patience(&self) -> Duration {
+        let settings = &self.registered.shared.settings;
+        (settings.connect_timeout + settings.handshake_timeout) * 2
+    }
+
     async fn native(
         &self,
         pair: &Pair,
@@ -212,7 +232,7 @@ impl Call {
             Err(_) if reused => return Ok(Attempt::Again),
             Err(refusal) => return Err(refusal),
         };
-        let open = Open::new(self.source, self.destination, self.trace)
+        let open = Open::new(self.source_in(&secured)?, self.destination, self.trace)
             .map_err(|error| Failed::new(reason::TUNNEL_TARGET, error))?;
         native::open(&mut secured, &open);
         let Some(local) = stream.as_ref() else { return Ok(Attempt::Over) };
@@ -221,12 +241,23 @@ impl Call {
             Ended::Unanswered(_) => return Ok(Attempt::Again),
             Ended::Clean => {
                 drop(stream.take());
-                let counted = self.registered.tenant.share.idle();
-                shared.idle.put(pair.clone(), secured, Arc::clone(&self.configs), counted);
+                if let Some(counted) = self.registered.tenant.share.idle() {
+                    shared.idle.put(pair.clone(), secured, Arc::clone(&self.configs), counted);
+                }
             }
             _ => drop(stream.take()),
         }
         Ok(Attempt::Over)
+    }
+
+    /// The workload's end, as the other end sees it: one on the node's network came to the listener on loopback.
+    fn source_in(&self, secured: &Secured) -> Result<SocketAddr, Failed> {
+        if !self.source.ip().to_canonical().is_loopback() {
+            return Ok(self.source);
+        }
+        let local = secured.socket().local_addr();
+        let local = local.map_err(|error| Failed::new(reason::TUNNEL_UNREACHABLE, error))?;
+        Ok(SocketAddr::new(local.ip(), self.source.port()))
     }
 
     async fn hbone(
@@ -237,8 +268,13 @@ impl Call {
         stream: &mut Option<TcpStream>,
     ) -> Result<(), Refusal> {
         let shared = &self.registered.shared;
-        let key =
-            Key { workload: Arc::clone(&self.workload), tenant: Arc::clone(&peer.name), address: pair.to };
+        let key = Key {
+            workload: Arc::clone(&self.workload),
+            serial: self.configs.serial().to_owned(),
+            network: pair.network,
+            tenant: Arc::clone(&peer.name),
+            address: pair.to,
+        };
         let Some(authority) = Authority::of(self.destination) else {
             return Err(Failed::new(reason::TUNNEL_TARGET, self.destination).into());
         };
@@ -263,15 +299,20 @@ impl Call {
                     "the other end has changed its protocol",
                 ));
             }
-            shared.hbone_peers.met(pair, &facts);
             let left = facts.until.saturating_sub(shared.now());
             let (until, purse) = (Instant::now() + left, Arc::clone(&self.registered.tenant.purse));
-            Ok(Dialled::<SecuredStream> { io: secured.into_stream(), until, purse })
+            Ok(Dialled::<SecuredStream, _> { io: secured.into_stream(), mark: facts, until, purse })
         };
-        let carried =
-            shared.hbone.open(&key, &outgoing, dial).await.map_err(|error| hbone_failure(&error))?;
-        let Some(facts) = shared.hbone_peers.facts(pair) else {
-            return Err(Failed::new(reason::TUNNEL_UNREACHABLE, "the other end is not known any more").into());
+        let opening = timeout(self.patience(), shared.hbone.open(&key, &outgoing, dial));
+        let (carried, facts) = tokio::select! {
+            opened = opening => match opened {
+                Ok(opened) => opened.map_err(|error| hbone_failure(&error))?,
+                Err(_) => {
+                    let detail = "the other end does not answer";
+                    return Err(Failed::new(reason::TUNNEL_UNREACHABLE, detail).into());
+                }
+            },
+            why = self.registered.ticket.cancelled() => return Err(called_off(why).into()),
         };
         let permit = self.meet(&facts, Hop::Hbone, false)?;
         if let Some(local) = stream.take() {
@@ -279,6 +320,36 @@ impl Call {
         }
         Ok(())
     }
+}
+
+/// Where a flow comes from, as its destination will see it: a workload on the node's network speaks to the agent over
+/// loopback, and to the world with the node's address.
+fn source(namespace: &Namespace, from: SocketAddr, destination: SocketAddr) -> io::Result<SocketAddr> {
+    if !from.ip().is_loopback() {
+        return Ok(from);
+    }
+    let any: IpAddr = match destination {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Connecting a datagram socket sends nothing: it asks the kernel for the route.
+    let asked = namespace.enter(|| {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(destination)?;
+        socket.local_addr()
+    });
+    let found = asked.map_err(io::Error::other)??;
+    Ok(SocketAddr::new(found.ip(), from.port()))
+}
+
+/// A flow that had to end before the other end took it.
+fn called_off(why: EndReason) -> Failed {
+    let reason = match why {
+        EndReason::Policy => reason::TUNNEL_IDENTITY,
+        EndReason::Revoked | EndReason::Expired => reason::TUNNEL_CERTIFICATE,
+        EndReason::Drained | EndReason::Shutdown => reason::TUNNEL_NOT_READY,
+    };
+    Failed::new(reason, format!("called off: {}", why.word()))
 }
 
 fn hbone_failure(error: &OpenError<Failed>) -> Failed {

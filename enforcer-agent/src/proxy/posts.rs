@@ -50,6 +50,18 @@ struct Manned {
     guards: JoinSet<()>,
 }
 
+impl Manned {
+    /// False once the path that the policy names leads to another namespace: the workload came again under its old name.
+    fn is_there(&self) -> bool {
+        match &self.need {
+            Need::Pod { namespace: Some(path), .. } => {
+                self.post.spec().namespace.is_at(path) || !path.exists()
+            }
+            Need::Pod { namespace: None, .. } | Need::Node => true,
+        }
+    }
+}
+
 /// Every post of the node.
 pub(super) struct Posts {
     shared: Arc<Shared>,
@@ -112,7 +124,7 @@ impl Posts {
         let needs = self.needs(in_force);
         self.abandon();
         self.manned.retain(|name, manned| {
-            let stays = needs.posts.get(name) == Some(&manned.need);
+            let stays = needs.posts.get(name) == Some(&manned.need) && manned.is_there();
             if !stays {
                 info!(workload = %name, "its post is given up");
                 if let Some(store) = &self.store {
@@ -145,7 +157,7 @@ impl Posts {
     /// workload's, for ever.
     fn abandon(&mut self) {
         self.looks = self.looks.wrapping_add(1);
-        if self.looks % ABANDONED_EVERY != 0 {
+        if !self.looks.is_multiple_of(ABANDONED_EVERY) {
             return;
         }
         let held = self.manned.values().filter_map(|manned| {
@@ -295,7 +307,7 @@ fn namespaces(needs: &[(Name, Need)]) -> Vec<Result<Namespace, String>> {
             }
         }
     }
-    let mut one = |(_, need): &(Name, Need)| match need {
+    let one = |(_, need): &(Name, Need)| match need {
         Need::Node => Namespace::here().map_err(|error| words(&error)),
         Need::Pod { namespace: Some(path), .. } => Namespace::open(path).map_err(|error| words(&error)),
         Need::Pod { interface: Some(interface), .. } => match found.remove(interface) {
@@ -306,7 +318,7 @@ fn namespaces(needs: &[(Name, Need)]) -> Vec<Result<Namespace, String>> {
             Err("it has neither a network namespace nor an interface".to_owned())
         }
     };
-    needs.iter().map(|need| one(need)).collect()
+    needs.iter().map(one).collect()
 }
 
 fn guards(shared: &Arc<Shared>, listeners: &[Listener], namespace: &Namespace) -> JoinSet<()> {

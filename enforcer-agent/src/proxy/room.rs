@@ -14,7 +14,7 @@ use enforcer_core::proxy::authorize::Court;
 use enforcer_proto::v1;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
@@ -30,7 +30,7 @@ use super::tls::{Clock, Hops, PeerCheck};
 use crate::config::settings::TunnelSettings;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::InForce;
-use crate::door::stop::Stop;
+use crate::door::stop::{Stop, Stopper};
 use crate::door::tunnel::{Command, Tell};
 
 /// How often connections without a flow are looked at.
@@ -131,6 +131,8 @@ async fn run(parts: Parts) {
         listeners: Mutex::default(),
         drain: stop.clone(),
         credentials: identity.credentials.clone(),
+        trust: identity.trust.clone(),
+        is_revoked: Arc::clone(&identity.is_revoked),
         tell,
         wardrobe: Mutex::default(),
         tenants: Mutex::default(),
@@ -139,13 +141,16 @@ async fn run(parts: Parts) {
     let mut tasks = JoinSet::new();
     tasks.spawn(judge(Arc::clone(&shared), policy.clone(), groups));
     tasks.spawn(watch_trust(Arc::clone(&shared), identity));
-    tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, stop.clone()));
+    // Certificates end while flows drain, too.
+    let closed = Stopper::default();
+    tasks.spawn(follow_deadlines(Arc::clone(&shared.registry), clock, closed.listener()));
     tasks.spawn(sweep(Arc::clone(&shared)));
     tasks.spawn(answer(Arc::clone(&shared), commands));
     tasks.spawn(offer(Arc::clone(&shared), handover, succeeded));
     let posts = Posts::new(Arc::clone(&shared), cgroup_root, stock, ends);
     let posts = posts.keep(policy, stop).await;
     drain(&shared, posts, drain_timeout).await;
+    closed.stop();
     tasks.shutdown().await;
 }
 
@@ -182,21 +187,24 @@ async fn judge(
     loop {
         let in_force = Arc::clone(&policy.borrow_and_update());
         groups.send_replace(Arc::new(groups_of(&in_force)));
-        shared.registry.reauthorize(court_of(&in_force), shared.now());
-        let tenants = &in_force.current.policy.tenants;
-        shared.retain(|name| tenants.contains_key(name));
+        // It takes its time, and bytes go on meanwhile: its thread gives the others' work away.
+        block_in_place(|| shared.registry.reauthorize(court_of(&in_force), shared.now()));
+        let (tenants, here) = (&in_force.current.policy.tenants, &in_force.facts.attachments);
+        shared.retain(|name| tenants.contains_key(name), |name| here.contains_key(name));
         if policy.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// Hears every flow again whenever somebody is revoked.
+/// Hears every flow again whenever somebody is revoked, and closes what waits for flows of theirs.
 async fn watch_trust(shared: Arc<Shared>, identity: IdentityDoor) {
     let mut trust = identity.trust;
     while trust.changed().await.is_ok() {
         trust.borrow_and_update();
-        shared.registry.recheck(shared.now());
+        block_in_place(|| shared.registry.recheck(shared.now()));
+        shared.idle.retain(|_, facts| !shared.is_taken_away(facts));
+        shared.hbone.retain(|_, facts| !shared.is_taken_away(facts));
     }
 }
 
@@ -206,6 +214,7 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         poll.tick().await;
         shared.idle.sweep(shared.now());
+        shared.hbone.retain(|_, _| true);
     }
 }
 
@@ -213,12 +222,12 @@ async fn answer(shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
     while let Some(command) = commands.recv().await {
         match command {
             Command::List(tenant, reply) => {
-                let mut list = shared.registry.list(tenant.as_ref());
+                let mut list = block_in_place(|| shared.registry.list(tenant.as_ref()));
                 list.ends = ends(&shared, tenant.as_ref());
                 let _gone = reply.send(list);
             }
             Command::Metrics(reply) => {
-                let _gone = reply.send(shared.registry.metrics());
+                let _gone = reply.send(block_in_place(|| shared.registry.metrics()));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use enforcer_core::bucket::{Bucket, Rate};
+use enforcer_core::identity::bundle::Trust;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::model::Name;
 use enforcer_core::proxy::authorize::Refusal;
@@ -20,14 +21,18 @@ use super::idle::Idle;
 use super::post::Listener;
 use super::posts::Standing;
 use super::registry::{Direction, Registry};
-use super::tls::{Configs, Hops, PeerCheck, Pool, Purse};
+use super::tls::{Configs, Facts, Hops, PeerCheck, Pool, Purse};
 use super::{dial, record};
 use crate::config::settings::TunnelSettings;
+use crate::door::identity::IsRevoked;
 use crate::door::stop::Stop;
 use crate::door::tunnel::{Credential, Credentials, Tell};
 
 /// Records of refusals that a tenant may cause per second, and at once; the others are counted.
 const REFUSALS_PER_SECOND: u32 = 200;
+
+/// Each workload's configurations, and the certificate that they were made with.
+type Wardrobe = BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>;
 
 /// See the module.
 pub(super) struct Shared {
@@ -39,7 +44,7 @@ pub(super) struct Shared {
     pub(super) check: Arc<PeerCheck>,
     pub(super) idle: Idle,
     pub(super) hbone_peers: HbonePeers,
-    pub(super) hbone: HbonePool<dial::Failed>,
+    pub(super) hbone: HbonePool<dial::Failed, Arc<Facts>>,
     /// The workload behind each control group of the node.
     pub(super) groups: watch::Receiver<Arc<BTreeMap<u64, Name>>>,
     pub(super) standing: watch::Sender<Arc<Standing>>,
@@ -48,8 +53,11 @@ pub(super) struct Shared {
     /// Told when the agent stops: connections finish what they carry, and begin nothing.
     pub(super) drain: Stop,
     pub(super) credentials: Credentials,
+    /// What [`Self::is_revoked`] goes by.
+    pub(super) trust: watch::Receiver<Arc<Trust>>,
+    pub(super) is_revoked: IsRevoked,
     pub(super) tell: Tell,
-    pub(super) wardrobe: Mutex<BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>>,
+    pub(super) wardrobe: Mutex<Wardrobe>,
     pub(super) tenants: Mutex<BTreeMap<Name, Arc<Tenant>>>,
 }
 
@@ -139,11 +147,33 @@ impl Shared {
         Some(tenant)
     }
 
-    /// Forgets workloads and tenants that are no more.
-    pub(super) fn retain(&self, is_tenant: impl Fn(&Name) -> bool) {
+    /// Forgets workloads and tenants that are no more, and closes what waits for flows of theirs.
+    pub(super) fn retain(&self, is_tenant: impl Fn(&Name) -> bool, is_here: impl Fn(&Name) -> bool) {
+        self.idle.retain(|pair, _| is_here(&pair.workload));
+        self.hbone.retain(|key, _| is_here(&key.workload));
         self.tenants().retain(|name, _| is_tenant(name));
         let credentials = Arc::clone(&self.credentials.borrow());
         self.wardrobe().retain(|name, _| credentials.contains_key(name));
+    }
+
+    /// Whether an identity at either end of a connection was taken away.
+    pub(super) fn is_taken_away(&self, facts: &Facts) -> bool {
+        (self.is_revoked)(&facts.peer.id) || (self.is_revoked)(&facts.own)
+    }
+
+    /// Waits until it is: a connection that waits for a flow is closed then.
+    pub(super) async fn taken_away(&self, facts: &Facts) {
+        let mut trust = self.trust.clone();
+        loop {
+            trust.mark_unchanged();
+            if self.is_taken_away(facts) {
+                return;
+            }
+            if trust.changed().await.is_err() {
+                // The agent stops.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Counts a refusal, and tells of it when its tenant has not caused too many.
@@ -168,7 +198,7 @@ impl Shared {
         *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 
-    fn wardrobe(&self) -> MutexGuard<'_, BTreeMap<Name, (Arc<Credential>, Arc<Configs>)>> {
+    fn wardrobe(&self) -> MutexGuard<'_, Wardrobe> {
         self.wardrobe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

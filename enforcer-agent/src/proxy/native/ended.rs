@@ -84,8 +84,8 @@ pub enum Ended<C> {
     Clean,
     /// The other end opened no flow.
     Refused(RefuseCode),
-    /// The connection broke before the other end answered. Nothing was taken from the workload's socket: the flow may
-    /// be tried again on another connection.
+    /// The connection broke before the other end answered. Nothing was taken from the workload's socket, and nobody has
+    /// read what it said: the flow may be tried again on another connection.
     Unanswered(TlsError),
     /// The other end did not answer in time.
     AcceptTimeout,

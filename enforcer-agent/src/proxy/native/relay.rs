@@ -17,11 +17,12 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::ended::{Ended, FlowError, Limits, Traffic};
 use crate::proxy::tls::{
-    Appetite, Buffer, HEADER, Opened, PAYLOAD_MAX, RECORDS_MAX, SLOT, Secured, Size, TlsError, socket,
+    Appetite, Buffer, HEADER, Opened, PAYLOAD_MAX, Purpose, RECORDS_MAX, SLOT, Secured, Size, TlsError,
+    socket,
 };
 
 /// Bytes of one direction until everybody else has had a turn.
-const TURN: usize = 256 * 1024;
+const TURN: usize = 128 * 1024;
 /// Places that one write to the workload gathers from.
 const PIECES_MAX: usize = 64;
 
@@ -200,10 +201,15 @@ impl<'a> Relay<'a> {
         })
     }
 
-    /// Before the answer nothing was taken from the workload: whatever broke, the flow can be tried again.
+    /// Before the answer nothing was taken from the workload: the flow can be tried again, unless the workload at the
+    /// other end may have read its first bytes. A peer that said goodbye has not: it would have answered first.
     fn unanswered(&self, end: End) -> End {
         match end {
-            End::Tls(error) if self.down == Down::Awaiting => End::Unanswered(error),
+            End::Tls(error)
+                if self.down == Down::Awaiting && (self.peeked == 0 || self.secured.has_said_goodbye()) =>
+            {
+                End::Unanswered(error)
+            }
             other => other,
         }
     }
@@ -232,7 +238,8 @@ impl<'a> Relay<'a> {
     /// Sends what the workload says first, without taking it from its socket.
     fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         ready!(self.local.poll_read_ready(cx)).map_err(End::LocalReset)?;
-        let mut buffer = ready!(self.secured.pool().poll_take(Size::Small, &mut self.retry, cx));
+        let mut buffer =
+            ready!(self.secured.pool().poll_take(Size::Small, Purpose::Send, &mut self.retry, cx));
         let payload = &mut buffer[HEADER + HEADER_BYTES..HEADER + PAYLOAD_MAX];
         let peeked = self.local.try_io(Interest::READABLE, || {
             Ok(recv(self.local.as_raw_fd(), payload, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?)
@@ -256,7 +263,8 @@ impl<'a> Relay<'a> {
     /// Takes what the workload says.
     fn poll_take_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
         ready!(self.local.poll_read_ready(cx)).map_err(End::LocalReset)?;
-        let mut buffer = ready!(self.secured.pool().poll_take(self.appetite.size(), &mut self.retry, cx));
+        let mut buffer =
+            ready!(self.secured.pool().poll_take(self.appetite.size(), Purpose::Send, &mut self.retry, cx));
         if self.peeked > 0 {
             let taken = &mut buffer[..self.peeked.min(SLOT)];
             let count = ready!(socket::poll_read(self.local, &mut [IoSliceMut::new(taken)], cx));

@@ -84,8 +84,6 @@ pub enum EndReason {
     Drained,
     /// The agent stops.
     Shutdown,
-    /// An operator said so.
-    Operator,
 }
 
 impl Direction {
@@ -118,8 +116,7 @@ impl Hop {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Policy, Self::Revoked, Self::Expired, Self::Drained, Self::Shutdown, Self::Operator];
+    pub const ALL: [Self; 5] = [Self::Policy, Self::Revoked, Self::Expired, Self::Drained, Self::Shutdown];
 
     /// The word for records and metrics.
     #[must_use]
@@ -130,7 +127,6 @@ impl EndReason {
             Self::Expired => "expired",
             Self::Drained => "drained",
             Self::Shutdown => "shutdown",
-            Self::Operator => "operator",
         }
     }
 }

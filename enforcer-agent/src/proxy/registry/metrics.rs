@@ -11,6 +11,9 @@ use super::flow::{Direction, Hop};
 use super::{Registry, State};
 use crate::proxy::budget::{Over, Use};
 
+/// Name and help of a metric, and its value.
+type Used = (&'static str, &'static str, fn(&Use) -> u64);
+
 /// What the table says of a tenant now.
 #[derive(Default)]
 struct Now {
@@ -124,7 +127,7 @@ fn write_budgets(
     budgets: &BTreeMap<Name, Use>,
     limits: &crate::config::settings::TunnelLimits,
 ) {
-    let used: [(&str, &str, fn(&Use) -> u64); 3] = [
+    let used: [Used; 3] = [
         ("budget_connections", "Flows that count against their tenant's bound.", |used| used.connections),
         ("budget_buffered_bytes", "Bytes in the agent's buffers.", |used| used.buffered_bytes),
         ("connections_idle", "Connections that wait for the next flow of their pair.", |used| used.idle),

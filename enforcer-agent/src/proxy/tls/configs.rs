@@ -21,7 +21,7 @@ use super::verifier::Verifier;
 use crate::door::tunnel::Credential;
 
 /// Sessions that a server remembers, of all its clients together.
-const SERVER_SESSIONS_MAX: usize = 1024;
+const SERVER_SESSIONS_MAX: usize = 512;
 
 /// ALPN of our own hop.
 pub(super) const NATIVE: &[u8] = b"enforcer/1";
@@ -111,6 +111,10 @@ impl Configs {
     #[must_use]
     pub const fn not_after(&self) -> Duration {
         self.not_after
+    }
+
+    pub(super) fn takes_hbone(&self) -> bool {
+        self.server.alpn_protocols.iter().any(|protocol| protocol == HBONE)
     }
 }
 

@@ -21,7 +21,7 @@ use super::alert::alert_of;
 use super::configs::{Configs, HBONE, NATIVE};
 use super::error::TlsError;
 use super::inbox::Inbox;
-use super::pool::{Buffer, Pool, Size};
+use super::pool::{Buffer, Pool, Purpose, Size};
 use super::record::{HEADER, PAYLOAD_MAX};
 use super::secured::{Facts, Hop, Kernel, Secured};
 use super::sessions::session_name;
@@ -118,15 +118,17 @@ impl Side {
         kind == Some(HandshakeKind::Resumed)
     }
 
-    fn hop(&self) -> Option<Hop> {
+    /// What is spoken inside. A client that names no protocol is one of HBONE's, as ztunnel takes it.
+    fn hop(&self, configs: &Configs) -> Option<Hop> {
         let alpn = match self {
             Self::Client(connection) => connection.alpn_protocol(),
             Self::Server(connection) => connection.alpn_protocol(),
         };
-        match alpn? {
-            NATIVE => Some(Hop::Native),
-            HBONE => Some(Hop::Hbone),
-            _ => None,
+        match (alpn, self) {
+            (Some(NATIVE), _) => Some(Hop::Native),
+            (Some(HBONE), _) => Some(Hop::Hbone),
+            (None, Self::Server(_)) if configs.takes_hbone() => Some(Hop::Hbone),
+            (Some(_) | None, _) => None,
         }
     }
 
@@ -204,7 +206,7 @@ struct Handshake {
 impl Handshake {
     fn new(stream: TcpStream, side: Side, pool: &Arc<Pool>) -> Result<Box<Self>, TlsError> {
         stream.set_nodelay(true)?;
-        let incoming = pool.take(Size::Small).ok_or(TlsError::Busy)?;
+        let incoming = pool.take(Size::Small, Purpose::Receive).ok_or(TlsError::Busy)?;
         let pool = Arc::clone(pool);
         Ok(Box::new(Self { stream, side, pool, incoming, end: 0, shown: 0, out: Vec::new() }))
     }
@@ -321,7 +323,7 @@ impl Handshake {
         if shown != 0 {
             return Err(TlsError::Protocol("a handshake message cut in two by its end".to_owned()));
         }
-        let (chain, hop, resumed) = (side.chain(), side.hop(), side.has_resumed());
+        let (chain, hop, resumed) = (side.chain(), side.hop(configs), side.has_resumed());
         let checked = examine(&chain, configs, expected);
         let refusal = match (&checked, hop) {
             (Err(TlsError::Unverified(unverified)), _) => Some(alert_of(unverified.fault)),

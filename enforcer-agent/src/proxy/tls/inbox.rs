@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::pool::{Appetite, Buffer, Pool, Size};
+use super::pool::{Appetite, Buffer, Pool, Purpose, Size};
 use super::record::{HEADER, SLOT};
 use super::socket;
 
@@ -107,7 +107,7 @@ impl Inbox {
         let is_large = self.buffer.as_ref().is_some_and(|buffer| buffer.size() > Size::Small);
         if is_large
             && self.sealed.len() <= SLOT
-            && let Some(small) = pool.take(Size::Small)
+            && let Some(small) = pool.take(Size::Small, Purpose::Receive)
         {
             self.move_to(small);
         }
@@ -122,7 +122,7 @@ impl Inbox {
     ) -> Poll<()> {
         let size = self.appetite.size();
         let Some(buffer) = &mut self.buffer else {
-            self.buffer = Some(ready!(pool.poll_take(size, retry, cx)));
+            self.buffer = Some(ready!(pool.poll_take(size, Purpose::Receive, retry, cx)));
             (self.opened, self.sealed) = (0..0, 0..0);
             return Poll::Ready(());
         };
@@ -130,7 +130,7 @@ impl Inbox {
             (self.opened, self.sealed) = (0..0, 0..0);
         }
         if buffer.size() < size
-            && let Some(larger) = pool.take(size)
+            && let Some(larger) = pool.take(size, Purpose::Receive)
         {
             self.move_to(larger);
         } else if self.sealed.start > 0 {

@@ -23,7 +23,7 @@ pub use check::{Clock, PeerCheck};
 pub use configs::{Configs, Hops};
 pub use error::{TlsError, TlsErrorKind};
 pub use handshake::{Destination, accept, connect};
-pub(in crate::proxy) use pool::{Appetite, RECORDS_MAX, Size};
+pub(in crate::proxy) use pool::{Appetite, Purpose, RECORDS_MAX, Size};
 pub use pool::{Boundless, Buffer, Pool, Purse};
 pub(in crate::proxy) use record::{HEADER, PAYLOAD_MAX, SLOT};
 pub(in crate::proxy) use secured::Opened;

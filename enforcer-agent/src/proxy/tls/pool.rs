@@ -36,6 +36,25 @@ impl Purse for Boundless {
     fn give(&self, _: usize) {}
 }
 
+/// What a buffer is for. Two nodes whose budgets were both used up by what they send, each waiting for the other to
+/// read, would wait for ever: so sending leaves something to read with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Purpose {
+    /// What the peer sent.
+    Receive,
+    /// What the peer is to read.
+    Send,
+}
+
+impl Purpose {
+    const fn leaves(self) -> usize {
+        match self {
+            Self::Receive => 0,
+            Self::Send => Size::Large.bytes(),
+        }
+    }
+}
+
 /// How many records fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::proxy) enum Size {
@@ -137,14 +156,15 @@ impl Pool {
     }
 
     /// Gives a buffer of this size, or of the next smaller one that the budget allows.
-    pub(in crate::proxy) fn take(self: &Arc<Self>, size: Size) -> Option<Buffer> {
-        let mut size = size;
-        while !self.purse.take(size.bytes()) {
+    pub(in crate::proxy) fn take(self: &Arc<Self>, size: Size, purpose: Purpose) -> Option<Buffer> {
+        let (mut size, leaves) = (size, purpose.leaves());
+        while !self.purse.take(size.bytes() + leaves) {
             if size == Size::Small {
                 return None;
             }
             size = size.smaller();
         }
+        self.purse.give(leaves);
         let known = self.free.lock().unwrap_or_else(PoisonError::into_inner)[size as usize].pop();
         let bytes = known.unwrap_or_else(|| vec![0; size.bytes()].into_boxed_slice());
         Some(Buffer { bytes, size, pool: Arc::clone(self) })
@@ -154,11 +174,12 @@ impl Pool {
     pub(in crate::proxy) fn poll_take(
         self: &Arc<Self>,
         size: Size,
+        purpose: Purpose,
         retry: &mut Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Buffer> {
         loop {
-            if let Some(buffer) = self.take(size) {
+            if let Some(buffer) = self.take(size, purpose) {
                 *retry = None;
                 return Poll::Ready(buffer);
             }
@@ -243,14 +264,16 @@ mod tests {
     fn a_pool_gives_what_the_purse_holds_and_takes_it_back() {
         let purse = Arc::new(Few(AtomicUsize::new(Size::Medium.bytes() + Size::Small.bytes())));
         let pool = Pool::new(Arc::clone(&purse) as Arc<dyn Purse>);
-        let medium = pool.take(Size::Large).unwrap();
+        let medium = pool.take(Size::Large, Purpose::Receive).unwrap();
         assert_eq!(medium.size(), Size::Medium);
-        let small = pool.take(Size::Large).unwrap();
+        let small = pool.take(Size::Large, Purpose::Receive).unwrap();
         assert_eq!(small.size(), Size::Small);
-        assert!(pool.take(Size::Small).is_none());
-        drop((medium, small));
+        assert!(pool.take(Size::Small, Purpose::Receive).is_none());
+        drop(small);
+        assert!(pool.take(Size::Small, Purpose::Send).is_none(), "nothing would be left to read with");
+        drop(medium);
         assert_eq!(purse.0.load(Ordering::Relaxed), Size::Medium.bytes() + Size::Small.bytes());
-        assert_eq!(pool.take(Size::Medium).unwrap().len(), Size::Medium.bytes());
+        assert_eq!(pool.take(Size::Medium, Purpose::Receive).unwrap().len(), Size::Medium.bytes());
     }
 
     #[test]

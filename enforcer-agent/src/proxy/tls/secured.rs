@@ -83,7 +83,9 @@ pub struct Secured {
     /// A handshake message of which more records are to come.
     message: Vec<u8>,
     empty_records: u8,
+    /// The peer sends no more, or has broken TLS.
     is_closed: bool,
+    has_said_goodbye: bool,
     facts: Arc<Facts>,
     pool: Arc<Pool>,
     retry: Option<Pin<Box<Sleep>>>,
@@ -119,6 +121,7 @@ impl Secured {
             message: Vec::new(),
             empty_records: 0,
             is_closed: false,
+            has_said_goodbye: false,
             facts: Arc::new(facts),
             pool: Arc::clone(pool),
             retry: None,
@@ -141,6 +144,11 @@ impl Secured {
     #[must_use]
     pub const fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// True once the peer has ended the connection by close_notify.
+    pub(in crate::proxy) const fn has_said_goodbye(&self) -> bool {
+        self.has_said_goodbye
     }
 
     /// A stream of plaintext, for a protocol that is not ours.
@@ -247,7 +255,7 @@ impl Secured {
         self.inbox.consume(2);
         match AlertDescription::from(description) {
             AlertDescription::CloseNotify => {
-                self.is_closed = true;
+                (self.is_closed, self.has_said_goodbye) = (true, true);
                 Ok(())
             }
             // RFC 8446 section 6.1: a close_notify follows.

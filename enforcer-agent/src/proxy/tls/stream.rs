@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::error::TlsError;
-use super::pool::{Buffer, Size};
+use super::pool::{Buffer, Purpose, Size};
 use super::record::{HEADER, PAYLOAD_MAX, SLOT};
 use super::secured::{Facts, Secured};
 
@@ -82,7 +82,7 @@ impl AsyncWrite for SecuredStream {
             .into_iter()
             .find(|size| length <= size.records() * PAYLOAD_MAX)
             .unwrap_or(Size::Large);
-        let mut buffer = ready!(secured.pool().poll_take(size, retry, cx));
+        let mut buffer = ready!(secured.pool().poll_take(size, Purpose::Send, retry, cx));
         let count = gather(&mut buffer, slices);
         secured.queue_batch(buffer, count).map_err(io_error)?;
         // As much as goes; the rest with the next write or flush.

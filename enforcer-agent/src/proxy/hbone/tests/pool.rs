@@ -13,7 +13,7 @@ use super::*;
 
 fn key(number: u8) -> Key {
     let address = SocketAddr::from(([10, 0, 0, number], 15008));
-    Key { workload: "shop/web".into(), tenant: "blue".into(), address }
+    Key { workload: "shop/web".into(), serial: "01".into(), network: 7, tenant: "blue".into(), address }
 }
 
 fn outgoing() -> Outgoing {
@@ -28,7 +28,7 @@ fn outgoing() -> Outgoing {
 async fn dialled(io: Option<DuplexStream>, purse: &Arc<Bounded>) -> io::Result<Dialled<DuplexStream>> {
     let io = io.ok_or(io::ErrorKind::AddrInUse)?;
     let until = Instant::now() + Duration::from_secs(24 * 3600);
-    Ok(Dialled { io, until, purse: Arc::clone(purse) as Arc<dyn Purse> })
+    Ok(Dialled { io, mark: (), until, purse: Arc::clone(purse) as Arc<dyn Purse> })
 }
 
 /// A call on a pool of its own, over a connection that is there.
@@ -37,7 +37,7 @@ pub(super) async fn carried(
 ) -> Result<(Pool<io::Error>, Carried, Arc<Bounded>), OpenError<io::Error>> {
     let (pool, purse, io) = (pool(), Bounded::new(1 << 30), Mutex::new(Some(io)));
     let dial = || dialled(io.lock().unwrap().take(), &purse);
-    let carried = soon(pool.open(&key(1), &outgoing(), dial)).await?;
+    let (carried, ()) = soon(pool.open(&key(1), &outgoing(), dial)).await?;
     Ok((pool, carried, purse))
 }
 
@@ -80,7 +80,7 @@ impl Far {
             }
         });
         let until = Instant::now() + self.lifetime;
-        Ok(Dialled { io: near, until, purse: Arc::clone(&self.purse) as Arc<dyn Purse> })
+        Ok(Dialled { io: near, mark: (), until, purse: Arc::clone(&self.purse) as Arc<dyn Purse> })
     }
 
     fn answer(&self, request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) {
@@ -105,7 +105,8 @@ async fn open_one(
     far: &Arc<Far>,
     number: u8,
 ) -> Result<Carried, OpenError<io::Error>> {
-    soon(pool.open(&key(number), &outgoing(), || Arc::clone(far).dial())).await
+    let opened = soon(pool.open(&key(number), &outgoing(), || Arc::clone(far).dial())).await;
+    opened.map(|(carried, ())| carried)
 }
 
 #[tokio::test]
@@ -194,11 +195,35 @@ async fn keys_share_nothing_and_do_not_wait_for_each_other() {
     tokio::task::yield_now().await;
     let other_workload = Key { workload: "shop/db".into(), ..key(1) };
     let other_tenant = Key { tenant: "green".into(), ..key(1) };
-    for other in [key(2), other_workload, other_tenant] {
+    let other_certificate = Key { serial: "02".into(), ..key(1) };
+    let other_network = Key { network: 8, ..key(1) };
+    for other in [key(2), other_workload, other_tenant, other_certificate, other_network] {
         soon(pool.open(&other, &outgoing(), || Arc::clone(&far).dial())).await.unwrap();
     }
-    assert_eq!(far.dialled(), 3);
+    assert_eq!(far.dialled(), 5);
     never.abort();
+}
+
+#[tokio::test]
+async fn a_call_is_told_on_which_connection_it_is_and_one_that_is_not_kept_opens_no_more() {
+    let (far, _calls) = Far::new(200, 200);
+    let pool = Pool::<io::Error, u32>::new(LIMITS.idle);
+    let open = |mark| {
+        let (pool, far) = (&pool, &far);
+        async move {
+            let dial = || async {
+                let Dialled { io, mark: (), until, purse } = Arc::clone(far).dial().await?;
+                Ok(Dialled { io, mark, until, purse })
+            };
+            soon(pool.open(&key(1), &outgoing(), dial)).await.unwrap()
+        }
+    };
+    let (_first, first) = open(1).await;
+    let (_second, second) = open(2).await;
+    assert_eq!((first, second, far.dialled()), (1, 1, 1));
+    pool.retain(|_, mark| *mark != 1);
+    let (_third, third) = open(3).await;
+    assert_eq!((third, far.dialled(), pool.count()), (3, 2, (0, 1)));
 }
 
 #[tokio::test]

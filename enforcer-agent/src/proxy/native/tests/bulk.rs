@@ -39,7 +39,7 @@ async fn receive(reader: &mut (impl AsyncReadExt + Unpin)) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_megabytes_arrive_whole_both_ways_at_once() {
-    let mut flow = Flow::new().await;
+    let mut flow = Flow::new(PATIENT).await;
     let ((mut client_in, mut client_out), (mut server_in, mut server_out)) =
         (flow.client.split(), flow.server.split());
     let (_, heard, _, answered) = tokio::join!(
@@ -57,7 +57,7 @@ async fn a_hundred_megabytes_arrive_whole_both_ways_at_once() {
 /// What a stopped reader costs is what sockets and two buffers hold.
 #[tokio::test]
 async fn a_reader_that_stops_stops_the_sender() {
-    let flow = Flow::new().await;
+    let flow = Flow::new(PATIENT).await;
     let part = vec![1; 64 * 1024];
     let mut accepted: usize = 0;
     loop {

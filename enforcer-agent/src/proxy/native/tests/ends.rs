@@ -12,7 +12,7 @@ use super::*;
 async fn fin_is_fin_in_both_directions_and_the_connection_carries_another_flow() {
     let (mut near, mut far) = Pair::new(NATIVE_ONLY).met().await;
     for round in 0..3 {
-        let mut flow = Flow::over(near, far).await;
+        let mut flow = Flow::over(near, far, LIMITS).await;
         flow.client.write_all(b"question").await.unwrap();
         flow.client.shutdown().await.unwrap();
         let mut heard = Vec::new();
@@ -54,7 +54,7 @@ async fn is_reset(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn rst_is_rst_in_either_direction() {
-    let mut flow = Flow::new().await;
+    let mut flow = Flow::new(LIMITS).await;
     flow.client.write_all(b"hello").await.unwrap();
     flow.server.read_exact(&mut [0; 5]).await.unwrap();
     flow.client.set_zero_linger().unwrap();
@@ -63,7 +63,7 @@ async fn rst_is_rst_in_either_direction() {
     assert!(matches!(flow.near.await.unwrap().0, Ended::LocalReset(_)));
     assert!(matches!(flow.far.await.unwrap().0, Ended::PeerReset));
 
-    let mut flow = Flow::new().await;
+    let mut flow = Flow::new(LIMITS).await;
     flow.client.write_all(b"hello").await.unwrap();
     flow.server.read_exact(&mut [0; 5]).await.unwrap();
     flow.server.set_zero_linger().unwrap();
@@ -76,7 +76,7 @@ async fn rst_is_rst_in_either_direction() {
 /// Whoever ended its own direction and then dies is missed at the other end too.
 #[tokio::test]
 async fn a_reset_behind_a_half_close_is_seen() {
-    let mut flow = Flow::new().await;
+    let mut flow = Flow::new(LIMITS).await;
     flow.client.write_all(b"hello").await.unwrap();
     flow.client.shutdown().await.unwrap();
     flow.server.read_to_end(&mut Vec::new()).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_reset_behind_a_half_close_is_seen() {
 
 #[tokio::test]
 async fn a_half_closed_flow_in_which_nothing_flows_is_ended() {
-    let mut flow = Flow::new().await;
+    let mut flow = Flow::new(LIMITS).await;
     flow.client.shutdown().await.unwrap();
     flow.server.read_to_end(&mut Vec::new()).await.unwrap();
     for _ in 0..4 {
@@ -110,7 +110,7 @@ async fn a_refusal_brings_its_code_and_resets_the_workload() {
     let (near, mut far) = Pair::new(NATIVE_ONLY).met().await;
     let (mut client, intercepted) = wire().await;
     client.write_all(b"early bytes").await.unwrap();
-    let near = tokio::spawn(carry_client(intercepted, near));
+    let near = tokio::spawn(carry_client(intercepted, near, LIMITS));
     next_open::<()>(&mut far, Duration::from_secs(1)).await.unwrap();
     refuse(far, RefuseCode::Unreachable).await;
     let (ended, _, traffic) = near.await.unwrap();
@@ -130,13 +130,17 @@ async fn a_flow_that_was_not_answered_can_be_tried_again() {
     open(&mut first, &flow());
     let lost = async {
         next_open::<()>(&mut far, Duration::from_secs(1)).await.unwrap();
-        drop(far);
+        far.close().await;
     };
-    let (ended, ()) =
-        tokio::join!(relay::<()>(&intercepted, &mut first, Side::Client, &LIMITS, &traffic, pending()), lost);
+    let lose = async {
+        let ended = relay::<()>(&intercepted, &mut first, Side::Client, &LIMITS, &traffic, pending()).await;
+        drop(first);
+        ended
+    };
+    let (ended, ()) = tokio::join!(lose, lost);
     assert!(matches!(ended, Ended::Unanswered(_)), "{ended:?}");
     let (handed, mut server) = wire().await;
-    let far = tokio::spawn(carry_server(handed, second.1));
+    let far = tokio::spawn(carry_server(handed, second.1, LIMITS));
     open(&mut second.0, &flow());
     let again =
         async { relay::<()>(&intercepted, &mut second.0, Side::Client, &LIMITS, &traffic, pending()).await };
@@ -151,6 +155,27 @@ async fn a_flow_that_was_not_answered_can_be_tried_again() {
     assert!(matches!(ended, Ended::Clean), "{ended:?}");
     assert_eq!(heard, b"early bytes");
     far.await.unwrap();
+}
+
+/// Whoever is lost without a goodbye may have handed on what the workload said: it is not said twice.
+#[tokio::test]
+async fn what_may_have_been_read_is_not_sent_again() {
+    for early in [&b""[..], b"early bytes"] {
+        let (mut near, mut far) = Pair::new(NATIVE_ONLY).met().await;
+        let (mut client, intercepted) = wire().await;
+        client.write_all(early).await.unwrap();
+        let traffic = Traffic::default();
+        open(&mut near, &flow());
+        let lost = async {
+            next_open::<()>(&mut far, Duration::from_secs(1)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(far);
+        };
+        let carried = relay::<()>(&intercepted, &mut near, Side::Client, &LIMITS, &traffic, pending());
+        let (ended, ()) = tokio::join!(carried, lost);
+        let may_be_tried_again = matches!(ended, Ended::Unanswered(_));
+        assert_eq!(may_be_tried_again, early.is_empty(), "{ended:?}");
+    }
 }
 
 #[tokio::test]
@@ -168,7 +193,7 @@ async fn an_answer_that_never_comes_is_not_waited_for() {
 async fn a_flow_that_is_called_off_resets_both_workloads() {
     let (mut near, far) = Pair::new(NATIVE_ONLY).met().await;
     let ((mut client, intercepted), (handed, mut server)) = tokio::join!(wire(), wire());
-    let far = tokio::spawn(carry_server(handed, far));
+    let far = tokio::spawn(carry_server(handed, far, LIMITS));
     let (stop, stopped) = oneshot::channel::<&str>();
     let near = tokio::spawn(async move {
         let traffic = Traffic::default();

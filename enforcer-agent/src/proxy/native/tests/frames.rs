@@ -9,7 +9,7 @@ use super::*;
 async fn ending(frames: &[&[u8]]) -> Ended<&'static str> {
     let (mut near, far) = Pair::new(NATIVE_ONLY).met().await;
     let (handed, mut server) = wire().await;
-    let far = tokio::spawn(carry_server(handed, far));
+    let far = tokio::spawn(carry_server(handed, far, LIMITS));
     open(&mut near, &flow());
     for frame in frames {
         near.queue_data(frame);
@@ -75,7 +75,7 @@ async fn frames_may_be_cut_anywhere() {
     for size in [1, 2, 3, 5, 7, frames.len()] {
         let (mut near, far) = Pair::new(NATIVE_ONLY).met().await;
         let (handed, mut server) = wire().await;
-        let far = tokio::spawn(carry_server(handed, far));
+        let far = tokio::spawn(carry_server(handed, far, LIMITS));
         for part in frames.chunks(size) {
             near.queue_data(part);
         }
