@@ -69,8 +69,8 @@ fn anonymous(site: &mut Site) -> Result<()> {
 fn protocols(site: &mut Site) -> Result<()> {
     site.apply(&site.carried())?;
     let (papers, mark) = (Papers::of(site, CLIENT)?, site.mark(SERVER)?);
-    for foreign in [&b"http/1.1"[..], b"enforcer/2", b"h2c"] {
-        let refused = alert(site, Try::good(papers.clone(), &[foreign]))?;
+    for foreign in [&[&b"http/1.1"[..]][..], &[b"enforcer/2"], &[b"h2c"]] {
+        let refused = alert(site, Try::good(papers.clone(), foreign))?;
         ensure!(refused == Refused::Alert(AlertDescription::NoApplicationProtocol), "{refused:?}");
     }
     site.told_refused(&mark, "tunnel_protocol")?;

@@ -115,8 +115,9 @@ fn certificate_of_server(site: &mut Site) -> Result<()> {
             let imposter = Imposter::start(site, SERVER, papers.clone(), alpn)?;
             site.is_refused(FRIEND, SERVER, false)?;
             let record = site.told_refused(&mark, "tunnel_identity")?;
-            let shown = record["tunnel"]["destination"]["spiffeId"].as_str().unwrap_or_default();
-            ensure!(shown.starts_with(&format!("spiffe://{tenant}.")), "{record}");
+            // Who it was is not known to be anybody; what it claimed is for operators.
+            let detail = record["tunnel"]["detail"].as_str().unwrap_or_default();
+            ensure!(detail.contains(&format!("spiffe://{tenant}.")), "{record}");
             ensure!(!imposter.believed()?, "{tenant} was told where t1 wants to go");
         }
         // With t2's own certificate the very same server is told.

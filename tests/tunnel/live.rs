@@ -175,7 +175,7 @@ fn expired(site: &mut Site) -> Result<()> {
         // Then somebody has looked at it again, and said so.
         let list = site.ctl("n1")?.json(&["tunnel", "list"])?;
         let known = list["tunnels"].as_array().context("no list")?;
-        let still_old = known.iter().any(|tunnel| tunnel["facts"]["sourceSerial"] == serial);
+        let still_old = known.iter().any(|tunnel| tunnel["facts"]["source"]["serial"] == serial);
         ensure!(!still_old, "after {lived:?} it goes on under a certificate that has ended: {list}");
     } else {
         let record = site.told(&mark, "closed", |record| record["tunnel"]["source"]["serial"] == serial)?;

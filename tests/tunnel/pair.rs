@@ -29,8 +29,8 @@ impl Pair {
         listener: &TcpListener,
     ) -> Result<Self> {
         let wanted = site.at(to, v6, PORT)?;
-        let client = site.dial(from, wanted)?.with_context(|| format!("{from} dials {to}"))?;
-        let (server, seen) = accept(listener).with_context(|| format!("{from} dials {to}"))?;
+        let client = site.dial(from, wanted)?.with_context(|| site.last_words(from, to))?;
+        let (server, seen) = accept(listener).with_context(|| site.last_words(from, to))?;
         Ok(Self { client, server, seen, wanted })
     }
 

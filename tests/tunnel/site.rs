@@ -15,7 +15,7 @@ use enforcer_lab::capture::Capture;
 use enforcer_lab::config::{Config, workload_socket};
 use enforcer_lab::ctl::Ctl;
 use enforcer_lab::enter::Place;
-use enforcer_lab::evidence::{self, Counters, NONE};
+use enforcer_lab::evidence::{self, NONE};
 use enforcer_lab::fleet;
 use enforcer_lab::lab::{Lab, place_of};
 use enforcer_lab::mark::Mark;
@@ -61,7 +61,7 @@ pub(crate) const WAYS: [Way; 3] = [
 pub(crate) struct Site {
     lab: Lab,
     scratch: TempDir,
-    counted: BTreeMap<String, Counters>,
+    marks: BTreeMap<String, Mark>,
     logged: BTreeMap<String, usize>,
     /// Agents run with other words, or what they have is not what they begin with.
     is_changed: bool,
@@ -75,7 +75,7 @@ impl Site {
         Ok(Self {
             lab: Lab::up(&Spec::new(name.parse()?, 3, 3, 2)?, Binaries::find()?)?,
             scratch: TempDir::new()?,
-            counted: BTreeMap::new(),
+            marks: BTreeMap::new(),
             logged: BTreeMap::new(),
             is_changed: false,
             has_ended: true,
@@ -124,7 +124,19 @@ impl Site {
     /// Applies a policy on every node whose agent runs.
     pub(crate) fn apply(&self, policy: &Policy) -> Result<()> {
         let nodes = self.lab.topology().nodes.iter().filter(|node| self.lab.runs_agent(&node.name));
-        nodes.into_iter().try_for_each(|node| self.lab.apply_on(node, policy))
+        let nodes: Vec<&Node> = nodes.collect();
+        nodes.iter().try_for_each(|node| self.lab.apply_on(node, policy))?;
+        nodes.iter().try_for_each(|node| self.stands(&node.name))
+    }
+
+    /// Waits until the listeners of every workload stand that needs a tunnel.
+    fn stands(&self, node: &str) -> Result<()> {
+        let mut last = Value::Null;
+        let waited = wait::until_true(&format!("the listeners of {node} stand"), LIMIT, || {
+            last = self.ctl(node)?.json(&["tunnel", "list"])?;
+            Ok(last["ends"].as_array().is_some_and(|ends| ends.iter().all(|end| end["ready"] == true)))
+        });
+        waited.with_context(|| format!("{last:#}"))
     }
 
     /// Applies a policy on one node.
@@ -220,6 +232,14 @@ impl Site {
     pub(crate) fn pair(&self, from: &str, to: &str, v6: bool) -> Result<Pair> {
         let listener = self.listen(to, v6, PORT)?;
         Pair::connect(self, from, to, v6, &listener)
+    }
+
+    /// The last records at both ends of a flow that did not come to be.
+    pub(crate) fn last_words(&self, from: &str, to: &str) -> String {
+        let last = |place: &str| {
+            self.ctl(place).and_then(|ctl| ctl.run(&["observe", "--last", "4"], "")).unwrap_or_default()
+        };
+        format!("{from} dials {to}\n{}\n{}", last(from), last(to))
     }
 
     /// The same, on a listener that is there.
@@ -341,7 +361,7 @@ impl Fixture for Site {
             self.begin_anew()?;
         }
         for name in self.node_names() {
-            self.counted.insert(name.clone(), Counters::read(&self.ctl(&name)?)?);
+            self.marks.insert(name.clone(), self.mark(&name)?);
             self.logged.insert(name.clone(), evidence::errors_logged(self.lab.node(&name)?)?.len());
         }
         Ok(())
@@ -357,14 +377,21 @@ impl Fixture for Site {
             if !self.lab.runs_agent(&name) {
                 continue;
             }
-            let before = self.counted.get(&name).cloned().unwrap_or_default();
-            let grown = Counters::read(&self.ctl(&name)?)?.since(&before);
-            let is_foreign =
-                |reason: &str| reason != NONE && reason != "unknown" && !reasons.contains(&reason);
+            let Some(mark) = self.marks.get(&name) else { continue };
+            let grown = mark.counted()?;
+            let is_foreign = |reason: &str| reason != NONE && !reasons.contains(&reason);
             if let Some(key) = grown.0.keys().find(|key| is_foreign(&key.reason)) {
-                let words = ["observe", "--last", "3", "--reason", &key.reason];
-                let records = self.ctl(&name)?.run(&words, "")?;
-                bail!("{name} counted a drop that this case does not expect: {key:?}\n{records}");
+                let records = mark.records()?;
+                let mut told = records.iter().filter(|record| record["reason"] == key.reason.as_str());
+                // The last words of a connection that carried what an earlier case allowed.
+                let is_late = |record: &&Value| {
+                    let port = |end: &str| record[end]["port"] == TUNNEL_PORT;
+                    record["type"] == "flow" && (port("source") || port("destination"))
+                };
+                ensure!(
+                    told.clone().next().is_some() && told.all(|record| is_late(&record)),
+                    "{name} counted a drop that this case does not expect: {key:?}\n{records:?}"
+                );
             }
         }
         self.has_ended = true;
@@ -431,7 +458,7 @@ fn words(node: &str, more: &Value) -> Config {
     let mut tunnel = json!({
         "handshakeTimeout": "2s",
         "connectTimeout": "2s",
-        "halfCloseTimeout": "4s",
+        "halfCloseTimeout": "2s",
         "drainTimeout": "3s",
     });
     if node == "n3" {
