@@ -232,7 +232,7 @@ impl Call {
             Err(_) if reused => return Ok(Attempt::Again),
             Err(refusal) => return Err(refusal),
         };
-        let open = Open::new(self.source_in(&secured)?, self.destination, self.trace)
+        let open = Open::new(self.source, self.destination, self.trace)
             .map_err(|error| Failed::new(reason::TUNNEL_TARGET, error))?;
         native::open(&mut secured, &open);
         let Some(local) = stream.as_ref() else { return Ok(Attempt::Over) };
@@ -248,16 +248,6 @@ impl Call {
             _ => drop(stream.take()),
         }
         Ok(Attempt::Over)
-    }
-
-    /// The workload's end, as the other end sees it: one on the node's network came to the listener on loopback.
-    fn source_in(&self, secured: &Secured) -> Result<SocketAddr, Failed> {
-        if !self.source.ip().to_canonical().is_loopback() {
-            return Ok(self.source);
-        }
-        let local = secured.socket().local_addr();
-        let local = local.map_err(|error| Failed::new(reason::TUNNEL_UNREACHABLE, error))?;
-        Ok(SocketAddr::new(local.ip(), self.source.port()))
     }
 
     async fn hbone(
