@@ -26,7 +26,8 @@ pub(crate) const CASES: &[Case<Site>] = &[
 
 const NO_RULE: &[&str] = &["cross_tenant_no_rule"];
 const MTLS: &[&str] = &["mtls_required", "tunnel_not_ready"];
-const GONE: &[&str] = &["cross_tenant_no_rule", "destination_unbound", "source_unbound", "tenant_unknown"];
+const GONE: &[&str] =
+    &["cross_tenant_no_rule", "destination_unbound", "source_unbound", "tenant_unknown", "interface_unknown"];
 const FROM: &str = "n1-t1-p1";
 const TO: &str = "n2-t2-p1";
 const MARKER: &[u8] = b"a marker of the tests of live tunnels: 55ad0c31";

@@ -174,6 +174,7 @@ fn targets(site: &mut Site) -> Result<()> {
     for (name, to) in wrong {
         let mark = site.mark(SERVER)?;
         let mut client = native_of(site, &papers)?;
+        let from = if to.is_ipv6() { site.at(CLIENT, true, 40_000)? } else { from };
         Frame::open(from, to).send(&mut client)?;
         let answer = Frame::receive(&mut client);
         let is_right = match &answer {
@@ -455,7 +456,7 @@ fn floods(site: &mut Site) -> Result<()> {
         }
         let now = site.resident_kib("n2")?;
         ensure!(now <= before + (64 << 10), "{name}: from {before} to {now} KiB");
-        let mut pair = site.pair_on(CLIENT, SERVER, &listener).with_context(|| format!("beside {name}"))?;
+        let mut pair = site.pair("n1-t1-p2", "n2-t2-p2", false).with_context(|| format!("beside {name}"))?;
         pair.speaks().with_context(|| format!("beside {name}"))?;
     }
     drop(listener);
