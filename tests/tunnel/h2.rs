@@ -79,7 +79,8 @@ impl Frame {
 /// Says what a client says first.
 pub(crate) fn begin(to: &mut impl Write) -> Result<()> {
     to.write_all(PREFACE)?;
-    Frame::new(SETTINGS, 0, 0, Vec::new()).send(to)
+    // SETTINGS_HEADER_TABLE_SIZE of nothing: a status is then always what it says, and never a place in a table.
+    Frame::new(SETTINGS, 0, 0, vec![0, 1, 0, 0, 0, 0]).send(to)
 }
 
 /// What came of a stream.

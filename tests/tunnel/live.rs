@@ -19,14 +19,19 @@ pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "live::a_workload_that_goes_ends_its_tunnels", reasons: GONE, run: workload_goes },
     Case { name: "live::a_revocation_ends_a_tunnel_at_either_end", reasons: MTLS, run: revoked },
     Case { name: "live::a_rotation_breaks_no_tunnel", reasons: &[], run: rotated },
-    Case { name: "live::nothing_outlives_its_certificate", reasons: &[], run: expired },
+    Case {
+        name: "live::nothing_outlives_its_certificate",
+        reasons: &["cross_tenant_no_rule", "mtls_required"],
+        run: expired,
+    },
     Case { name: "live::a_restart_drains_and_nothing_passes_meanwhile", reasons: MTLS, run: restarted },
     Case { name: "live::without_its_agent_nothing_passes", reasons: MTLS, run: killed },
 ];
 
 const NO_RULE: &[&str] = &["cross_tenant_no_rule"];
-const MTLS: &[&str] = &["mtls_required", "tunnel_not_ready"];
-const GONE: &[&str] = &["cross_tenant_no_rule", "destination_unbound", "source_unbound", "tenant_unknown"];
+const MTLS: &[&str] = &["mtls_required", "tunnel_not_ready", "cross_tenant_no_rule"];
+const GONE: &[&str] =
+    &["cross_tenant_no_rule", "destination_unbound", "source_unbound", "tenant_unknown", "interface_unknown"];
 const FROM: &str = "n1-t1-p1";
 const TO: &str = "n2-t2-p1";
 const MARKER: &[u8] = b"a marker of the tests of live tunnels: 55ad0c31";

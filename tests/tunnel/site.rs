@@ -242,11 +242,6 @@ impl Site {
         format!("{from} dials {to}\n{}\n{}", last(from), last(to))
     }
 
-    /// The same, on a listener that is there.
-    pub(crate) fn pair_on(&self, from: &str, to: &str, listener: &TcpListener) -> Result<Pair> {
-        Pair::connect(self, from, to, false, listener)
-    }
-
     /// Connects, and must not get through: no server sees anything of it.
     pub(crate) fn is_refused(&self, from: &str, to: &str, v6: bool) -> Result<String> {
         let listener = self.listen(to, v6, PORT)?;
