@@ -207,8 +207,9 @@ async fn watch_trust(shared: Arc<Shared>, identity: IdentityDoor) {
     while trust.changed().await.is_ok() {
         trust.borrow_and_update();
         block_in_place(|| shared.registry.recheck(shared.now()));
-        shared.idle.retain(|_, facts| !shared.is_taken_away(facts));
-        shared.hbone.retain(|_, facts| !shared.is_taken_away(facts));
+        shared.registry.end_of(|workload| shared.is_revoked_by_name(workload), EndReason::Revoked);
+        shared.idle.retain(|pair, facts| !shared.is_taken_away(&pair.workload, facts));
+        shared.hbone.retain(|key, facts| !shared.is_taken_away(&key.workload, facts));
     }
 }
 
