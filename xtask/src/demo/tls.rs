@@ -108,11 +108,15 @@ impl Server {
 
 /// Shakes hands with whoever is at an address, believing anybody, and says something. What comes of it is for
 /// others to tell.
-pub(crate) fn dial(stage: &Stage, workload: &str, address: &str, files: &Files) -> Result<()> {
+pub(crate) fn dial(stage: &Stage, workload: &str, address: &str, files: &Files, says: &[u8]) -> Result<()> {
     let mut command = openssl(stage, workload, "s_client")?;
     command.args(["-connect", address, "-quiet", "-noservername", "-alpn", "enforcer/1"]);
     files.show(&mut command);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    if let Some(stdin) = &mut child.stdin {
+        // One that was turned away before it read is no surprise.
+        let _turned_away = stdin.write_all(says);
+    }
     let ended = wait::until_true("openssl s_client ends", LIMIT, || Ok(child.try_wait()?.is_some()));
     if ended.is_err() {
         child.kill()?;

@@ -1,6 +1,7 @@
 //! Mutual TLS between nodes, for programs that know nothing of it: curl, Python's file server, and a look at the wire.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -147,11 +148,23 @@ fn captured(stage: &Stage) -> Result<String> {
 fn impersonate(stage: &Stage) -> Result<String> {
     let mark = stage.mark(SERVER)?;
     let files = identity::keep(stage, STRANGER)?;
-    tls::dial(stage, CLIENT, &format!("{}:15008", stage.v4(SERVER)?), &files)?;
+    let (from, to) = (stage.v4(CLIENT)?, stage.v4(SERVER)?);
+    tls::dial(stage, CLIENT, &format!("{to}:15008"), &files, &header(from, to))?;
     let record =
         mark.record("the refusal", |record| record["type"] == "tunnel" && record["verdict"] == "deny")?;
     if word(&record["tunnel"]["source"], "spiffeId").starts_with(&format!("spiffe://t3.{TRUST_DOMAIN}/")) {
         return Ok(format!("refused: {}", word(&record, "reason")));
     }
     bail!("{record}")
+}
+
+/// What an agent says first on our own hop: where the flow is to go, where it comes from, and its trace.
+fn header(from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+    let mut header = vec![1, 0, 0, 54, 1, 0];
+    for (port, address) in [(PORT, to), (40_000, from)] {
+        header.extend(port.to_be_bytes());
+        header.extend(address.to_ipv6_mapped().octets());
+    }
+    header.extend([0x5a; 16]);
+    header
 }
