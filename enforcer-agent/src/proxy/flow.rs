@@ -30,6 +30,14 @@ pub(super) struct Registered {
 }
 
 impl Registered {
+    /// Asked after it was registered: who is revoked by name later finds it in the table.
+    pub(super) fn not_revoked(&self, workload: &Name) -> Result<(), Refusal> {
+        if self.shared.is_revoked_by_name(workload) {
+            return Err(Failed::new(reason::TUNNEL_CERTIFICATE, format!("{workload} is revoked")).into());
+        }
+        Ok(())
+    }
+
     /// Tells that it is not carried.
     pub(super) fn refuse(&self, refusal: &Refusal) {
         self.shared.refuse(&self.tenant, self.direction, self.ticket.describe(), refusal);

@@ -129,7 +129,7 @@ impl Guest {
             let next = tokio::select! {
                 next = native::next_open::<()>(&mut secured, patience.min(left)) => next,
                 () = drain.wait() => return secured.close().await,
-                () = self.shared.taken_away(&facts) => return secured.close().await,
+                () = self.shared.taken_away(&self.workload, &facts) => return secured.close().await,
             };
             drop(waiting);
             let open = match next {
@@ -216,7 +216,8 @@ impl Guest {
             direction: Direction::Inbound,
             _place: place,
         };
-        match registered.ticket.authorize(self.shared.now()) {
+        let allowed = registered.not_revoked(&self.workload);
+        match allowed.and_then(|()| registered.ticket.authorize(self.shared.now())) {
             Ok(permit) => Ok((registered, permit)),
             Err(refusal) => {
                 registered.refuse(&refusal);
@@ -254,7 +255,7 @@ impl Guest {
         let drain = async {
             tokio::select! {
                 () = drain.wait() => {}
-                () = self.shared.taken_away(&facts) => {}
+                () = self.shared.taken_away(&self.workload, &facts) => {}
             }
         };
         let closed = serve(secured.into_stream(), &answer, &purse, limits, until, drain).await;

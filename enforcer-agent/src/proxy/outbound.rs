@@ -207,6 +207,7 @@ impl Call {
     /// The other end has shown itself: the flow is judged again, with that.
     fn meet(&self, facts: &Facts, hop: Hop, reused: bool) -> Result<Permit, Refusal> {
         let shared = &self.registered.shared;
+        self.registered.not_revoked(&self.workload)?;
         let met = met(shared, facts, hop, reused)?;
         self.registered.ticket.met(met, shared.now())
     }

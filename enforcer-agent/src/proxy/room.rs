@@ -33,6 +33,9 @@ use crate::door::policy::InForce;
 use crate::door::stop::{Stop, Stopper};
 use crate::door::tunnel::{Command, Tell};
 
+/// Turns of flows between two looks at the sockets: a small request does not wait behind more than so many turns of
+/// large ones. The runtime's own 61 are for tasks that do less in a turn.
+const TURNS: u32 = 16;
 /// How often connections without a flow are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How long flows that were told to end may take to do so.
@@ -78,6 +81,7 @@ impl Room {
     pub fn open(parts: Parts) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(parts.settings.threads)
+            .event_interval(TURNS)
             .thread_name("tunnel")
             .enable_all()
             .build()?;
@@ -203,8 +207,9 @@ async fn watch_trust(shared: Arc<Shared>, identity: IdentityDoor) {
     while trust.changed().await.is_ok() {
         trust.borrow_and_update();
         block_in_place(|| shared.registry.recheck(shared.now()));
-        shared.idle.retain(|_, facts| !shared.is_taken_away(facts));
-        shared.hbone.retain(|_, facts| !shared.is_taken_away(facts));
+        shared.registry.end_of(|workload| shared.is_revoked_by_name(workload), EndReason::Revoked);
+        shared.idle.retain(|pair, facts| !shared.is_taken_away(&pair.workload, facts));
+        shared.hbone.retain(|key, facts| !shared.is_taken_away(&key.workload, facts));
     }
 }
 

@@ -156,17 +156,24 @@ impl Shared {
         self.wardrobe().retain(|name, _| credentials.contains_key(name));
     }
 
-    /// Whether an identity at either end of a connection was taken away.
-    pub(super) fn is_taken_away(&self, facts: &Facts) -> bool {
-        (self.is_revoked)(&facts.peer.id) || (self.is_revoked)(&facts.own)
+    /// Whether an identity at either end of a connection of this workload was taken away.
+    pub(super) fn is_taken_away(&self, workload: &Name, facts: &Facts) -> bool {
+        self.is_revoked_by_name(workload)
+            || (self.is_revoked)(&facts.peer.id)
+            || (self.is_revoked)(&facts.own)
+    }
+
+    /// Whether a workload of this node was revoked by its name, which no ID tells of.
+    pub(super) fn is_revoked_by_name(&self, workload: &Name) -> bool {
+        self.trust.borrow().revoked.workloads.contains(workload)
     }
 
     /// Waits until it is: a connection that waits for a flow is closed then.
-    pub(super) async fn taken_away(&self, facts: &Facts) {
+    pub(super) async fn taken_away(&self, workload: &Name, facts: &Facts) {
         let mut trust = self.trust.clone();
         loop {
             trust.mark_unchanged();
-            if self.is_taken_away(facts) {
+            if self.is_taken_away(workload, facts) {
                 return;
             }
             if trust.changed().await.is_err() {

@@ -452,3 +452,13 @@ fn metrics_count_by_tenant_and_forget_tenants_that_went() {
     drop((second, _half_open, _place));
     assert!(!registry.metrics().contains("tenant=\"red\""), "{}", registry.metrics());
 }
+
+#[test]
+fn a_workload_that_is_revoked_by_its_name_loses_its_flows_and_no_other() {
+    let (registry, _) = registry(allowing(1));
+    let ticket = carried(&registry);
+    registry.end_of(|workload| &**workload == "db", EndReason::Revoked);
+    assert_eq!(ticket.end(), None);
+    registry.end_of(|workload| &**workload == "web", EndReason::Revoked);
+    assert_eq!(ticket.end(), Some(EndReason::Revoked));
+}

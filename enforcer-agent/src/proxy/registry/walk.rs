@@ -59,6 +59,14 @@ impl Registry {
         }
     }
 
+    /// Ends every flow of these workloads of this node.
+    pub fn end_of(&self, is_meant: impl Fn(&Name) -> bool, reason: EndReason) {
+        let inner = self.inner();
+        for entry in inner.flows.values().filter(|entry| is_meant(entry.flow.parties.workload())) {
+            self.cancel(&inner.court, entry, reason);
+        }
+    }
+
     pub(super) fn seat(&self, court: &Arc<Court>) {
         self.inner().court = Arc::clone(court);
     }
