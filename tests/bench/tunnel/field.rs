@@ -144,7 +144,11 @@ fn server_address(lab: &Lab, node: &str) -> Result<Ipv4Addr> {
 
 /// No bench is to measure a bound that an operator would raise.
 fn words(hop: &str) -> Config {
-    let limits = json!({ "connections": 1_000_000, "handshakesPerSecond": 1_000_000 });
+    let limits = json!({
+        "connections": 1_000_000,
+        "handshakesPerSecond": 1_000_000,
+        "bufferedBytes": 16_u64 << 30,
+    });
     Config::default().with("tunnel", json!({ "hops": [hop], "limits": limits }))
 }
 
