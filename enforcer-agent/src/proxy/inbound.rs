@@ -103,6 +103,11 @@ impl Guest {
             Err(_) => Err(Failed::new(reason::TUNNEL_PROTOCOL, "the TLS handshake took too long")),
         };
         dial::count(&self.shared, &self.tenant, Direction::Inbound, outcome.as_ref().ok());
+        if let Ok(secured) = &outcome
+            && let Ok(met) = met(&self.shared, secured.facts(), Hop::Native, false)
+        {
+            self.shared.registry.renew(&self.workload, &seen(&self.configs), &met.peer);
+        }
         outcome
     }
 

@@ -1,5 +1,6 @@
 //! A flow that a workload of this node opens: intercept → identify → register → authorize → handshake → tunnel.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use enforcer_core::proxy::native::Open;
 use enforcer_core::proxy::tenant_of;
 use enforcer_core::proxy::trace::TraceId;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::dial::{self, Dial, Failed};
@@ -30,6 +31,11 @@ use super::registry::{Direction, EndReason, Flow, Hop, Seen};
 use super::shared::{Shared, Tenant};
 use super::tls::{self, Configs, Facts, Secured, SecuredStream};
 use super::{chance, record};
+
+/// How long before a certificate's end newer ones are shown.
+const SHOW_AGAIN: Duration = Duration::from_secs(30);
+/// The longest sleep until then: the time of day may be set, and certificates be extended by others.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Takes up a connection that the kernel turned around.
 pub(super) async fn carry(
@@ -237,7 +243,11 @@ impl Call {
             .map_err(|error| Failed::new(reason::TUNNEL_TARGET, error))?;
         native::open(&mut secured, &open);
         let Some(local) = stream.as_ref() else { return Ok(Attempt::Over) };
-        let ended = self.registered.tunnel_native(permit, local, &mut secured, Side::Client).await?;
+        let carried = self.registered.tunnel_native(permit, local, &mut secured, Side::Client);
+        let ended = tokio::select! {
+            ended = carried => ended?,
+            never = self.stay_known(pair) => match never {},
+        };
         match ended {
             Ended::Unanswered(_) => return Ok(Attempt::Again),
             Ended::Clean => {
@@ -249,6 +259,45 @@ impl Call {
             _ => drop(stream.take()),
         }
         Ok(Attempt::Over)
+    }
+
+    /// Shows the other end our latest certificate, and sees theirs, before those end that the flow was opened with: a
+    /// rotation is no end of a flow. The connection that this takes is there for the next one.
+    async fn stay_known(&self, pair: &Pair) -> Infallible {
+        let Registered { shared, ticket, .. } = &self.registered;
+        // Flows of one pair do not all knock at once: the first speaks for the others.
+        let early = SHOW_AGAIN + Duration::from_millis(ticket.id() % 64 * 100);
+        loop {
+            let until = ticket.certified_until().unwrap_or(Duration::MAX);
+            let left = until.saturating_sub(shared.now());
+            match left.checked_sub(early) {
+                Some(wait) if !wait.is_zero() => sleep(wait.min(LOOK_AGAIN)).await,
+                _ => {
+                    Box::pin(self.show_again(pair)).await;
+                    sleep(SHOW_AGAIN / 6).await;
+                }
+            }
+        }
+    }
+
+    async fn show_again(&self, pair: &Pair) {
+        let Registered { shared, tenant, ticket, .. } = &self.registered;
+        let peer = ticket.describe().destination.map(|end| Name::from(end.identity));
+        let (Some(peer), Some(configs)) =
+            (peer.and_then(|name| shared.tenant(&name)), shared.configs(&self.workload))
+        else {
+            return;
+        };
+        let dial = Dial { configs: &configs, ..self.dial(pair, &peer) };
+        let Ok(secured) = dial.connect().await else { return };
+        let facts = Arc::clone(secured.facts());
+        if let Ok(met) = met(shared, &facts, Hop::Native, false) {
+            shared.registry.renew(&self.workload, &seen(&configs), &met.peer);
+        }
+        match (facts.hop, tenant.share.idle()) {
+            (tls::Hop::Native, Some(counted)) => shared.idle.put(pair.clone(), secured, configs, counted),
+            _ => secured.close().await,
+        }
     }
 
     async fn hbone(
@@ -307,7 +356,10 @@ impl Call {
         };
         let permit = self.meet(&facts, Hop::Hbone, false)?;
         if let Some(local) = stream.take() {
-            self.registered.tunnel_hbone(permit, &local, carried).await;
+            tokio::select! {
+                () = self.registered.tunnel_hbone(permit, &local, carried) => {}
+                never = self.stay_known(pair) => match never {},
+            }
         }
         Ok(())
     }

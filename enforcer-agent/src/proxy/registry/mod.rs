@@ -6,13 +6,14 @@ mod counts;
 mod flow;
 mod listing;
 mod metrics;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod timer;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Registry {
     counts: Mutex<BTreeMap<Name, Counts>>,
     budgets: Arc<Budgets>,
     is_revoked: IsRevoked,
+    /// When the latest certificates end that each pair has shown: ours, and theirs.
+    shown: Mutex<HashMap<renew::Pair, (Duration, Duration)>>,
     /// An earlier deadline than before was set.
     earlier: Notify,
     /// The last flow went.
@@ -87,6 +90,7 @@ impl Registry {
             counts: Mutex::default(),
             budgets,
             is_revoked,
+            shown: Mutex::default(),
             earlier: Notify::new(),
             empty: Notify::new(),
         })

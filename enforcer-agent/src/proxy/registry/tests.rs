@@ -145,6 +145,24 @@ fn a_lapsed_lease_ends_a_flow_at_the_next_look() {
     assert_eq!(ticket.end(), Some(EndReason::Policy));
 }
 
+#[test]
+fn a_later_handshake_of_the_same_two_extends_a_flow_and_of_others_does_not() {
+    let (registry, _) = registry(allowing(1));
+    let ticket = carried(&registry);
+    let at = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(ticket.certified_until(), Some(at(600)));
+    let other = "spiffe://blue.fleet.example/ns/a/sa/other";
+    registry.renew(&"web".into(), &seen(WEB, 7200), &seen(other, 7200));
+    registry.renew(&"api".into(), &seen(WEB, 7200), &seen(DB, 7200));
+    assert_eq!(ticket.certified_until(), Some(at(600)));
+    registry.renew(&"web".into(), &seen(WEB, 5000), &seen(DB, 4000));
+    assert_eq!(ticket.certified_until(), Some(at(4000)));
+    registry.renew(&"web".into(), &seen(WEB, 100), &seen(DB, 100));
+    assert_eq!(ticket.certified_until(), Some(at(4000)), "an older certificate shortens nothing");
+    registry.expire(at(601));
+    assert_eq!(ticket.end(), Some(EndReason::Expired), "the binding's lease ends all the same");
+}
+
 /// More flows than are heard at once, and all of them are.
 #[test]
 fn every_flow_is_heard() {

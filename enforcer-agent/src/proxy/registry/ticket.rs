@@ -8,7 +8,7 @@ use enforcer_core::policy::model::UnixNanos;
 use enforcer_core::proxy::authorize::{Court, Parties, Permit, Refusal};
 use enforcer_proto::v1;
 
-use super::flow::{EndReason, Live, Met};
+use super::flow::{EndReason, Flow, Live, Met};
 use super::{Registry, State, listing};
 use crate::proxy::native::Traffic;
 
@@ -109,6 +109,10 @@ impl Ticket {
             .get(&self.id)
             .map(|entry| listing::tunnel(self.id, entry, &inner.court))
             .unwrap_or_default()
+    }
+
+    pub(super) fn of_flow<T>(&self, ask: impl FnOnce(&Flow) -> T) -> Option<T> {
+        self.registry.inner().flows.get(&self.id).map(|entry| ask(&entry.flow))
     }
 
     /// Who judges, and what.
