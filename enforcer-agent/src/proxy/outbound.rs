@@ -34,6 +34,9 @@ use super::{chance, record};
 
 /// How long before a certificate's end newer ones are shown.
 const SHOW_AGAIN: Duration = Duration::from_secs(30);
+/// How soon it is tried again, at the most and at the least.
+const AGAIN_MAX: Duration = Duration::from_secs(5);
+const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// The longest sleep until then: the time of day may be set, and certificates be extended by others.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -262,7 +265,7 @@ impl Call {
     }
 
     /// Shows the other end our latest certificate, and sees theirs, before those end that the flow was opened with: a
-    /// rotation is no end of a flow. The connection that this takes is there for the next one.
+    /// rotation is no end of a flow.
     async fn stay_known(&self, pair: &Pair) -> Infallible {
         let Registered { shared, ticket, .. } = &self.registered;
         // Flows of one pair do not all knock at once: the first speaks for the others.
@@ -274,14 +277,15 @@ impl Call {
                 Some(wait) if !wait.is_zero() => sleep(wait.min(LOOK_AGAIN)).await,
                 _ => {
                     Box::pin(self.show_again(pair)).await;
-                    sleep(SHOW_AGAIN / 6).await;
+                    // Whoever has nothing newer yet is about to: the nearer the end, the sooner.
+                    sleep((left / 4).clamp(AGAIN_MIN, AGAIN_MAX)).await;
                 }
             }
         }
     }
 
     async fn show_again(&self, pair: &Pair) {
-        let Registered { shared, tenant, ticket, .. } = &self.registered;
+        let Registered { shared, ticket, .. } = &self.registered;
         let peer = ticket.describe().destination.map(|end| Name::from(end.identity));
         let (Some(peer), Some(configs)) =
             (peer.and_then(|name| shared.tenant(&name)), shared.configs(&self.workload))
@@ -294,10 +298,7 @@ impl Call {
         if let Ok(met) = met(shared, &facts, Hop::Native, false) {
             shared.registry.renew(&self.workload, &seen(&configs), &met.peer);
         }
-        match (facts.hop, tenant.share.idle()) {
-            (tls::Hop::Native, Some(counted)) => shared.idle.put(pair.clone(), secured, configs, counted),
-            _ => secured.close().await,
-        }
+        secured.close().await;
     }
 
     async fn hbone(
