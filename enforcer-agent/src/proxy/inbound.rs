@@ -106,7 +106,8 @@ impl Guest {
         if let Ok(secured) = &outcome
             && let Ok(met) = met(&self.shared, secured.facts(), Hop::Native, false)
         {
-            self.shared.registry.renew(&self.workload, &seen(&self.configs), &met.peer);
+            let (registry, now) = (&self.shared.registry, self.shared.now());
+            registry.renew(&self.workload, &seen(&self.configs), &met.peer, now);
         }
         outcome
     }

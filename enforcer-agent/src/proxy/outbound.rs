@@ -296,7 +296,7 @@ impl Call {
         let Ok(secured) = dial.connect().await else { return };
         let facts = Arc::clone(secured.facts());
         if let Ok(met) = met(shared, &facts, Hop::Native, false) {
-            shared.registry.renew(&self.workload, &seen(&configs), &met.peer);
+            shared.registry.renew(&self.workload, &seen(&configs), &met.peer, shared.now());
         }
         secured.close().await;
     }

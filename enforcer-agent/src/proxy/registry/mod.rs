@@ -38,8 +38,8 @@ pub struct Registry {
     counts: Mutex<BTreeMap<Name, Counts>>,
     budgets: Arc<Budgets>,
     is_revoked: IsRevoked,
-    /// When the latest certificates end that each pair has shown: ours, and theirs.
-    shown: Mutex<HashMap<renew::Pair, (Duration, Duration)>>,
+    /// What each pair has shown last.
+    shown: Mutex<HashMap<renew::Pair, renew::Shown>>,
     /// An earlier deadline than before was set.
     earlier: Notify,
     /// The last flow went.

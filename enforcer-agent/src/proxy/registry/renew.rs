@@ -13,14 +13,26 @@ use super::ticket::Ticket;
 /// Pairs whose latest certificates are remembered; when there are more, all are learned anew.
 const PAIRS_MAX: usize = 65_536;
 
+/// How often the flows of a pair are looked at whose certificates end no later than those that it showed before:
+/// lifetimes may have been shortened.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// When the certificates end that a pair showed last, and when its flows were looked at because of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    own: Duration,
+    peer: Duration,
+    looked: Duration,
+}
+
 /// A workload here, and an identity elsewhere.
 pub(super) type Pair = (Name, SpiffeId);
 
 impl Registry {
     /// A workload here and a peer have shaken hands. Flows between the two very identities go on until the certificates
     /// that they showed now end, not those that they showed when the flow was opened.
-    pub fn renew(&self, workload: &Name, own: &Seen, peer: &Seen) {
-        if !self.are_later(workload, own, peer) {
+    pub fn renew(&self, workload: &Name, own: &Seen, peer: &Seen, now: Duration) {
+        if !self.is_news(workload, own, peer, now) {
             return;
         }
         let mut inner = self.inner();
@@ -47,17 +59,20 @@ impl Registry {
         }
     }
 
-    /// True when these end later than what the pair has shown before: then there may be flows to extend.
-    fn are_later(&self, workload: &Name, own: &Seen, peer: &Seen) -> bool {
+    /// True when there may be flows to extend: these end later than what the pair has shown before, or that was a while
+    /// ago. Not at every handshake: each costs a look at every flow.
+    fn is_news(&self, workload: &Name, own: &Seen, peer: &Seen, now: Duration) -> bool {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.len() >= PAIRS_MAX {
             shown.clear();
         }
-        let ends = (own.not_after, peer.not_after);
         let known = shown.entry((Name::clone(workload), peer.id.clone())).or_default();
-        let are_later = ends.0 > known.0 || ends.1 > known.1;
-        *known = (known.0.max(ends.0), known.1.max(ends.1));
-        are_later
+        let are_later = own.not_after > known.own || peer.not_after > known.peer;
+        let is_news = are_later || now >= known.looked + LOOK_EVERY;
+        if is_news {
+            *known = Shown { own: own.not_after, peer: peer.not_after, looked: now };
+        }
+        is_news
     }
 }
 

@@ -152,15 +152,26 @@ fn a_later_handshake_of_the_same_two_extends_a_flow_and_of_others_does_not() {
     let at = |seconds| NOW + Duration::from_secs(seconds);
     assert_eq!(ticket.certified_until(), Some(at(600)));
     let other = "spiffe://blue.fleet.example/ns/a/sa/other";
-    registry.renew(&"web".into(), &seen(WEB, 7200), &seen(other, 7200));
-    registry.renew(&"api".into(), &seen(WEB, 7200), &seen(DB, 7200));
+    registry.renew(&"web".into(), &seen(WEB, 7200), &seen(other, 7200), NOW);
+    registry.renew(&"api".into(), &seen(WEB, 7200), &seen(DB, 7200), NOW);
     assert_eq!(ticket.certified_until(), Some(at(600)));
-    registry.renew(&"web".into(), &seen(WEB, 5000), &seen(DB, 4000));
+    registry.renew(&"web".into(), &seen(WEB, 5000), &seen(DB, 4000), NOW);
     assert_eq!(ticket.certified_until(), Some(at(4000)));
-    registry.renew(&"web".into(), &seen(WEB, 100), &seen(DB, 100));
+    registry.renew(&"web".into(), &seen(WEB, 100), &seen(DB, 100), at(10));
     assert_eq!(ticket.certified_until(), Some(at(4000)), "an older certificate shortens nothing");
     registry.expire(at(601));
     assert_eq!(ticket.end(), Some(EndReason::Expired), "the binding's lease ends all the same");
+}
+
+/// An hour's certificates before, and minutes' now.
+#[test]
+fn shorter_certificates_than_the_pair_had_before_extend_a_flow_too() {
+    let (registry, _) = registry(allowing(1));
+    let at = |seconds| NOW + Duration::from_secs(seconds);
+    registry.renew(&"web".into(), &seen(WEB, 7200), &seen(DB, 7200), NOW);
+    let ticket = carried(&registry);
+    registry.renew(&"web".into(), &seen(WEB, 900), &seen(DB, 900), at(5));
+    assert_eq!(ticket.certified_until(), Some(at(900)));
 }
 
 /// More flows than are heard at once, and all of them are.
