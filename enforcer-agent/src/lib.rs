@@ -9,6 +9,7 @@ pub mod door;
 #[doc(hidden)]
 pub mod doors;
 pub mod forensics;
+mod hex;
 pub mod identity;
 pub mod kernel;
 mod netlink;

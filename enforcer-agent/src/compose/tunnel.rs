@@ -19,6 +19,7 @@ use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stop;
 use crate::door::tunnel::{TunnelDoor, WAITING_MAX};
 use crate::forensics::Maker;
+use crate::identity::clock;
 use crate::proxy::post::Role;
 use crate::proxy::post::handover::{self, Stock, store};
 use crate::proxy::{Parts, Room};
@@ -109,6 +110,7 @@ pub(super) fn open(
         ends,
         commands: inbox,
         tell: Arc::new(move |record| maker.tell(record)),
+        clock: clock::system(),
         succeeded,
         stop,
     });

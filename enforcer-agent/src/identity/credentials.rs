@@ -11,10 +11,10 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 use tracing::error;
 
-use super::hex::hex;
 use super::svid::{Material, Svid};
 use super::wallet::Wallet;
 use crate::door::tunnel::Credential;
+use crate::hex::hex;
 
 /// Everybody's, by name.
 type All = BTreeMap<Name, Arc<Credential>>;

@@ -7,7 +7,6 @@ pub mod clock;
 pub mod credentials;
 pub mod crypto;
 pub mod custody;
-mod hex;
 pub mod keeper;
 mod pem;
 pub mod remote;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use enforcer_common::reason;
 use enforcer_core::proxy::authorize::Refusal;
@@ -106,9 +105,4 @@ pub(super) fn count(shared: &Shared, tenant: &Tenant, direction: Direction, secu
         None => Handshake::Failed,
     };
     shared.registry.handshake(&tenant.name, direction, handshake);
-}
-
-/// A connection that is shared by all who failed to make it.
-pub(super) fn of_shared(failed: &Arc<Failed>) -> Failed {
-    Failed::clone(failed)
 }

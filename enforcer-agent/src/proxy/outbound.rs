@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::dial::{self, Dial, Failed};
+use super::dial::{Dial, Failed};
 use super::flow::{Registered, met};
 use super::hbone::client::Outgoing;
 use super::hbone::client::pool::{Dialled, Key, OpenError};
@@ -398,7 +398,7 @@ fn called_off(why: EndReason) -> Failed {
 
 fn hbone_failure(error: &OpenError<Failed>) -> Failed {
     match error {
-        OpenError::Dial(failed) => dial::of_shared(failed),
+        OpenError::Dial(failed) => Failed::clone(failed),
         OpenError::Status(status) => {
             let reason = match status.as_u16() {
                 400 => reason::TUNNEL_TARGET,

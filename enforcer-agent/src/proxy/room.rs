@@ -63,6 +63,8 @@ pub struct Parts {
     pub commands: mpsc::Receiver<Command>,
     /// Where records go.
     pub tell: Tell,
+    /// The time of day.
+    pub clock: Clock,
     /// Told when a successor has taken over: this agent should go.
     pub succeeded: Arc<Notify>,
     /// The word to stop.
@@ -112,10 +114,10 @@ async fn run(parts: Parts) {
         ends,
         commands,
         tell,
+        clock,
         succeeded,
         stop,
     } = parts;
-    let clock: Clock = Arc::new(since_epoch);
     let check = PeerCheck::new(Arc::clone(&identity.verify), identity.trust.clone(), Arc::clone(&clock));
     let budgets = Arc::new(Budgets::new(settings.limits));
     let court = court_of(&policy.borrow());
@@ -269,9 +271,4 @@ fn court_of(in_force: &InForce) -> Arc<Court> {
 fn groups_of(in_force: &InForce) -> BTreeMap<u64, Name> {
     let attachments = in_force.facts.attachments.iter();
     attachments.filter_map(|(name, attachment)| Some((attachment.cgroup?, Arc::clone(name)))).collect()
-}
-
-fn since_epoch() -> Duration {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use super::error::IssueError;
 use super::key::EcKey;
 use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
-use crate::identity::hex::hex;
+use crate::hex::hex;
 
 /// A CA's key with its self-signed certificate: the anchor of one trust domain's bundle (B-6).
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::der;
 use super::error::IssueError;
-use crate::identity::hex::hex;
+use crate::hex::hex;
 
 /// How far before now a certificate begins: clocks differ.
 pub(super) const BACKDATE: Duration = Duration::from_secs(60);

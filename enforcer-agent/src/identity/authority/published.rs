@@ -10,7 +10,7 @@ use super::domain::Tools;
 use super::member::JwtSigner;
 use super::rotation::{self, Entry};
 use super::store::DomainState;
-use crate::identity::hex::hex;
+use crate::hex::hex;
 
 /// A bundle without keys: everything is revoked (B-4).
 pub(super) fn empty(name: &TrustDomain, tools: Tools<'_>) -> Bundle {

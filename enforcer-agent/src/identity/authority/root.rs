@@ -18,8 +18,8 @@ use super::member::{CaKey, UnderRoot};
 use super::parsed::Authority;
 use super::profile::{self, Rank, Validity};
 use super::root_key::RootKey;
+use crate::hex::hex;
 use crate::identity::crypto::Checker;
-use crate::identity::hex::hex;
 
 /// A root that can sign.
 pub(super) struct Root {

@@ -14,7 +14,7 @@ use super::frame::{self, Cipher, Frame, KEY_BYTES, Kind};
 use super::kek::{Kek, Opened};
 use super::vault::{Durability, Vault, full_name, lock, read};
 use super::{name, place};
-use crate::identity::hex::hex;
+use crate::hex::hex;
 
 /// A drawer's key in memory.
 pub(super) struct DrawerKey {

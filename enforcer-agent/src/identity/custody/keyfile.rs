@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::CustodyError;
 use super::frame::{KEY_BYTES, KEY_ID_MAX_BYTES, random};
-use crate::identity::hex::hex;
+use crate::hex::hex;
 
 const VERSION: &str = "enforcer-key-encryption-keys 1";
 /// Keys that a file may hold.

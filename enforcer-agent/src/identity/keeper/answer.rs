@@ -18,7 +18,7 @@ use super::run::Keeper;
 use super::task::Outcome;
 use crate::door::identity::{Answer, Command, Enrolled, Order, Refused};
 use crate::door::upstream::Target;
-use crate::identity::hex::hex;
+use crate::hex::hex;
 use crate::identity::pem;
 
 impl Keeper {

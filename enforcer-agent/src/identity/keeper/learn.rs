@@ -18,9 +18,9 @@ use super::member::Member;
 use super::run::Keeper;
 use super::task::{Outcome, Shelved, Wish};
 use crate::door::upstream::UpstreamError;
+use crate::hex::hex;
 use crate::identity::authority::NodeCa;
 use crate::identity::clock::die;
-use crate::identity::hex::hex;
 use crate::identity::svid::Svid;
 
 impl Keeper {

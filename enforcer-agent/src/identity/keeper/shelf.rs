@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::domain::RevokedSerials;
+use crate::hex::hex;
 use crate::identity::authority::{NodeCa, open_svid, seal_svid};
 use crate::identity::custody::{CustodyError, Durability, Vault};
-use crate::identity::hex::hex;
 use crate::identity::svid::Svid;
 
 const NODE_CA: &str = "node-ca";

@@ -27,6 +27,7 @@ use super::secured::{Facts, Hop, Kernel, Secured};
 use super::sessions::session_name;
 use super::verifier::{check_expected, expecting};
 use crate::door::identity::Peer;
+use crate::hex::hex;
 
 /// How long a peer may take to read why it was refused.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -368,7 +369,7 @@ fn facts(
     Facts {
         until: peer.not_after.min(configs.not_after),
         peer,
-        peer_serial: serial.iter().map(|byte| format!("{byte:02x}")).collect(),
+        peer_serial: hex(&serial),
         own: configs.id.clone(),
         own_serial: configs.serial.clone(),
         hop,

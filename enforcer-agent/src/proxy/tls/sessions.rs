@@ -12,6 +12,8 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::{DnsName, ServerName};
 
+use crate::hex::hex;
+
 /// Destinations that are remembered; at one more, the one that was added first is forgotten.
 const DESTINATIONS_MAX: usize = 256;
 /// Tickets of one destination: as many connections can be resumed at once.
@@ -24,7 +26,7 @@ pub(super) fn session_name(address: SocketAddr, trust_domain: &TrustDomain) -> O
         IpAddr::V6(ip) => ip,
     };
     let whose = digest(&SHA256, trust_domain.as_str().as_bytes());
-    let whose: String = whose.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let whose = hex(&whose.as_ref()[..16]);
     let name = format!("a{:032x}.p{}.t{whose}", ip.to_bits(), address.port());
     DnsName::try_from(name).ok().map(ServerName::DnsName)
 }

@@ -20,7 +20,7 @@ use prost::{Message as _, Name as _};
 use sha2::{Digest as _, Sha256};
 
 use super::nobody::Nobody;
-use crate::identity::hex::hex;
+use crate::hex::hex;
 use crate::identity::pem;
 use crate::identity::svid::Material;
 

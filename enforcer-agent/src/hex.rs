@@ -1,6 +1,6 @@
 //! Bytes as people read them.
 
 /// Two digits a byte.
-pub(in crate::identity) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
