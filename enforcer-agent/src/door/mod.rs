@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod authority;
 pub mod identity;
+pub mod manager;
 pub mod policy;
 pub mod records;
 pub mod stop;

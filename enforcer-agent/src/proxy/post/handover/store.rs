@@ -1,22 +1,17 @@
 //! The service manager's descriptor store (sd_pid_notify_with_fds(3), sd_listen_fds(3)): it keeps listeners while no
 //! agent runs, and gives them to the next one. The name of a descriptor says what it is.
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice};
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
-};
-use tracing::warn;
 
 use super::super::listener::{Listener, Role, Spot};
 use super::message::mapped;
 use super::{HANDED_MAX, Handed};
+use crate::door::manager;
 
 /// First descriptor that the service manager passes (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
@@ -33,7 +28,7 @@ impl Store {
     /// Whoever started this process, if it wants to be told things.
     #[must_use]
     pub fn of_manager() -> Option<Self> {
-        std::env::var_os("NOTIFY_SOCKET").map(|socket| Self { socket })
+        std::env::var_os(manager::SOCKET).map(|socket| Self { socket })
     }
 
     /// The one that listens at this address.
@@ -57,9 +52,7 @@ impl Store {
     }
 
     fn tell(&self, state: &str, descriptor: Option<BorrowedFd<'_>>) {
-        if let Err(error) = send(&self.socket, state.as_bytes(), descriptor) {
-            warn!(%error, "the service manager could not be told");
-        }
+        manager::tell(&self.socket, state.as_bytes(), descriptor);
     }
 }
 
@@ -116,19 +109,6 @@ fn parse(name: &str) -> Option<Spot> {
     let namespace = u64::from_str_radix(namespace, 16).ok()?;
     let is_ours = prefix == PREFIX && parts.next().is_none();
     is_ours.then_some(Spot { namespace, role, address: IpAddr::from(address).to_canonical() })
-}
-
-fn send(manager: &OsStr, state: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let address = match manager.as_bytes() {
-        [b'@', name @ ..] => UnixAddr::new_abstract(name)?,
-        path => UnixAddr::new(path)?,
-    };
-    let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    let raw: Vec<RawFd> = descriptor.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let control = if raw.is_empty() { &[][..] } else { &rights[..] };
-    sendmsg(socket.as_raw_fd(), &[IoSlice::new(state)], control, MsgFlags::MSG_NOSIGNAL, Some(&address))?;
-    Ok(())
 }
 
 #[cfg(test)]
