@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "enforcer/v1/node.proto",
         "enforcer/v1/identity.proto",
         "enforcer/v1/tunnel.proto",
+        "enforcer/v1/trace.proto",
+        "enforcer/v1/detection.proto",
     ];
     compile(&own, ".", "descriptor.bin")?;
     compile(&["workload.proto"], "third-party/spiffe", "spiffe.bin")

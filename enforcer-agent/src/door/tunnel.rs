@@ -45,9 +45,6 @@ pub type Credentials = watch::Receiver<Arc<BTreeMap<Name, Arc<Credential>>>>;
 /// Workloads whose listeners stand: who compiles the policy asks, so that the kernel sends nothing where nobody is.
 pub type Ends = watch::Receiver<Arc<BTreeMap<Name, TunnelEnd>>>;
 
-/// Takes a record; it never waits. What does not fit is counted as a loss.
-pub type Tell = Arc<dyn Fn(v1::Record) + Send + Sync>;
-
 /// What the tunnel room can be asked.
 #[derive(Debug)]
 pub enum Command {

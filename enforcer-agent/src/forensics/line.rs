@@ -42,6 +42,7 @@ fn line(record: &v1::Record) -> String {
         lost_before,
         carriage,
         tunnel,
+        ..
     } = record;
     let mut line = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -112,12 +113,12 @@ fn tunnel_fields(facts: &v1::TunnelFacts) -> Value {
 }
 
 fn endpoint(endpoint: &v1::Endpoint) -> Value {
-    let v1::Endpoint { identity, workload, address, port } = endpoint;
+    let v1::Endpoint { identity, workload, address, port, .. } = endpoint;
     json!({ "identity": identity, "workload": workload, "address": address, "port": port })
 }
 
 fn process_fields(process: &v1::Process) -> Value {
-    let v1::Process { pid, command, cgroup_id, cgroup } = process;
+    let v1::Process { pid, command, cgroup_id, cgroup, .. } = process;
     json!({ "pid": pid, "command": command, "cgroupId": cgroup_id, "cgroup": cgroup })
 }
 
@@ -142,6 +143,7 @@ mod tests {
                 command: "a\"\n{".to_owned(),
                 cgroup_id: 9,
                 cgroup: "/p".to_owned(),
+                ..v1::Process::default()
             }),
             ..v1::Record::default()
         };

@@ -30,8 +30,9 @@ use super::tls::{Clock, Hops, PeerCheck};
 use crate::config::settings::TunnelSettings;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::InForce;
+use crate::door::records::Tell;
 use crate::door::stop::{Stop, Stopper};
-use crate::door::tunnel::{Command, Tell};
+use crate::door::tunnel::Command;
 
 /// Turns of flows between two looks at the sockets: a small request does not wait behind more than so many turns of
 /// large ones. The runtime's own 61 are for tasks that do less in a turn.

@@ -25,8 +25,9 @@ use super::tls::{Configs, Facts, Hops, PeerCheck, Pool, Purse};
 use super::{dial, record};
 use crate::config::settings::TunnelSettings;
 use crate::door::identity::IsRevoked;
+use crate::door::records::Tell;
 use crate::door::stop::Stop;
-use crate::door::tunnel::{Credential, Credentials, Tell};
+use crate::door::tunnel::{Credential, Credentials};
 
 /// Records of refusals that a tenant may cause per second, and at once; the others are counted.
 const REFUSALS_PER_SECOND: u32 = 200;

@@ -49,6 +49,7 @@ async fn filters_are_the_agents_work() {
         verdict: Some("audit".to_owned()),
         reason: Some("rule_denied".to_owned()),
         r#type: Some("device".to_owned()),
+        ..Default::default()
     };
     assert_eq!(agent.asked().observe, [request]);
 }

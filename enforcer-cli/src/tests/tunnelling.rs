@@ -39,6 +39,7 @@ fn listed() -> v1::ListTunnelsResponse {
         workload: workload.to_owned(),
         address: address.to_owned(),
         port,
+        ..Default::default()
     };
     let facts = v1::TunnelFacts {
         event: "opened".to_owned(),

@@ -95,6 +95,7 @@ impl Observe {
             verdict: self.verdict.map(Verdict::word),
             reason: self.reason.clone(),
             r#type: self.kind.map(Kind::word),
+            ..Default::default()
         }
     }
 }

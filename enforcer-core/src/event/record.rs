@@ -70,6 +70,7 @@ fn common(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Record
             command: command_text(&event.command),
             cgroup_id: event.cgroup,
             cgroup: cgroup_path.unwrap_or_default().to_owned(),
+            ..v1::Process::default()
         }),
         ..v1::Record::default()
     }
@@ -205,6 +206,7 @@ fn endpoint(
         workload: text(workload),
         address: if is_known { to_ip(at).to_string() } else { String::new() },
         port: if has_ports { u32::from(port) } else { 0 },
+        ..v1::Endpoint::default()
     }
 }
 

@@ -113,12 +113,14 @@ fn a_refused_flow_says_who_whom_which_rule_and_why() {
             workload: "red-a".to_owned(),
             address: "10.0.0.1".to_owned(),
             port: 40_000,
+            ..Default::default()
         }),
         destination: Some(v1::Endpoint {
             identity: "blue".to_owned(),
             workload: "blue-a".to_owned(),
             address: "10.0.0.2".to_owned(),
             port: 5432,
+            ..Default::default()
         }),
         protocol: "TCP".to_owned(),
         ..v1::Record::default()
@@ -211,7 +213,8 @@ fn a_connect_names_process_and_workload_by_control_group_also_below_it() {
             pid: 4321,
             command: "curl".to_owned(),
             cgroup_id: 700,
-            cgroup: "/pods/red-a".to_owned()
+            cgroup: "/pods/red-a".to_owned(),
+            ..Default::default()
         })
     );
     let nested = Event { cgroup: 701, ..event };

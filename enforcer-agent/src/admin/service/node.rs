@@ -24,7 +24,7 @@ use super::{devices, names, status, time};
 use crate::admin::serve::NodeIdentity;
 use crate::door::identity::Health;
 use crate::door::policy::{InForce, PolicyDoor, Report};
-use crate::door::records::Observe;
+use crate::door::records::{Observe, Scope};
 use crate::door::stop::Stop;
 
 /// Records between their keeper and one caller.
@@ -82,7 +82,7 @@ impl NodeService for NodeCalls {
             losses: losses
                 .into_iter()
                 .enumerate()
-                .map(|(cell, count)| v1::Loss { cause: loss_name(cell), count })
+                .map(|(cell, count)| v1::Loss { cause: loss_name(cell), count, ..Default::default() })
                 .collect(),
             started: Some(time::system(self.node.started)),
         }))
@@ -122,7 +122,8 @@ impl NodeService for NodeCalls {
         &self,
         request: Request<ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let mut records = (self.observe)(request.into_inner()).map_err(Status::invalid_argument)?;
+        let mut records =
+            (self.observe)(request.into_inner(), Scope::Everything).map_err(Status::invalid_argument)?;
         let mut stop = self.stop.clone();
         let (ahead, stream) = mpsc::channel(RECORDS_AHEAD_MAX);
         tokio::spawn(async move {

@@ -66,7 +66,7 @@ async fn serve_all(network: Option<NetworkDoor>, tunnel: Option<TunnelDoor>) -> 
     tasks.spawn(answer(inbox, sender.clone()));
     let admin = Admin {
         policy: door,
-        observe: Arc::new(|_| Err("no records here".to_owned())),
+        observe: Arc::new(|_, _| Err("no records here".to_owned())),
         identity: None,
         authority: None,
         tunnel,

@@ -116,6 +116,7 @@ fn endpoint(identity: String, workload: String, address: SocketAddr) -> v1::Endp
         workload,
         address: address.ip().to_canonical().to_string(),
         port: address.port().into(),
+        ..Default::default()
     }
 }
 

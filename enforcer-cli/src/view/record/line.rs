@@ -114,6 +114,7 @@ mod tests {
             workload: workload.to_owned(),
             address: address.to_owned(),
             port,
+            ..Default::default()
         };
         v1::Record {
             sequence: 41,
@@ -133,6 +134,7 @@ mod tests {
                 command: "curl".to_owned(),
                 cgroup_id: 99,
                 cgroup: "/a".to_owned(),
+                ..Default::default()
             }),
             ..v1::Record::default()
         }

@@ -102,6 +102,7 @@ impl From<v1::Record> for RecordView {
             lost_before,
             carriage,
             tunnel,
+            ..
         } = record;
         Self {
             sequence,
@@ -132,14 +133,14 @@ impl From<v1::Record> for RecordView {
 
 impl From<v1::Endpoint> for EndpointView {
     fn from(endpoint: v1::Endpoint) -> Self {
-        let v1::Endpoint { identity, workload, address, port } = endpoint;
+        let v1::Endpoint { identity, workload, address, port, .. } = endpoint;
         Self { identity, workload, address, port }
     }
 }
 
 impl From<v1::Process> for ProcessView {
     fn from(process: v1::Process) -> Self {
-        let v1::Process { pid, command, cgroup_id, cgroup } = process;
+        let v1::Process { pid, command, cgroup_id, cgroup, .. } = process;
         Self { pid, command, cgroup_id, cgroup }
     }
 }

@@ -156,7 +156,7 @@ impl From<v1::Capacity> for CapacityView {
 
 impl From<v1::Loss> for LossView {
     fn from(loss: v1::Loss) -> Self {
-        let v1::Loss { cause, count } = loss;
+        let v1::Loss { cause, count, .. } = loss;
         Self { cause, count }
     }
 }

@@ -196,7 +196,7 @@ mod tests {
             }],
             device_gate_mode: "enforce".to_owned(),
             warnings: Vec::new(),
-            losses: vec![v1::Loss { cause: "event_full".to_owned(), count: 0 }],
+            losses: vec![v1::Loss { cause: "event_full".to_owned(), count: 0, ..Default::default() }],
             started: None,
         }
     }
