@@ -2,8 +2,10 @@
 
 pub mod decode;
 pub mod filter;
+pub mod json;
 pub mod names;
 pub mod record;
 pub mod redact;
 pub mod scene;
 pub mod sequence;
+pub mod sort;
