@@ -1,5 +1,6 @@
 //! Kernel events: from bytes to records with names. `decode → sequence → record → filter`.
 
+pub mod batch;
 pub mod decode;
 pub mod filter;
 pub mod json;
@@ -9,3 +10,4 @@ pub mod redact;
 pub mod scene;
 pub mod sequence;
 pub mod sort;
+mod wire;
