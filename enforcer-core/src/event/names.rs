@@ -61,18 +61,24 @@ pub fn access_name(access: u8) -> String {
     held.collect::<Vec<_>>().join("+")
 }
 
-/// A process name as text that can be shown: whoever runs a process chooses it, so nothing in it may steer a
-/// terminal or a log.
+/// A process name as text that can be shown.
 #[must_use]
 pub fn command_text(command: &[u8; 16]) -> String {
     let end = command.iter().position(|byte| *byte == 0).unwrap_or(command.len());
-    let bytes = command.get(..end).unwrap_or_default();
+    shown(command.get(..end).unwrap_or_default())
+}
+
+/// Bytes of a process as text that can be shown: whoever runs it chooses them, so nothing in them may steer a terminal
+/// or a log.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
     let is_harmful =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    let text = String::from_utf8_lossy(bytes);
+    if !text.contains(is_harmful) {
+        return text.into_owned();
+    }
+    text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The word for a loss cell (`enforcer_common::maps::LOST_*`).
