@@ -4,7 +4,7 @@ use enforcer_common::device::{ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE};
 use enforcer_common::maps;
 use enforcer_common::packet;
 
-use crate::policy::model::Policy;
+use crate::policy::model::{Name, Policy};
 
 /// The word for a rule number that no rule of the policy has: a default's name.
 #[must_use]
@@ -37,6 +37,13 @@ pub fn rule_name(policy: &Policy, rule: u32) -> String {
     named
         .or_else(|| policy.index.rule_numbers.get(&rule).map(|name| name.to_string()))
         .unwrap_or_else(|| format!("rule-{rule}"))
+}
+
+/// The tenant that owns a rule of the policy; none for defaults, and for what the policy no longer has.
+#[must_use]
+pub fn rule_owner(policy: &Policy, rule: u32) -> Option<&Name> {
+    let name = policy.index.rule_numbers.get(&rule).filter(|_| default_rule_name(rule).is_none())?;
+    policy.rules.get(name)?.owner()
 }
 
 /// The name of an IP protocol, or its number; empty for an event that has none.
