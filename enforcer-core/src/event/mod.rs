@@ -1,8 +1,10 @@
 //! Kernel events: from bytes to records with names. `decode → sequence → record → filter`.
 
+pub mod batch;
 pub mod decode;
 pub mod filter;
 pub mod names;
 pub mod record;
 pub mod scene;
 pub mod sequence;
+mod wire;
