@@ -10,6 +10,7 @@ use enforcer_core::event::decode::{Decoded, decode};
 use enforcer_core::event::record::record;
 use enforcer_core::event::scene::Scene;
 use enforcer_core::event::sequence::Sequencer;
+use enforcer_core::event::sort::is_sample;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, watch};
 
@@ -72,7 +73,7 @@ impl Forensics {
     }
 
     fn take(&self, records: Vec<enforcer_proto::v1::Record>) {
-        records.iter().filter(|record| line::is_security(record)).for_each(line::write);
+        records.iter().filter(|record| !is_sample(record)).for_each(line::write);
         self.append(records);
     }
 }

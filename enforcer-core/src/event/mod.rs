@@ -3,8 +3,11 @@
 pub mod batch;
 pub mod decode;
 pub mod filter;
+pub mod json;
 pub mod names;
 pub mod record;
+pub mod redact;
 pub mod scene;
 pub mod sequence;
 mod wire;
+pub mod sort;
