@@ -4,6 +4,10 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod disk;
+pub mod error;
 pub mod hex;
 pub mod keys;
+mod name;
+pub mod split;
 pub mod wal;
