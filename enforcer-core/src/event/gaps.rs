@@ -45,8 +45,11 @@ pub struct Gaps {
     lanes: BTreeMap<(u16, u16), Lane>,
     /// By ring: totals of losses when it was begun.
     before: BTreeMap<u16, u64>,
-    /// By ring: what was missing when losses were looked at last, and what of it was told.
+    /// By ring: what was missing when losses were looked at last, and the time before that: what was read now was read
+    /// after the latter for sure.
+    latest: BTreeMap<u16, u64>,
     missing: BTreeMap<u16, u64>,
+    /// What of it was told.
     told: BTreeMap<u16, u64>,
 }
 
@@ -58,6 +61,7 @@ impl Gaps {
             from_boot_ns,
             lanes: BTreeMap::new(),
             before: by_ring(losses),
+            latest: BTreeMap::new(),
             missing: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -87,8 +91,8 @@ impl Gaps {
         gap
     }
 
-    /// Compares with totals of losses that were read now: rings from which more had been missing, when this was asked the
-    /// last time, than is counted by now. Each missing event is told once.
+    /// Compares with totals of losses that were read since this was asked the last time: rings from which more had been
+    /// missing, the time before, than is counted by now. Each missing event is told once.
     pub fn check(&mut self, losses: &[Loss]) -> Vec<Unaccounted> {
         let counted = by_ring(losses);
         let mut found = Vec::new();
@@ -101,9 +105,9 @@ impl Gaps {
                 found.push(Unaccounted { ring: *ring, count });
             }
         }
-        self.missing.clear();
+        self.missing = std::mem::take(&mut self.latest);
         for ((ring, _), lane) in &self.lanes {
-            let missing = self.missing.entry(*ring).or_default();
+            let missing = self.latest.entry(*ring).or_default();
             *missing = missing.saturating_add(lane.missing());
         }
         found
@@ -152,6 +156,7 @@ mod tests {
         gaps.take(&header(0, 1));
         gaps.take(&header(0, 5));
         assert_eq!(gaps.check(&lost(50)), []);
+        assert_eq!(gaps.check(&lost(51)), []);
         assert_eq!(gaps.check(&lost(53)), []);
         assert_eq!(gaps.check(&lost(53)), []);
     }
@@ -161,6 +166,7 @@ mod tests {
         let mut gaps = Gaps::new(0, &lost(50));
         gaps.take(&header(0, 1));
         gaps.take(&header(0, 5));
+        gaps.check(&lost(51));
         gaps.check(&lost(51));
         assert_eq!(gaps.check(&lost(51)), [Unaccounted { ring: RING_EVENTS, count: 2 }]);
         assert_eq!(gaps.check(&lost(51)), []);
@@ -173,6 +179,7 @@ mod tests {
             gaps.take(&header(0, sequence));
         }
         gaps.check(&[]);
+        gaps.check(&[]);
         assert_eq!(gaps.check(&[]), []);
     }
 
@@ -181,6 +188,7 @@ mod tests {
         let mut gaps = Gaps::new(200, &[]);
         gaps.take(&header(0, 1));
         assert_eq!(gaps.take(&Header { boot_ns: 300, ..header(0, 9) }), 0);
+        gaps.check(&[]);
         gaps.check(&[]);
         assert_eq!(gaps.check(&[]), []);
     }

@@ -268,7 +268,8 @@ fn by_cgroup<'a>(cgroup: u64, scene: &'a Scene, cgroup_path: Option<&str>) -> Op
 }
 
 /// An end of which no more is known than whose it is.
-pub(super) fn end_of(scene: &Scene, identity: u32) -> v1::Endpoint {
+#[must_use]
+pub fn end_of(scene: &Scene, identity: u32) -> v1::Endpoint {
     v1::Endpoint {
         identity: scene.identity_name(identity),
         of_node: scene.is_of_node(identity),
