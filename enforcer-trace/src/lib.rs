@@ -1,3 +1,5 @@
 //! Traces at rest. What is acknowledged survives a loss of power; what is sealed is encrypted for its tenant, and
 //! whatever is flipped, removed, reordered or cut off afterwards is found and named. It knows files and keys; of
 //! agents, callers and networks it knows nothing.
+
+pub mod parquet;
