@@ -2,4 +2,13 @@
 //! whatever is flipped, removed, reordered or cut off afterwards is found and named. It knows files and keys; of
 //! agents, callers and networks it knows nothing.
 
+pub mod chain;
+pub mod checkpoint;
+mod disk;
+pub mod error;
+pub mod hex;
+pub mod keys;
+mod name;
 pub mod parquet;
+pub mod split;
+pub mod wal;
