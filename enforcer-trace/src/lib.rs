@@ -16,8 +16,10 @@ mod retention;
 mod seal;
 pub mod split;
 pub mod store;
+pub mod verify;
 pub mod wal;
 
 pub use error::StoreError;
 pub use limits::{Keep, Limits};
 pub use store::{Appended, Recovered, Status, Store};
+pub use verify::{Finding, VerifyOptions, VerifyReport, verify};
