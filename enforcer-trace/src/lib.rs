@@ -10,5 +10,6 @@ pub mod hex;
 pub mod keys;
 mod name;
 pub mod parquet;
+pub mod query;
 pub mod split;
 pub mod wal;

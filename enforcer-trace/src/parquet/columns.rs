@@ -229,3 +229,28 @@ fn put_boot_offset(record: &mut Record, offset: i64) {
     let time = record.time.as_ref().map_or(0, nanoseconds);
     record.boot_ns = time.wrapping_sub(offset).cast_unsigned();
 }
+
+/// A record with some of its columns.
+#[cfg(test)]
+pub(crate) fn project(record: &Record, wanted: impl Fn(&str) -> bool) -> Record {
+    let mut part = Record::default();
+    for column in COLUMNS.iter().filter(|column| wanted(column.name)) {
+        copy(&column.access, record, &mut part);
+    }
+    part
+}
+
+#[cfg(test)]
+fn copy(access: &Access, from: &Record, to: &mut Record) {
+    match access {
+        Access::Instant { get, put } | Access::Signed { get, put } => {
+            get(from).into_iter().for_each(|value| put(to, value));
+        }
+        Access::Number { get, put } => get(from).into_iter().for_each(|value| put(to, value)),
+        Access::Small { get, put } => get(from).into_iter().for_each(|value| put(to, value)),
+        Access::Flag { get, put } => get(from).into_iter().for_each(|value| put(to, value)),
+        Access::Text { get, put } => get(from).into_iter().for_each(|value| put(to, value.to_owned())),
+        Access::Json { get, put } => get(from).into_iter().for_each(|value| put(to, &value).unwrap()),
+        Access::Bytes { get, put } => get(from).into_iter().for_each(|value| put(to, value.to_vec())),
+    }
+}
