@@ -11,6 +11,7 @@ pub mod keys;
 pub mod limits;
 mod name;
 pub mod parquet;
+pub mod query;
 pub mod receipt;
 mod retention;
 mod seal;
