@@ -124,6 +124,8 @@ def dataset(directory: str | Path, source: Agent | KeyFiles, tenant: str | None 
     root = Path(directory)
     pattern = f"tenant={tenant or '*'}/hour=*/*.parquet"
     files = sorted(str(path) for path in root.glob(pattern) if not path.name.startswith("."))
+    if not files:
+        raise FileNotFoundError(f"no sealed file at {root / pattern}")
     reading = datasets.ParquetFragmentScanOptions(
         decryption_config=datasets.ParquetDecryptionConfig(*parts(source))
     )

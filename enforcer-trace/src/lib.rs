@@ -19,8 +19,10 @@ mod seal;
 pub mod split;
 pub mod store;
 pub mod summary;
+pub mod verify;
 pub mod wal;
 
 pub use error::StoreError;
 pub use limits::{Keep, Limits};
 pub use store::{Appended, Recovered, Status, Store};
+pub use verify::{Finding, VerifyOptions, VerifyReport, verify};
