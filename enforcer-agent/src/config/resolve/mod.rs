@@ -1,5 +1,6 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod export;
 mod gate;
 pub mod identity;
 mod listener;
@@ -49,11 +50,13 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener,
         identity: raw_identity,
         tunnel: raw_tunnel,
+        export: raw_export,
         log: raw_log,
         records,
     } = raw;
     let identity = identity::identity(raw_identity.unwrap_or_default(), &mut problems);
     let has_identity = identity.is_some();
+    let fleet = identity.as_ref().map(|identity| identity.trust_domain.clone());
     let (capacity, flows) = numbers::capacities(&capacities.unwrap_or_default(), &mut problems);
     let settings = Settings {
         node_name: node_name(name, host, &mut problems),
@@ -69,6 +72,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener: listener.and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         identity,
+        export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
         log: log(raw_log.unwrap_or_default(), &mut problems),
         records: numbers::records(records, &mut problems),
     };

@@ -1,0 +1,3 @@
+//! Records and metrics for OpenTelemetry collectors, over OTLP/gRPC.
+
+mod spool;
