@@ -2,7 +2,7 @@
 
 mod export;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
+use enforcer_core::policy::model::Name;
 
 pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, MetricsSettings, MetricsTls, OtlpSettings,
@@ -151,8 +152,10 @@ pub struct ListenerSettings {
     pub own: Option<CertificateFiles>,
     /// Authorities that callers' certificates come from, PEM; without them the bundles of the identity wall.
     pub client_ca: Option<PathBuf>,
-    /// Who may call; not empty.
+    /// Who may do everything.
     pub allowed: BTreeSet<SpiffeId>,
+    /// Who may read a tenant's records, each with the tenant whose trust domain it is in. Not both are empty.
+    pub readers: BTreeMap<SpiffeId, Name>,
 }
 
 /// A certificate chain and its key, PEM.

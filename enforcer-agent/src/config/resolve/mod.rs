@@ -69,7 +69,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         capacity,
         flows,
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
-        listener: listener.and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
+        listener: listener.and_then(|listener| listener::listener(listener, fleet.as_ref(), &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         identity,
         export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
