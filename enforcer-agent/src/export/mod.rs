@@ -2,4 +2,4 @@
 //! rooms only through [`crate::door`], and nothing waits for it.
 
 pub mod metrics;
-mod otlp;
+pub mod otlp;

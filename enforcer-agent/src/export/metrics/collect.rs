@@ -1,22 +1,21 @@
 //! Asks the rooms, seldom: reading the kernel back takes the policy room's time. Who comes in between gets what was
 //! collected last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use enforcer_proto::v1;
 use tokio::time::{Instant, timeout};
 
+use super::family::merged;
 use super::kernel::Losses;
 use super::pairs::{self, Counted, Kept, Pair};
 use super::{Family, joined, kernel, node, process, traces};
 use crate::door::identity::{self, IdentityDoor};
-use crate::door::policy::{InForce, PolicyDoor, Report};
+use crate::door::policy::{PolicyDoor, Report};
 use crate::door::records::Scope;
+use crate::door::trace::{self, TraceDoor};
 use crate::door::tunnel::{self, TunnelDoor};
 
 /// How long a room may take to answer; then its last answer stands.
@@ -52,10 +51,6 @@ pub struct RecordTotals {
     pub evicted_samples: u64,
 }
 
-/// Asks the store of traces how it is; `None` when it does not say.
-pub type TraceStatus =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<v1::TraceStatusResponse>> + Send>> + Send + Sync>;
-
 /// Whom to ask.
 #[derive(Clone)]
 pub struct Sources {
@@ -68,7 +63,7 @@ pub struct Sources {
     /// The records.
     pub records: Arc<dyn Fn() -> RecordTotals + Send + Sync>,
     /// The store of traces, where there is one.
-    pub traces: Option<TraceStatus>,
+    pub traces: Option<TraceDoor>,
     /// The node.
     pub node: NodeWords,
 }
@@ -82,7 +77,8 @@ struct Snapshot {
     node: Vec<Family>,
     /// With a label that says whose a series is.
     joined: Vec<Family>,
-    in_force: Option<Arc<InForce>>,
+    /// Names of tenants, those that are gone too.
+    tenants: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -91,6 +87,7 @@ struct Cache {
     collected: Option<Instant>,
     report: Option<(Instant, Report)>,
     counters: BTreeMap<Pair, Counted>,
+    tenants: BTreeSet<String>,
     losses: Losses,
 }
 
@@ -138,7 +135,7 @@ impl Collector {
         let snapshot = self.snapshot().await;
         let own: Vec<Family> = {
             let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            own.iter().flat_map(|families| families()).collect()
+            merged(own.iter().flat_map(|families| families()).collect())
         };
         let joined = snapshot.joined.iter().chain(&own);
         let mut families = match scope {
@@ -151,12 +148,7 @@ impl Collector {
                 families
             }
             Scope::Tenant(tenant) => {
-                let is_tenant = |name: &str| {
-                    let policy = snapshot.in_force.as_ref().map(|in_force| &in_force.current.policy);
-                    // One that was removed is a number, and still somebody else.
-                    name.starts_with("identity-")
-                        || policy.is_some_and(|policy| policy.tenants.contains_key(name))
-                };
+                let is_tenant = |name: &str| snapshot.tenants.contains(name);
                 let mut families = pairs::of_tenant(&snapshot.counters, tenant, is_tenant);
                 families.push(kernel::loss_family(&snapshot.losses, Some(tenant)));
                 families.extend(joined.map(|family| family.of_tenant(tenant)));
@@ -190,12 +182,13 @@ impl Collector {
         let counters = timeout(ANSWER_MAX, policy.counters()).await;
         note("counters", !matches!(counters, Ok(Ok(Ok(_)))));
         if let Ok(Ok(Ok(cells))) = counters {
+            cache.tenants = kernel::tenants(&cells, &in_force);
             cache.counters = kernel::counters(cells, &in_force);
         }
         let losses = timeout(ANSWER_MAX, policy.losses()).await;
         note("losses", !matches!(losses, Ok(Ok(Ok(_)))));
         if let Ok(Ok(Ok(cells))) = losses {
-            cache.losses = kernel::losses(&cells);
+            cache.losses = kernel::losses(cells, &in_force);
         }
         if cache.report.as_ref().is_none_or(|(read, _)| now >= *read + REPORT_EVERY) {
             let report = timeout(ANSWER_MAX, policy.report()).await;
@@ -215,10 +208,13 @@ impl Collector {
             note("tunnel", !matches!(text, Ok(Ok(_))));
             joined.extend(text.ok().and_then(Result::ok).iter().flat_map(|text| joined::families(text)));
         }
-        if let Some(ask) = traces {
-            let status = timeout(ANSWER_MAX, ask()).await.ok().flatten();
-            note("traces", status.is_none());
-            joined.extend(status.iter().flat_map(traces::families));
+        if let Some(door) = traces {
+            let status = door.ask(|reply| trace::Command::Status(Scope::Everything, reply));
+            let status = timeout(ANSWER_MAX, status).await;
+            note("traces", !matches!(status, Ok(Ok(Ok(_)))));
+            if let Ok(Ok(Ok(status))) = status {
+                joined.extend(traces::families(&status));
+            }
         }
         let mut families = node::words(node);
         families.extend(node::policy(&in_force));
@@ -231,7 +227,7 @@ impl Collector {
             losses: cache.losses.clone(),
             node: families,
             joined,
-            in_force: Some(in_force),
+            tenants: cache.tenants.clone(),
         }
     }
 }

@@ -106,3 +106,15 @@ impl Family {
         Self { samples: own.cloned().collect(), ..self.clone() }
     }
 }
+
+/// Families of one name as one, in the order in which they came.
+pub(crate) fn merged(families: Vec<Family>) -> Vec<Family> {
+    let mut merged: Vec<Family> = Vec::new();
+    for family in families {
+        match merged.iter_mut().find(|known| known.name == family.name) {
+            Some(known) => known.samples.extend(family.samples),
+            None => merged.push(family),
+        }
+    }
+    merged
+}

@@ -1,11 +1,11 @@
 //! What the policy room reads in the kernel, as metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use enforcer_common::event::{HOOK_DEVICE, hook_name};
 use enforcer_common::maps::{CounterKey, CounterValue};
-use enforcer_common::reason;
-use enforcer_core::enforce::HookState;
+use enforcer_common::{identity, reason};
+use enforcer_core::enforce::{HookState, Loss};
 use enforcer_core::event::names::loss_name;
 
 use super::Family;
@@ -39,9 +39,17 @@ pub(super) fn counters(
 /// Records that were lost, by whose they would have been and why.
 pub(super) type Losses = Vec<(String, String, u64)>;
 
-/// The kernel's losses by cell.
-pub(super) fn losses(cells: &[u64]) -> Losses {
-    cells.iter().enumerate().map(|(cell, count)| (String::new(), loss_name(cell), *count)).collect()
+/// The kernel's losses, by name.
+pub(super) fn losses(losses: Vec<Loss>, in_force: &InForce) -> Losses {
+    let named = |loss: Loss| (names::identity(in_force, loss.source), loss_name(loss.cause), loss.count);
+    losses.into_iter().map(named).collect()
+}
+
+/// The names of the tenants among the counters' ends: those that the policy no longer has, too.
+pub(super) fn tenants(cells: &[(CounterKey, CounterValue)], in_force: &InForce) -> BTreeSet<String> {
+    let ends = cells.iter().flat_map(|(key, _)| [key.source, key.destination]);
+    let numbers: BTreeSet<u32> = ends.filter(|number| identity::is_tenant(*number)).collect();
+    numbers.into_iter().map(|number| names::identity(in_force, number)).collect()
 }
 
 /// Losses for who may see everything, or a tenant's own.

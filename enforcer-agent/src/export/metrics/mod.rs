@@ -12,8 +12,8 @@ mod serve;
 mod text;
 mod traces;
 
-pub use collect::{Collector, NodeWords, RecordTotals, Sources, TraceStatus};
-pub(super) use family::{Family, Kind, Since, Value};
+pub use collect::{Collector, NodeWords, RecordTotals, Sources};
+pub(super) use family::{Family, Kind, Sample, Since, Value};
 pub use serve::{MetricsDoor, MetricsError, Tls};
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The endpoint and the collector over a policy room that is played.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use enforcer_common::event::{HOOK_CONNECT, HOOK_DEVICE};
 use enforcer_common::maps::{CounterKey, CounterValue};
-use enforcer_core::enforce::{CapacityReport, HookReport, HookState};
+use enforcer_core::enforce::{CapacityReport, HookReport, HookState, Loss};
 use enforcer_core::policy::model::Policy;
 use enforcer_proto::v1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,6 +17,7 @@ use super::*;
 use crate::door::policy::{Command, InForce, PolicyDoor, Report, Revision};
 use crate::door::records::Scope;
 use crate::door::stop::Stopper;
+use crate::door::trace::{self, TraceDoor};
 
 /// Tenant numbers of the played policy.
 const RED: u32 = 16;
@@ -81,7 +81,9 @@ pub(in crate::export) fn played(packets: Arc<AtomicU64>) -> (PolicyDoor, Arc<Ato
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Counters(reply) => drop(reply.send(Ok(counters(packets.load(Ordering::Relaxed))))),
-                Command::Losses(reply) => drop(reply.send(Ok(vec![3, 0]))),
+                Command::Losses(reply) => {
+                    drop(reply.send(Ok(vec![Loss { source: BLUE, cause: 0, count: 3 }])))
+                }
                 Command::Report(reply) => {
                     asked.fetch_add(1, Ordering::Relaxed);
                     drop(reply.send(Ok(report())));
@@ -106,20 +108,26 @@ pub(in crate::export) fn collector(policy: PolicyDoor) -> Arc<Collector> {
         identity: None,
         tunnel: None,
         records: Arc::new(|| RecordTotals { stored: 5, held: 4, evicted: 1, evicted_samples: 0 }),
-        traces: Some(Arc::new(|| {
-            Box::pin(async {
-                let tenant = |tenant: &str| v1::TenantTrace {
-                    tenant: tenant.to_owned(),
-                    files: 2,
-                    ..Default::default()
-                };
-                let tenants = vec![tenant("red"), tenant("blue"), tenant("_node")];
-                Some(v1::TraceStatusResponse { durable_sequence: 5, tenants, ..Default::default() })
-            })
-        })),
+        traces: Some(traces()),
         node,
     };
     Arc::new(Collector::new(sources, 100, Duration::from_secs(10)))
+}
+
+fn traces() -> TraceDoor {
+    let (commands, mut inbox) = mpsc::channel(8);
+    let (_, durable) = watch::channel(0);
+    tokio::spawn(async move {
+        while let Some(command) = inbox.recv().await {
+            let trace::Command::Status(Scope::Everything, reply) = command else { panic!("{command:?}") };
+            let tenant =
+                |tenant: &str| v1::TenantTrace { tenant: tenant.to_owned(), files: 2, ..Default::default() };
+            let tenants = vec![tenant("red"), tenant("blue"), tenant("_node")];
+            let status = v1::TraceStatusResponse { durable_sequence: 5, tenants, ..Default::default() };
+            drop(reply.send(Ok(status)));
+        }
+    });
+    TraceDoor::new(commands, durable)
 }
 
 async fn get(address: SocketAddr, request: &str) -> (String, String) {
@@ -151,7 +159,7 @@ async fn a_scraper_gets_the_format_it_asks_for_and_nothing_elsewhere() {
                   audited=\"false\"} 4\n";
     assert!(body.contains(denied), "{body}");
     assert!(body.contains("enforcer_hook_state{hook=\"cgroup/connect4\",state=\"absent\"} 1\n"), "{body}");
-    assert!(body.contains("enforcer_losses_total{source=\"\",cause=\"event_full\"} 3\n"), "{body}");
+    assert!(body.contains("enforcer_losses_total{source=\"blue\",cause=\"event_full\"} 3\n"), "{body}");
     assert!(body.contains("enforcer_policy_revision 7\n") && body.contains("enforcer_policy_drift 1\n"));
 
     packets.store(9, Ordering::Relaxed);
@@ -189,12 +197,12 @@ async fn a_tenants_reader_sees_nothing_of_the_node_and_of_others() {
     let of = |name: &str| families.iter().find(|family| family.name == name).unwrap();
     assert_eq!(of("enforcer_x").samples.len(), 1);
     assert_eq!(of("enforcer_trace_files").samples.len(), 1);
-    let sources: BTreeMap<_, _> = of("enforcer_verdicts")
+    let ends: Vec<_> = of("enforcer_verdicts")
         .samples
         .iter()
         .map(|sample| (sample.label("source").unwrap(), sample.label("destination").unwrap()))
         .collect();
-    assert_eq!(sources, BTreeMap::from([("another tenant", "red"), ("red", "")]));
+    assert_eq!(ends, [("another tenant", "red"), ("red", ""), ("red", "another tenant")]);
 }
 
 #[tokio::test(start_paused = true)]
