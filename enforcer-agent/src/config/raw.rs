@@ -1,8 +1,12 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
+mod export;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+pub use export::{RawBatch, RawCollector, RawCollectorTls, RawExport, RawMetrics, RawOtlp, RawSpool};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -32,6 +36,8 @@ pub struct RawConfig {
     pub identity: Option<RawIdentity>,
     /// Mutual TLS between workloads.
     pub tunnel: Option<RawTunnel>,
+    /// What leaves the node.
+    pub export: Option<RawExport>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
