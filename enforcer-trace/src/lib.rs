@@ -9,5 +9,6 @@ pub mod error;
 pub mod hex;
 pub mod keys;
 mod name;
+pub mod parquet;
 pub mod split;
 pub mod wal;
