@@ -7,6 +7,7 @@ pub mod identity;
 pub mod manager;
 pub mod policy;
 pub mod records;
+pub mod safe;
 pub mod stop;
 pub mod survey;
 pub mod trace;
