@@ -11,13 +11,16 @@ pub mod keys;
 pub mod limits;
 mod name;
 pub mod parquet;
+pub mod query;
 pub mod receipt;
 mod retention;
 mod seal;
 pub mod split;
 pub mod store;
+pub mod verify;
 pub mod wal;
 
 pub use error::StoreError;
 pub use limits::{Keep, Limits};
 pub use store::{Appended, Recovered, Status, Store};
+pub use verify::{Finding, VerifyOptions, VerifyReport, verify};

@@ -18,6 +18,7 @@ use super::Error;
 use super::columns::{Access, COLUMNS, Packing};
 use super::instant::nanoseconds;
 use super::shape::schema;
+use crate::keys::FileKey;
 use gather::Gathered;
 
 mod gather;
@@ -43,6 +44,12 @@ pub enum Protection<'a> {
     },
     /// Plaintext: for exports that somebody asked for.
     Plain,
+}
+
+impl<'a> From<&'a FileKey> for Protection<'a> {
+    fn from(key: &'a FileKey) -> Self {
+        Self::Sealed { key: key.dek.expose(), metadata: &key.key_metadata }
+    }
 }
 
 /// A row group that was written.
