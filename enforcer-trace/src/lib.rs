@@ -6,6 +6,7 @@ pub mod chain;
 pub mod checkpoint;
 mod disk;
 pub mod error;
+pub mod export;
 pub mod hex;
 pub mod keys;
 pub mod limits;
@@ -17,6 +18,7 @@ mod retention;
 mod seal;
 pub mod split;
 pub mod store;
+pub mod summary;
 pub mod verify;
 pub mod wal;
 

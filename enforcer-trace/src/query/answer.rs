@@ -8,7 +8,7 @@ use std::sync::Arc;
 use enforcer_proto::v1;
 
 use super::gap::Gap;
-use super::log::{Log, Sealed};
+use super::log::{Log, Settled};
 use super::merge::{Merge, Source, Waiting};
 use super::sealed::{Chain, FileSource};
 use super::{Query, QueryError, Scope};
@@ -111,21 +111,23 @@ struct Sources<'a> {
     predicate: &'a Predicate,
     rows: usize,
     waiting: Vec<Waiting>,
-    sealed: Sealed,
+    settled: Settled,
 }
 
 impl<'a> Sources<'a> {
     fn new(store: &'a Path, keys: &'a Arc<dyn Keys>, predicate: &'a Predicate, tenants: usize) -> Self {
         let rows = (ROWS_MOST / tenants.max(1)).clamp(16, 1024);
-        Self { store, keys, predicate, rows, waiting: Vec::new(), sealed: Sealed::default() }
+        Self { store, keys, predicate, rows, waiting: Vec::new(), settled: Settled::default() }
     }
 
     fn sealed(&mut self, tenant: &str) -> io::Result<()> {
         let directory = self.store.join(format!("{TENANT}{tenant}"));
-        let Chain { files, gaps } = Chain::read(&directory, tenant, self.predicate)?;
+        let Chain { files, gaps, settled } = Chain::read(&directory, tenant, self.predicate)?;
         gaps.into_iter().for_each(|gap| self.gap(gap));
+        settled
+            .into_iter()
+            .for_each(|(segment, first, last)| self.settled.note(tenant, segment, first, last));
         for file in files {
-            self.sealed.note(tenant, file.segment, file.first, file.last);
             let first = file.first;
             let source = FileSource::new(
                 &directory,
@@ -143,7 +145,7 @@ impl<'a> Sources<'a> {
     fn log(&mut self, log: Log) {
         log.gaps.into_iter().for_each(|gap| self.gap(gap));
         for frame in log.frames {
-            if !self.sealed.holds(&frame) {
+            if !self.settled.holds(&frame) {
                 let (tenant, (_, first, _)) = (frame.tenant().to_owned(), frame.place());
                 self.wait(first, &tenant, Source::Frame(Box::new(frame)));
             }

@@ -178,16 +178,16 @@ const fn key_cause(error: &KeyError) -> &'static str {
     }
 }
 
-/// Which segments of the log are in sealed files already: a frame that both hold is given once.
+/// Which parts of the log the chains have told of already, as a file or as a loss.
 #[derive(Default)]
-pub(super) struct Sealed(BTreeMap<(String, u64), Vec<(u64, u64)>>);
+pub(super) struct Settled(BTreeMap<(String, u64), Vec<(u64, u64)>>);
 
-impl Sealed {
+impl Settled {
     pub(super) fn note(&mut self, tenant: &str, segment: u64, first: u64, last: u64) {
         self.0.entry((tenant.to_owned(), segment)).or_default().push((first, last));
     }
 
-    /// True when one file has all of the frame.
+    /// True when one line has all of the frame.
     pub(super) fn holds(&self, frame: &FrameSource) -> bool {
         let (segment, first, last) = frame.place();
         let ranges = self.0.get(&(frame.tenant().to_owned(), segment));

@@ -18,12 +18,15 @@ pub(super) struct Chain {
     /// By first sequence number.
     pub(super) files: Vec<Sealed>,
     pub(super) gaps: Vec<Gap>,
+    /// Segments and numbers of which the log no longer says anything that the chain does not.
+    pub(super) settled: Vec<(u64, u64, u64)>,
 }
 
 impl Chain {
     /// Reads a chain, and keeps what an answer could want of it.
     pub(super) fn read(directory: &Path, tenant: &str, predicate: &Predicate) -> io::Result<Self> {
-        let mut reading = Reading { tenant, predicate, files: BTreeMap::new(), gaps: Vec::new() };
+        let (files, gaps, settled) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut reading = Reading { tenant, predicate, files, gaps, settled };
         for raw in Lines::open(&directory.join(chain::NAME))?.into_iter().flatten() {
             let raw = raw?;
             match raw.parse() {
@@ -35,7 +38,7 @@ impl Chain {
         }
         let files = reading.files.into_values();
         let files = files.filter(|file| wants(predicate, file)).collect();
-        Ok(Self { files, gaps: reading.gaps })
+        Ok(Self { files, gaps: reading.gaps, settled: reading.settled })
     }
 }
 
@@ -50,6 +53,7 @@ struct Reading<'a> {
     predicate: &'a Predicate,
     files: BTreeMap<(u64, String), Sealed>,
     gaps: Vec<Gap>,
+    settled: Vec<(u64, u64, u64)>,
 }
 
 impl Reading<'_> {
@@ -58,10 +62,12 @@ impl Reading<'_> {
             What::Sealed(mut sealed) => {
                 // One hash for every 4 KiB of every file is more than an answer needs.
                 sealed.blocks = String::new();
+                self.settled.push((sealed.segment, sealed.first, sealed.last));
                 self.files.insert((sealed.first, sealed.path.clone()), sealed);
             }
             What::Removed(removed) => self.remove(&removed),
             What::Lost(lost) => {
+                self.settled.push((lost.segment, lost.first, lost.last));
                 let is_later =
                     self.predicate.from.is_none_or(|from| i64::try_from(time_ns).unwrap_or(i64::MAX) >= from);
                 if is_later && self.predicate.reaches(lost.first, lost.last) {
