@@ -10,8 +10,16 @@ use crate::outside;
 use crate::site::{INTRUDER, NODE, Site};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "engines::pyarrow_finds_what_the_command_finds_and_nothing_without_the_key", reasons: &[], run: pyarrow },
-    Case { name: "engines::duckdb_reads_an_export_and_a_sealed_file_with_its_key", reasons: &[], run: duckdb },
+    Case {
+        name: "engines::pyarrow_finds_what_the_command_finds_and_nothing_without_the_key",
+        reasons: &[],
+        run: pyarrow,
+    },
+    Case {
+        name: "engines::duckdb_reads_an_export_and_a_sealed_file_with_its_key",
+        reasons: &[],
+        run: duckdb,
+    },
 ];
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/clients/find_refusals.py");
@@ -27,9 +35,16 @@ fn find(site: &Site, options: &[&str]) -> Result<Command> {
 /// What both must agree on.
 fn facts(record: &Value) -> Value {
     serde_json::json!([
-        record["sequence"], record["type"], record["verdict"], record["reason"], record["rule"],
-        record["process"]["pid"], record["process"]["executable"], record["source"]["workload"],
-        record["source"]["svidSerial"], record["device"]["major"],
+        record["sequence"],
+        record["type"],
+        record["verdict"],
+        record["reason"],
+        record["rule"],
+        record["process"]["pid"],
+        record["process"]["executable"],
+        record["source"]["workload"],
+        record["source"]["svidSerial"],
+        record["device"]["major"],
     ])
 }
 

@@ -16,7 +16,11 @@ use crate::tamper::findings;
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case { name: "exports::prometheus_reads_the_metrics_and_they_are_exact", reasons: &[], run: prometheus },
-    Case { name: "exports::a_collector_that_was_away_gets_everything_once_it_is_back", reasons: &[], run: collector },
+    Case {
+        name: "exports::a_collector_that_was_away_gets_everything_once_it_is_back",
+        reasons: &[],
+        run: collector,
+    },
     Case { name: "exports::wireshark_opens_refused_packets_with_their_verdicts", reasons: &[], run: pcapng },
     Case { name: "exports::an_export_overwrites_nothing_unless_it_is_told_to", reasons: &[], run: careful },
     Case { name: "exports::traces_in_a_bucket_verify_like_those_on_the_node", reasons: &[], run: bucket },
@@ -47,12 +51,15 @@ fn prometheus(site: &mut Site) -> Result<()> {
         wait::until_true("five refusals in the metrics", LIMIT, || {
             let said = outside::json(&mut client)?;
             let metrics = said["metrics"].as_object().context("no metrics")?;
-            let family = metrics.iter().find(|(name, _)| {
-                matches!(name.as_str(), "enforcer_verdicts" | "enforcer_verdicts_total")
-            });
-            let samples = family.and_then(|(_, family)| family["samples"].as_array()).context("no verdicts")?;
+            let family = metrics
+                .iter()
+                .find(|(name, _)| matches!(name.as_str(), "enforcer_verdicts" | "enforcer_verdicts_total"));
+            let samples =
+                family.and_then(|(_, family)| family["samples"].as_array()).context("no verdicts")?;
             let of = |sample: &&Value| {
-                sample[0]["source"] == "t2" && sample[0]["destination"] == "t1" && sample[0]["reason"] == "cross_tenant_no_rule"
+                sample[0]["source"] == "t2"
+                    && sample[0]["destination"] == "t1"
+                    && sample[0]["reason"] == "cross_tenant_no_rule"
             };
             Ok(samples.iter().filter(of).filter_map(|sample| sample[1].as_f64()).sum::<f64>() >= 5.0)
         })?;
@@ -123,7 +130,8 @@ fn pcapng(site: &mut Site) -> Result<()> {
     site.stored(&["--tenant", "t2", "--verdict", "deny", "--type", "flow"], 1)?;
     let file = site.scratch("pcapng")?.join("refused.pcapng");
     let text = file.display().to_string();
-    let words = ["trace", "export", "--format", "pcapng", "--output", &text, "--tenant", "t2", "--verdict", "deny"];
+    let words =
+        ["trace", "export", "--format", "pcapng", "--output", &text, "--tenant", "t2", "--verdict", "deny"];
     site.ctl()?.run(&words, "")?;
     let mut tshark = Command::new("tshark");
     tshark.args(["-r", &text, "-Y", "tcp.flags.syn==1", "-T", "fields", "-E", "separator=|"]);
@@ -192,7 +200,11 @@ fn bucket(site: &mut Site) -> Result<()> {
         outside::run(&mut download)?;
         Ok(copy.join(&name).exists() && findings(site, &copy, &[])?.is_empty())
     })?;
-    ensure!(fs::read(copy.join(&name))? == fs::read(&sealed)?, "{} is another file in the bucket", name.display());
+    ensure!(
+        fs::read(copy.join(&name))? == fs::read(&sealed)?,
+        "{} is another file in the bucket",
+        name.display()
+    );
     let mut bytes = fs::read(copy.join(&name))?;
     let middle = bytes.len() / 2;
     *bytes.get_mut(middle).context("an empty file")? ^= 1;

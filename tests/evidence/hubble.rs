@@ -9,8 +9,8 @@ use enforcer_proto::hubble::observer::observer_client::ObserverClient;
 use enforcer_proto::hubble::observer::{
     GetFlowsRequest, GetNamespacesRequest, GetNodesRequest, ServerStatusRequest, get_flows_response,
 };
-use enforcer_proto::hubble::peer::peer_client::PeerClient;
 use enforcer_proto::hubble::peer::NotifyRequest;
+use enforcer_proto::hubble::peer::peer_client::PeerClient;
 use enforcer_tests::runner::Case;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
@@ -76,7 +76,8 @@ fn all(filter: FlowFilter) -> GetFlowsRequest {
 
 fn refused(site: &mut Site) -> Result<()> {
     serve(site)?;
-    let dropped = flows(site, all(FlowFilter { verdict: vec![Verdict::Dropped.into()], ..FlowFilter::default() }))?;
+    let dropped =
+        flows(site, all(FlowFilter { verdict: vec![Verdict::Dropped.into()], ..FlowFilter::default() }))?;
     let to = site.address(OWNER)?;
     let flow = dropped
         .iter()
@@ -84,7 +85,8 @@ fn refused(site: &mut Site) -> Result<()> {
         .with_context(|| format!("{dropped:#?}"))?;
     ensure!(flow.drop_reason_desc == i32::from(DropReason::PolicyDenied), "{flow:#?}");
     ensure!(flow.node_name.contains(NODE) && !flow.uuid.is_empty() && flow.time.is_some(), "{flow:#?}");
-    let (source, destination) = (flow.source.as_ref().context("no source")?, flow.destination.as_ref().context("no end")?);
+    let (source, destination) =
+        (flow.source.as_ref().context("no source")?, flow.destination.as_ref().context("no end")?);
     ensure!(source.pod_name == INTRUDER && destination.pod_name == OWNER, "{flow:#?}");
     ensure!(source.labels.iter().any(|label| label.ends_with("tenant=t2")), "{flow:#?}");
     Ok(())
@@ -126,10 +128,14 @@ fn around(site: &mut Site) -> Result<()> {
         let channel = channel(path).await?;
         let mut client = ObserverClient::new(channel.clone());
         let status = client.server_status(ServerStatusRequest::default()).await?.into_inner();
-        ensure!(status.num_flows > 0 && status.seen_flows >= status.num_flows && status.uptime_ns > 0, "{status:?}");
+        ensure!(
+            status.num_flows > 0 && status.seen_flows >= status.num_flows && status.uptime_ns > 0,
+            "{status:?}"
+        );
         let nodes = client.get_nodes(GetNodesRequest::default()).await?.into_inner().nodes;
         ensure!(nodes.iter().any(|node| node.name.contains(NODE)), "{nodes:?}");
-        let namespaces = client.get_namespaces(GetNamespacesRequest::default()).await?.into_inner().namespaces;
+        let namespaces =
+            client.get_namespaces(GetNamespacesRequest::default()).await?.into_inner().namespaces;
         let known = namespaces.iter().any(|one| one.namespace == enforcer_lab::policy::NAMESPACE);
         ensure!(known, "{namespaces:?}");
         let mut peers = PeerClient::new(channel).notify(NotifyRequest::default()).await?.into_inner();

@@ -36,18 +36,22 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
     let bytes = size_of(directory.path())?;
 
     let hour = |hour: u64| Timestamp { seconds: seconds(MIDNIGHT + hour * 3_600), nanos: 0 };
-    let request = v1::QueryRequest { from: Some(hour(13)), until: Some(hour(14)), ..v1::QueryRequest::default() };
+    let request =
+        v1::QueryRequest { from: Some(hour(13)), until: Some(hour(14)), ..v1::QueryRequest::default() };
     let scope = Scope::Tenant(tenant(7));
     let (all, whole) = timed(directory.path(), &keys, &request, &scope)?;
     let mut narrow = request;
-    narrow.filter = Some(v1::ObserveRequest { verdict: Some("deny".to_owned()), ..v1::ObserveRequest::default() });
+    narrow.filter =
+        Some(v1::ObserveRequest { verdict: Some("deny".to_owned()), ..v1::ObserveRequest::default() });
     let (few, filtered) = timed(directory.path(), &keys, &narrow, &scope)?;
     ensure!(few > 0.0 && few < all, "{few} of {all} records were refused");
     let count = number(records);
     Ok(vec![
         Figure::once("day/written", "records/s", count / written)
             .note(format!("{records} records through log, seal and chain on one thread beside its sealing")),
-        Figure::once("day/bytes", "B/event", bytes / count).goal(Goal::AtMost(10.0)).note("everything in the directory"),
+        Figure::once("day/bytes", "B/event", bytes / count)
+            .goal(Goal::AtMost(10.0))
+            .note("everything in the directory"),
         Figure::once("day/hour", "s", whole).note(format!("one tenant's hour, whole: {all} records")),
         Figure::once("day/hour-rate", "records/s", all / whole.max(1e-9)),
         Figure::once("day/refusals", "s", filtered).note(format!("its refusals alone: {few} records")),
@@ -56,7 +60,8 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
 
 fn write(directory: &Path, keys: &Arc<Memory>, records: u64) -> Result<()> {
     let limits = Limits { free_bytes: 0, total_bytes: u64::MAX, ..Limits::default() };
-    let at = |number: u64| (MIDNIGHT * SECOND_NS).saturating_add(HOURS * 3_600 * SECOND_NS / records * number);
+    let at =
+        |number: u64| (MIDNIGHT * SECOND_NS).saturating_add(HOURS * 3_600 * SECOND_NS / records * number);
     let (mut store, _) = Store::open(directory, limits, Arc::clone(keys) as _, NODE, at(0))?;
     let mut next = 0;
     while next < records {
@@ -71,7 +76,12 @@ fn write(directory: &Path, keys: &Arc<Memory>, records: u64) -> Result<()> {
 }
 
 /// How many records, and seconds.
-fn timed(directory: &Path, keys: &Arc<Memory>, request: &v1::QueryRequest, scope: &Scope) -> Result<(f64, f64)> {
+fn timed(
+    directory: &Path,
+    keys: &Arc<Memory>,
+    request: &v1::QueryRequest,
+    scope: &Scope,
+) -> Result<(f64, f64)> {
     let start = Instant::now();
     let wanted = Query::parse(request)?;
     let mut found = 0;
