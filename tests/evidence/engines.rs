@@ -26,7 +26,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/clients/fin
 
 fn find(site: &Site, options: &[&str]) -> Result<Command> {
     let mut command = Command::new(outside::of_python("python")?);
-    command.arg(SCRIPT).arg(site.traces()?).args(["--tenant", "t2", "--executable", "enforcer-probe"]);
+    command.arg(SCRIPT).arg(site.traces()?).args(["t2", "--executable", "enforcer-probe"]);
     command.arg("--enforcerctl").arg(&site.lab().binaries().ctl);
     command.arg("--socket").arg(&site.lab().node(NODE)?.socket).args(options);
     Ok(command)
@@ -59,7 +59,8 @@ fn pyarrow(site: &mut Site) -> Result<()> {
     let theirs: Vec<Value> = theirs.iter().map(facts).collect();
     ensure!(ours == theirs, "we find {ours:#?}, pyarrow finds {theirs:#?}");
     ensure!(said.contains(INTRUDER), "{said}");
-    let (succeeded, out, _) = outside::outcome(&mut find(site, &["--without-key"])?)?;
+    let none = site.scratch("no-keys")?.display().to_string();
+    let (succeeded, out, _) = outside::outcome(&mut find(site, &["--keys", &none])?)?;
     ensure!(!succeeded && out.trim().is_empty(), "read without a key: {out}");
     let unwrapped = site.stored(&["--type", "key"], 1)?;
     ensure!(unwrapped.iter().any(|record| record["note"]["event"] == "unwrapped"), "{unwrapped:#?}");
