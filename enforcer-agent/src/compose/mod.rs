@@ -2,6 +2,7 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod export;
 mod follow;
 mod identity;
 pub mod keys;
@@ -90,6 +91,8 @@ async fn work(
     let succeeded = Arc::new(Notify::new());
     let rooms::Outfit { ends, mut admin, events, logs, forensics, cgroups, watchers, vault } = outfit;
     let Logs { maker, made } = logs;
+    let tell = maker.clone();
+    let (held, keys) = (forensics.clone(), vault.clone());
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
         let around = (&mut tasks, &stopper, maker.teller());
         let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
@@ -129,6 +132,14 @@ async fn work(
     };
     follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
+    let joints = export::Joints {
+        admin: &admin,
+        forensics: held,
+        vault: keys,
+        tell: Arc::new(move |record| tell.tell(record)),
+        stopper: &stopper,
+    };
+    export::open(settings, joints, &mut tasks).await?;
     let reread = Arc::new(Notify::new());
     if let Some(path) = &settings.policy_path {
         let source = FileSource::new(path.clone());
