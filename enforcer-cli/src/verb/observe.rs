@@ -18,7 +18,7 @@ use crate::view::record::RecordView;
     after_help = "Examples:\n  enforcerctl observe -f --verdict deny\n  \
                   enforcerctl observe --last 100 --tenant team-a --type device -o json\n  \
                   enforcerctl observe -f --type tunnel --tenant team-a\n  \
-                  enforcerctl observe --executable curl --address 10.1.0.0/16 --port 5432\n  \
+                  enforcerctl observe --executable curl --ip 10.1.0.0/16 --port 5432\n  \
                   enforcerctl observe -f --after 41 -o json\n  \
                   enforcerctl observe --reason cross_tenant_no_rule"
 )]
@@ -55,9 +55,9 @@ pub(crate) struct Observe {
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
 
-    /// Only with an address within this prefix on either end.
+    /// Only with this IP address, or one within this prefix, on either end. (`--address` is where the agent is.)
     #[arg(long, value_name = "PREFIX")]
-    address: Option<String>,
+    ip: Option<String>,
 
     /// Only with this port on either end.
     #[arg(long, value_name = "PORT")]
@@ -150,7 +150,7 @@ impl Observe {
             r#type: self.kind.map(Kind::word),
             after: self.after,
             workload: self.workload.clone(),
-            address: self.address.clone(),
+            address: self.ip.clone(),
             port: self.port.map(u32::from),
             pid: self.pid,
             executable: self.executable.clone(),
