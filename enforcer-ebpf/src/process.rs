@@ -9,12 +9,16 @@ use aya_ebpf::macros::{map, raw_tracepoint};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::RawTracePointContext;
 use enforcer_common::event::{
-    Header, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT, KIND_PROCESS_FORK, PROCESS_ARGUMENTS_ABSENT,
+    HOOK_PROCESS_EXEC, HOOK_PROCESS_EXIT, HOOK_PROCESS_FORK, Header, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT, KIND_PROCESS_FORK, PROCESS_ARGUMENTS_ABSENT,
     PROCESS_ARGUMENTS_BYTES, PROCESS_ARGUMENTS_CUT, PROCESS_EXECUTABLE_BYTES, PROCESS_EXECUTABLE_CUT,
     PROCESS_PARENT_ABSENT, PROCESS_SHORT_BYTES, PROCESS_START_ABSENT, ProcessEvent,
 };
+use enforcer_common::identity::CANARY;
+use enforcer_common::maps::CounterKey;
+use enforcer_common::reason;
 use enforcer_common::telling::TaskLayout;
 
+use crate::account::count;
 use crate::tag;
 use crate::tell::{Channel, room, submit};
 
@@ -85,6 +89,7 @@ fn read<T: Copy + Default>(base: u64, offset: u32) -> Option<T> {
 pub fn process_exec(context: RawTracePointContext) -> i32 {
     let Some(task) = Task::new(context.arg(0)) else { return 0 };
     let tag = tag::of_current();
+    prove(tag.identity, HOOK_PROCESS_EXEC);
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let Some(mut entry) = room::<ProcessEvent>(Channel::Process, KIND_PROCESS_EXEC, tag.identity, now_ns) else {
@@ -134,9 +139,18 @@ pub fn process_exit(context: RawTracePointContext) -> i32 {
     0
 }
 
+/// Counts the canary, so that the agent sees the hook run. Nobody else's processes are counted.
+#[inline(always)]
+fn prove(identity: u32, hook: u8) {
+    if identity == CANARY {
+        count(&CounterKey { source: CANARY, destination: 0, reason: reason::NONE, hook, audited: 0 }, 0);
+    }
+}
+
 #[inline(always)]
 fn tell_short(kind: u16, task: &Task, process: u32, exit_code: u32) {
     let tag = tag::of_current();
+    prove(tag.identity, if kind == KIND_PROCESS_FORK { HOOK_PROCESS_FORK } else { HOOK_PROCESS_EXIT });
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let Some(mut entry) = room::<Short>(Channel::Process, kind, tag.identity, now_ns) else { return };
@@ -209,16 +223,16 @@ unsafe fn executable(event: *mut ProcessEvent, binprm: u64, layout: &TaskLayout)
 #[inline(always)]
 unsafe fn arguments(event: *mut ProcessEvent, task: &Task) {
     const BYTES: u64 = PROCESS_ARGUMENTS_BYTES as u64;
-    let memory = read::<u64>(task.address, task.layout.mm).unwrap_or(0);
-    let start = read::<u64>(memory, task.layout.arg_start).unwrap_or(0);
-    let end = read::<u64>(memory, task.layout.arg_end).unwrap_or(0);
+    let Some((start, end)) = argument_bounds(task) else {
+        // SAFETY: the caller's promise.
+        unsafe { (*event).flags |= PROCESS_ARGUMENTS_ABSENT };
+        return;
+    };
     let length = end.saturating_sub(start);
     let told = if length > BYTES { BYTES } else { length };
     // SAFETY: the caller's promise; the helper writes so many bytes, or fails.
     unsafe {
-        if start == 0
-            || bpf_probe_read_user((&raw mut (*event).arguments).cast(), told as u32, start as *const _) != 0
-        {
+        if bpf_probe_read_user((&raw mut (*event).arguments).cast(), told as u32, start as *const _) != 0 {
             (*event).flags |= PROCESS_ARGUMENTS_ABSENT;
             return;
         }
@@ -227,4 +241,12 @@ unsafe fn arguments(event: *mut ProcessEvent, task: &Task) {
             (*event).flags |= PROCESS_ARGUMENTS_CUT;
         }
     }
+}
+
+#[inline(always)]
+fn argument_bounds(task: &Task) -> Option<(u64, u64)> {
+    let memory = read::<u64>(task.address, task.layout.mm)?;
+    let start = read::<u64>(memory, task.layout.arg_start)?;
+    let end = read::<u64>(memory, task.layout.arg_end)?;
+    if start == 0 { None } else { Some((start, end)) }
 }
