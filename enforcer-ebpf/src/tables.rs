@@ -125,11 +125,12 @@ pub fn lose(source: u32, cause: u32) {
 }
 
 /// Adds one to a cell, and answers with what was there. The intrinsic, since the standard library has this addition only
-/// for targets that can compare and swap.
+/// for targets that can compare and swap. Not relaxed: LLVM 22 then makes an instruction of it that answers nothing, and
+/// leaves the addend where the answer should be.
 #[inline(always)]
 pub fn add_one(cell: *mut u64) -> u64 {
     // SAFETY: the cell is a map's, aligned, and lives as long as this program runs.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell, 1) }
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(cell, 1) }
 }
 
 impl Tables for Kernel {
