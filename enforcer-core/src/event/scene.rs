@@ -20,8 +20,6 @@ pub struct Scene {
     pub policy: Arc<Policy>,
     /// The node.
     pub facts: Arc<NodeFacts>,
-    /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, in nanoseconds: when an event was.
-    pub boot_offset_ns: i64,
     by_interface: BTreeMap<u32, Name>,
     by_cgroup: BTreeMap<u64, Name>,
 }
@@ -29,7 +27,7 @@ pub struct Scene {
 impl Scene {
     /// Of a policy in force on a node.
     #[must_use]
-    pub fn new(revision: u64, policy: Arc<Policy>, facts: Arc<NodeFacts>, boot_offset_ns: i64) -> Self {
+    pub fn new(revision: u64, policy: Arc<Policy>, facts: Arc<NodeFacts>) -> Self {
         let mut by_interface = BTreeMap::new();
         let mut by_cgroup = BTreeMap::new();
         // Where two claim the same place, the first by name holds it, as in the tables of the kernel.
@@ -41,7 +39,7 @@ impl Scene {
                 by_cgroup.entry(cgroup).or_insert_with(|| Arc::clone(name));
             }
         }
-        Self { revision, policy, facts, boot_offset_ns, by_interface, by_cgroup }
+        Self { revision, policy, facts, by_interface, by_cgroup }
     }
 
     /// Tenant, host service or reserved identity by name; `identity-N` for a number that nobody has.
@@ -50,13 +48,26 @@ impl Scene {
         if let Some(name) = identity::reserved_name(identity) {
             return name.to_owned();
         }
-        if let Some(name) = self.policy.index.tenant_by_id.get(&identity) {
+        if let Some(name) = self.tenant(identity) {
             return name.to_string();
         }
         let service = identity
             .checked_sub(identity::FIRST_SERVICE)
             .and_then(|index| self.facts.services.get(usize::try_from(index).ok()?));
         service.map_or_else(|| format!("identity-{identity}"), |service| service.name.clone())
+    }
+
+    /// The tenant that has a number, or had it: what is told late is still that tenant's.
+    #[must_use]
+    pub fn tenant(&self, identity: u32) -> Option<&Name> {
+        let index = &self.policy.index;
+        index.tenant_by_id.get(&identity).or_else(|| index.retired_ids.get(&identity))
+    }
+
+    /// What [`enforcer_proto::v1::Endpoint`] says of a name that is neither a tenant's nor a reserved word.
+    #[must_use]
+    pub fn is_of_node(&self, identity: u32) -> bool {
+        identity::reserved_name(identity).is_none() && self.tenant(identity).is_none()
     }
 
     /// The workload behind a host-side interface.
