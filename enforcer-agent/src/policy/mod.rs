@@ -14,6 +14,7 @@ mod respond;
 pub mod source;
 mod start;
 pub mod store;
+mod told;
 mod validate;
 
 pub use engine::{Clock, Engine, Kernel, Parts};
