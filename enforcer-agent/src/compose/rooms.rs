@@ -90,6 +90,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         identity: None,
         authority: None,
         tunnel: None,
+        trace: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };
