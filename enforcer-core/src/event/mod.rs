@@ -4,5 +4,6 @@ pub mod decode;
 pub mod filter;
 pub mod names;
 pub mod record;
+pub mod redact;
 pub mod scene;
 pub mod sequence;

@@ -24,6 +24,12 @@ pub const fn default_rule_name(rule: u32) -> Option<&'static str> {
     }
 }
 
+/// True for no rule at all, and for the word of a default: neither tells of anybody's policy.
+#[must_use]
+pub fn is_default_rule(word: &str) -> bool {
+    word.is_empty() || (0..maps::FIRST_RULE).any(|rule| default_rule_name(rule) == Some(word))
+}
+
 /// The name of a rule: the policy's, a default's, or `rule-N` when the policy no longer has it.
 #[must_use]
 pub fn rule_name(policy: &Policy, rule: u32) -> String {
