@@ -57,8 +57,8 @@ pub fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Re
         Kind::DeviceRefused | Kind::DeviceAllowed => of_device(event, scene, cgroup_path, record),
         Kind::ServiceEntered => of_service(event, scene, record),
         // Everything that can be said of it is said, whatever it was.
-        Kind::Unknown(number) => v1::Record {
-            r#type: format!("unknown-{number}"),
+        _ => v1::Record {
+            r#type: format!("unknown-{}", event.header.kind),
             device: (event.device_kind != 0).then(|| device_of(event, scene)),
             access: access_name(event.access),
             ..of_flow(event, scene, cgroup_path, record)
@@ -69,7 +69,7 @@ pub fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Re
 fn common(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Record {
     let has_process = event.process != 0 || event.cgroup != 0;
     v1::Record {
-        time: Some(time_of(event.boot_ns, scene.boot_offset_ns)),
+        time: Some(time_of(event.header.boot_ns, scene.boot_offset_ns)),
         node: scene.facts.name.clone(),
         verdict: if event.action == 0 {
             String::new()

@@ -83,8 +83,11 @@ impl NodeService for NodeCalls {
             warnings,
             losses: losses
                 .into_iter()
-                .enumerate()
-                .map(|(cell, count)| v1::Loss { cause: loss_name(cell), count, ..Default::default() })
+                .map(|loss| v1::Loss {
+                    cause: loss_name(loss.cause),
+                    count: loss.count,
+                    source: names::identity(&in_force, loss.source),
+                })
                 .collect(),
             started: Some(time::system(self.node.started)),
         }))
