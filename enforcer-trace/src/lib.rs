@@ -8,6 +8,16 @@ mod disk;
 pub mod error;
 pub mod hex;
 pub mod keys;
+pub mod limits;
 mod name;
+pub mod parquet;
+pub mod receipt;
+mod retention;
+mod seal;
 pub mod split;
+pub mod store;
 pub mod wal;
+
+pub use error::StoreError;
+pub use limits::{Keep, Limits};
+pub use store::{Appended, Recovered, Status, Store};

@@ -36,3 +36,24 @@ pub fn list(log: &Path) -> io::Result<Vec<u64>> {
     numbers.dedup();
     Ok(numbers)
 }
+
+/// Damaged segments that were set aside, oldest first.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn set_aside(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(log) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == super::ASIDE) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
