@@ -10,6 +10,7 @@ pub mod door;
 pub mod doors;
 pub mod forensics;
 mod hex;
+pub mod hubble;
 pub mod identity;
 pub mod kernel;
 mod netlink;

@@ -3,6 +3,7 @@
 
 mod clock;
 mod follow;
+mod hubble;
 mod identity;
 pub mod keys;
 mod limits;
@@ -10,6 +11,7 @@ mod listener;
 mod logging;
 mod notify;
 mod pump;
+mod records;
 mod rooms;
 mod surveyor;
 mod tunnel;
@@ -119,6 +121,8 @@ async fn work(
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
+    hubble::open(settings, &door, admin.identity.as_ref(), &forensics, &mut tasks, stopper.listener())
+        .await?;
     follow::join(&mut tasks, &door, forensics, (events, made), cgroups)?;
     watchers.join(&mut tasks, &door);
     let reread = Arc::new(Notify::new());

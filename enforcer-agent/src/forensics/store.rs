@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use enforcer_core::event::filter::Filter;
 use enforcer_core::event::sort::is_sample;
+use enforcer_core::hubble::flow::is_flow;
 use enforcer_proto::v1;
 
 /// What is held, and what was pushed out, since the start.
@@ -19,6 +20,8 @@ pub struct Totals {
     pub evicted: u64,
     /// The same of allowed flows.
     pub evicted_samples: u64,
+    /// Flows ever stored, tunnelled ones too.
+    pub flows: u64,
 }
 
 /// How far a reader has come in each ring.
@@ -76,15 +79,17 @@ impl Ring {
 pub(super) struct Store {
     security: Ring,
     samples: Ring,
+    flows: u64,
 }
 
 impl Store {
     pub(super) fn new(capacity: usize) -> Self {
         let samples = capacity / 4;
-        Self { security: Ring::new(capacity - samples), samples: Ring::new(samples) }
+        Self { security: Ring::new(capacity - samples), samples: Ring::new(samples), flows: 0 }
     }
 
     pub(super) fn push(&mut self, record: v1::Record) {
+        self.flows += u64::from(is_flow(&record));
         let ring = if is_sample(&record) { &mut self.samples } else { &mut self.security };
         ring.push(Arc::new(record));
     }
@@ -95,6 +100,7 @@ impl Store {
             held: count(self.security.records.len() + self.samples.records.len()),
             evicted: self.security.evicted,
             evicted_samples: self.samples.evicted,
+            flows: self.flows,
         }
     }
 

@@ -1,0 +1,1 @@
+//! The services from outside, over real sockets, with a generated client.
