@@ -43,6 +43,9 @@ pub const LOG: &str = "log";
 /// `Record.type` of losses.
 pub const LOSS: &str = "loss";
 
+/// What the type of an event begins with that this build does not know; its number follows.
+pub const UNKNOWN_PREFIX: &str = "unknown-";
+
 /// Every type that a filter may name. Events of a newer kernel side are `unknown-N`.
 pub const TYPES: [&str; 13] =
     [FLOW, TUNNEL, DEVICE, SERVICE, PROCESS, IDENTITY, POLICY, TOTALS, ALERT, RESPONSE, KEY, LOG, LOSS];
@@ -58,7 +61,7 @@ pub fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Re
         Kind::ServiceEntered => of_service(event, scene, record),
         // Everything that can be said of it is said, whatever it was.
         _ => v1::Record {
-            r#type: format!("unknown-{}", event.header.kind),
+            r#type: format!("{UNKNOWN_PREFIX}{}", event.header.kind),
             device: (event.device_kind != 0).then(|| device_of(event, scene)),
             access: access_name(event.access),
             ..of_flow(event, scene, cgroup_path, record)
