@@ -11,7 +11,7 @@ mod listener;
 mod logging;
 mod notify;
 mod pump;
-mod records;
+pub(crate) mod records;
 mod rooms;
 mod surveyor;
 mod tunnel;

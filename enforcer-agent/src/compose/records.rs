@@ -10,7 +10,7 @@ use crate::door::records::{Held, Holding, Records, Scope, Start, Subscribe};
 use crate::forensics::Forensics;
 
 /// Records within a scope.
-pub(super) fn subscribe(forensics: &Forensics) -> Subscribe {
+pub(crate) fn subscribe(forensics: &Forensics) -> Subscribe {
     let forensics = forensics.clone();
     Arc::new(move |scope, start, follow| {
         let (last, after) = match start {
@@ -35,7 +35,7 @@ fn scoped(records: impl tokio_stream::Stream<Item = v1::Record> + Send + 'static
 }
 
 /// How many flows are held.
-pub(super) fn holding(forensics: &Forensics, capacity: usize) -> Holding {
+pub(crate) fn holding(forensics: &Forensics, capacity: usize) -> Holding {
     let forensics = forensics.clone();
     let capacity = u64::try_from(capacity).unwrap_or(u64::MAX);
     Arc::new(move || {

@@ -67,7 +67,7 @@ impl Forensics {
         self.store().totals()
     }
 
-    fn append(&self, records: impl IntoIterator<Item = v1::Record>) {
+    pub(crate) fn append(&self, records: impl IntoIterator<Item = v1::Record>) {
         let total = {
             let mut store = self.store();
             records.into_iter().for_each(|record| store.push(record));

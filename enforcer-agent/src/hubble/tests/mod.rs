@@ -1,1 +1,7 @@
-//! The services from outside, over real sockets, with a generated client.
+//! The services from outside, over real sockets, with generated clients and the records of a real room.
+
+mod doors;
+mod observing;
+mod peering;
+mod refusing;
+mod stage;
