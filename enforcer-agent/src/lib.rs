@@ -8,6 +8,7 @@ pub mod device;
 pub mod door;
 #[doc(hidden)]
 pub mod doors;
+pub mod export;
 pub mod forensics;
 mod hex;
 pub mod hubble;
@@ -16,4 +17,5 @@ pub mod kernel;
 mod netlink;
 pub mod policy;
 pub mod proxy;
+pub mod trace;
 pub mod workload;

@@ -1,5 +1,7 @@
 //! The configuration as the rooms receive it.
 
+mod export;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,6 +12,10 @@ use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
+
+pub use export::{
+    CollectorSettings, CollectorTls, ExportSettings, MetricsSettings, MetricsTls, OtlpSettings,
+};
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +48,8 @@ pub struct Settings {
     pub tunnel: Option<TunnelSettings>,
     /// Flows for the tools of Hubble; `None` where nobody asked for them.
     pub hubble: Option<HubbleSettings>,
+    /// What leaves the node.
+    pub export: ExportSettings,
     /// How much is recorded.
     pub recording: RecordingSettings,
     /// Records on disk; `None` where that was turned off, or there are no keys for them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Line, Lines, Lost, NAME, Removed, Sealed, What};
 use crate::checkpoint::ChainPosition;
@@ -163,11 +163,6 @@ impl Chain {
     /// Where it is, for a checkpoint.
     pub(crate) const fn position(&self) -> &ChainPosition {
         &self.position
-    }
-
-    /// The tenant's directory.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Files that are there, oldest first.

@@ -20,9 +20,11 @@ mod source;
 mod thrift;
 mod write;
 
+#[cfg(test)]
+pub(crate) use columns::project;
 pub use columns::{has_column, names};
 pub use instant::{from_nanoseconds, nanoseconds};
-pub use read::{Predicate, Reader, read};
+pub use read::{Predicate, Reader, Test, read};
 pub use source::ReadAt;
 pub use write::{Protection, ROW_GROUP_ROWS, RowGroup, Sealed, Writer, write};
 

@@ -155,12 +155,23 @@ impl Reader {
         u64::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
     }
 
+    /// How many records of the row groups that were not ruled out have not been decoded: what an error leaves missing.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        let rows =
+            |index: &usize| self.metadata.row_groups().get(*index).map_or(0, RowGroupMetaData::num_rows);
+        let waiting: i64 = self.waiting.iter().map(rows).sum();
+        let open = self.group.as_ref().map_or(0, Group::rows);
+        u64::try_from(waiting).unwrap_or(0).saturating_add(u64::try_from(open).unwrap_or(0))
+    }
+
     /// Decodes until there is a record, or nothing more.
     fn advance(&mut self) -> Result<(), Error> {
         while self.ready.is_empty() {
             if self.group.as_ref().is_none_or(Group::is_over) {
-                let Some(index) = self.waiting.pop_front() else { return Ok(()) };
+                let Some(index) = self.waiting.front().copied() else { return Ok(()) };
                 self.group = Some(self.open_group(index)?);
+                self.waiting.pop_front();
             }
             if let Some(group) = &mut self.group {
                 self.ready.extend(group.batch(&self.predicate, self.batch_rows)?);

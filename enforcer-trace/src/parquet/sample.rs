@@ -90,14 +90,15 @@ fn any_marks() -> BoxedStrategy<Marks> {
 }
 
 fn any_endpoint() -> BoxedStrategy<v1::Endpoint> {
-    (text(), text(), text(), small(), text(), text())
-        .prop_map(|(identity, workload, address, port, spiffe_id, svid_serial)| v1::Endpoint {
+    (text(), text(), text(), small(), text(), text(), any::<bool>())
+        .prop_map(|(identity, workload, address, port, spiffe_id, svid_serial, of_node)| v1::Endpoint {
             identity,
             workload,
             address,
             port,
             spiffe_id,
             svid_serial,
+            of_node,
         })
         .boxed()
 }

@@ -18,6 +18,7 @@ use super::Error;
 use super::columns::{Access, COLUMNS, Packing};
 use super::instant::nanoseconds;
 use super::shape::schema;
+use crate::keys::FileKey;
 use gather::Gathered;
 
 mod gather;
@@ -43,6 +44,12 @@ pub enum Protection<'a> {
     },
     /// Plaintext: for exports that somebody asked for.
     Plain,
+}
+
+impl<'a> From<&'a FileKey> for Protection<'a> {
+    fn from(key: &'a FileKey) -> Self {
+        Self::Sealed { key: key.dek.expose(), metadata: &key.key_metadata }
+    }
 }
 
 /// A row group that was written.
@@ -96,13 +103,14 @@ impl<W: Write + Send> Writer<W> {
         })
     }
 
-    /// Adds a record, whose sequence number is no lower than that of the one before.
+    /// Adds a record, whose sequence number is no lower than that of the one before. One without a number, which an
+    /// answer tells of what it misses, may stand anywhere.
     ///
     /// # Errors
     /// A record out of order; what cannot be written.
     pub fn push(&mut self, record: &v1::Record) -> Result<(), Error> {
         let last = self.open.as_ref().or(self.sealed.row_groups.last()).map(|group| group.last);
-        if let Some(after) = last.filter(|after| *after > record.sequence) {
+        if let Some(after) = last.filter(|after| *after > record.sequence && record.sequence != 0) {
             let problem = format!("{} after {after}: records must be in order", record.sequence);
             return Err(Error::Value { column: "sequence", problem });
         }
@@ -137,7 +145,8 @@ impl<W: Write + Send> Writer<W> {
             times: None,
         });
         group.records += 1;
-        group.last = sequence;
+        group.first = group.first.min(sequence);
+        group.last = group.last.max(sequence);
         if let Some(time) = record.time.as_ref().map(nanoseconds) {
             let (earliest, latest) = group.times.unwrap_or((time, time));
             group.times = Some((earliest.min(time), latest.max(time)));

@@ -24,6 +24,7 @@ use crate::wal::Log;
 use sealing::Worker;
 
 pub use append::{Appended, Loss};
+pub(crate) use open::{names, sequences, tenants};
 pub use status::{Status, TenantStatus};
 
 /// Who has the store open holds a lock on this file.

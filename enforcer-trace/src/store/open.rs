@@ -5,6 +5,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use super::{Checkpoints, LOCK, Recovered, SIGNER, Store, TENANT, tenant_directory};
 use crate::chain::{Chain, Lost, LostWhy};
@@ -19,6 +21,9 @@ use crate::receipt;
 use crate::seal::Index;
 use crate::split::NODE;
 use crate::wal::{self, Log};
+
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 impl Store {
     /// Opens a store, making it when there is none. What a crash left unfinished is cut off or done again; what had been
@@ -94,11 +99,15 @@ impl Store {
 
 fn lock(disk: &dyn Disk, path: &Path) -> Result<File, StoreError> {
     let file = disk.open(path).map_err(|error| StoreError::io("open", path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, error)),
+    // Who verifies looks whether it is locked, and holds it for an instant.
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path, error)),
+        }
     }
+    Err(StoreError::Locked(path.to_owned()))
 }
 
 /// Writes the signer's public key for those who verify.
@@ -163,14 +172,18 @@ pub(crate) fn tenants(directory: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 /// Removes what a crash left of files that were being sealed: those without a name, and those with a name and without
-/// a line. Their records are still in the log.
+/// a line, whose records are still in the log. And those that were to be removed.
 fn sweep(disk: &dyn Disk, tenant: &Path, chain: &Chain) -> Result<(), StoreError> {
     let last = chain.files().map(|facts| facts.last).max().unwrap_or(0);
+    let first_kept = chain.files().map(|facts| facts.first).min().unwrap_or(u64::MAX);
     for hour in names(tenant)?.iter().filter(|name| name.starts_with("hour=")) {
         for name in names(&tenant.join(hour))? {
             let path = tenant.join(hour).join(&name);
             let is_unfinished = name.starts_with(".seal-") && name.ends_with(".tmp");
-            let is_unlisted = sequences(&name).is_some_and(|(first, _)| first > last);
+            let is_unlisted = sequences(&name).is_some_and(|(first, end)| {
+                let is_known = chain.files().any(|facts| facts.first == first && facts.last == end);
+                !is_known && (first > last || end < first_kept)
+            });
             if is_unfinished || is_unlisted {
                 disk.remove(&path).map_err(|error| StoreError::io("remove", &path, error))?;
             }
@@ -233,7 +246,10 @@ fn scan(
     };
     for (at, number) in numbers.iter().enumerate() {
         let until = match numbers.get(at + 1) {
-            Some(next) => previous_of(&log, *next)?,
+            Some(next) => {
+                let next = wal::path(&log, *next);
+                wal::previous(&next).map_err(|error| StoreError::io("read", &next, error))?
+            }
             None => None,
         };
         let index = index(&log, *number, until.as_ref())?;
@@ -250,16 +266,6 @@ fn scan(
         compare(&log, body, &numbers, recovered)?;
     }
     Ok(scan)
-}
-
-/// The hash that a segment says the one before it ended in.
-pub(crate) fn previous_of(log: &Path, number: u64) -> Result<Option<wal::Chain>, StoreError> {
-    let path = wal::path(log, number);
-    let unreadable = |error| StoreError::io("read", &path, error);
-    let first = wal::Reader::open(&path).map_err(unreadable)?.read().map_err(unreadable)?;
-    let Some(wal::Found::Frame(frame)) = first else { return Ok(None) };
-    let note: Option<wal::SegmentNote> = serde_json::from_slice(&frame.body).ok();
-    Ok(note.and_then(|note| hex::decode(&note.previous)))
 }
 
 fn index(log: &Path, number: u64, until: Option<&wal::Chain>) -> Result<Index, StoreError> {

@@ -64,7 +64,9 @@ impl Store {
 
     fn segment_is_due(&self, now_ns: u64) -> bool {
         self.log.current().is_some_and(|current| {
-            current.bytes >= self.limits.segment_bytes || current.opened_ns / HOUR_NS != now_ns / HOUR_NS
+            current.bytes >= self.limits.segment_bytes
+                || current.opened_ns / HOUR_NS != now_ns / HOUR_NS
+                || current.opened_ns.abs_diff(now_ns) >= self.limits.segment_ns
         })
     }
 

@@ -1,5 +1,6 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod export;
 mod gate;
 mod hubble;
 pub mod identity;
@@ -51,6 +52,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener,
         identity: raw_identity,
         tunnel: raw_tunnel,
+        export: raw_export,
         trace: raw_trace,
         hubble: raw_hubble,
         log: raw_log,
@@ -78,6 +80,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         hubble: hubble::hubble(raw_hubble, has_listener, &mut problems),
         identity,
+        export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
         recording,
         trace,
         log: log(raw_log.unwrap_or_default(), &mut problems),

@@ -80,7 +80,8 @@ impl Stage {
     }
 
     pub(super) fn keep(&self, records: impl IntoIterator<Item = v1::Record>) {
-        self.forensics.append(records);
+        let records: Vec<_> = records.into_iter().map(Arc::new).collect();
+        self.forensics.append(&records);
     }
 
     pub(super) async fn client(&self) -> ObserverClient<Channel> {

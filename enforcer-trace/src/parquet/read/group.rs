@@ -48,6 +48,11 @@ impl Group {
         self.rows == 0
     }
 
+    /// Rows that were not decoded.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// What is wanted of the next rows.
     pub(super) fn batch(
         &mut self,
@@ -55,7 +60,6 @@ impl Group {
         most: usize,
     ) -> Result<impl Iterator<Item = v1::Record> + use<>, Error> {
         let rows = self.rows.min(most);
-        self.rows -= rows;
         let mut records = vec![v1::Record::default(); rows];
         for column in &mut self.deciding {
             column.read(&mut records)?;
@@ -65,6 +69,7 @@ impl Group {
         for column in &mut self.others {
             fill(column, &mut records, &runs)?;
         }
+        self.rows -= rows;
         Ok(records.into_iter().zip(wanted).filter_map(|(record, wanted)| wanted.then_some(record)))
     }
 }
