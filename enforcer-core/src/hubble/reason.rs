@@ -4,10 +4,9 @@
 use enforcer_proto::hubble::flow::DropReason::{
     self, AuthRequired, DropRateLimited, EncapsulationTrafficIsProhibited,
     FirstLogicalDatagramFragmentNotFound, ForbiddenIcmpv6Message, InvalidIdentity,
-    InvalidIpv6ExtensionHeader, InvalidPacketDropped, InvalidSourceIp, InvalidVni,
-    IpFragmentationNotSupported, NoTunnelOrEncapsulationEndpoint, PolicyDenied, PolicyDeny,
-    StaleOrUnroutableIp, UnencryptedTraffic, UnknownConnectionTrackingState, UnknownSender,
-    UnsupportedL2Protocol, VlanFiltered,
+    InvalidIpv6ExtensionHeader, InvalidPacketDropped, InvalidSourceIp, IpFragmentationNotSupported,
+    NoTunnelOrEncapsulationEndpoint, PolicyDenied, PolicyDeny, StaleOrUnroutableIp, UnencryptedTraffic,
+    UnknownConnectionTrackingState, UnknownSender, UnsupportedL2Protocol, VlanFiltered,
 };
 
 /// Every reason, by its word.
@@ -17,7 +16,7 @@ pub const TABLE: &[(&str, DropReason)] = &[
     ("rule_denied", PolicyDeny),
     ("tenant_unknown", InvalidIdentity),
     ("lease_expired", StaleOrUnroutableIp),
-    ("tier_dedicated", PolicyDeny),
+    ("tier_dedicated", PolicyDenied),
     ("mtls_required", UnencryptedTraffic),
     ("destination_unbound", PolicyDenied),
     ("source_unbound", PolicyDenied),
@@ -49,7 +48,7 @@ pub const TABLE: &[(&str, DropReason)] = &[
     ("tunnel_budget", DropRateLimited),
     ("tunnel_not_ready", AuthRequired),
     ("tunnel_unreachable", NoTunnelOrEncapsulationEndpoint),
-    ("tunnel_target", InvalidVni),
+    ("tunnel_target", StaleOrUnroutableIp),
     ("response_denied", PolicyDeny),
     ("response_limited", DropRateLimited),
 ];
@@ -81,6 +80,15 @@ mod tests {
         let without: Vec<&str> =
             TABLE.iter().filter(|(_, to)| *to == DropReason::Unknown).map(|(word, _)| *word).collect();
         assert_eq!(without, ["none", "device_not_granted", "device_no_tenant", "device_mknod"]);
+    }
+
+    #[test]
+    fn the_page_has_the_table() {
+        let page = include_str!("../../../docs/hubble.md");
+        for (word, reason) in TABLE {
+            let row = format!("| `{word}` | {} | `{}` |", *reason as i32, reason.as_str_name());
+            assert!(page.contains(&row), "docs/hubble.md lacks {row}");
+        }
     }
 
     /// The rows of the reference page.
