@@ -11,6 +11,7 @@ pub mod doors;
 pub mod export;
 pub mod forensics;
 mod hex;
+pub mod hubble;
 pub mod identity;
 pub mod kernel;
 mod netlink;

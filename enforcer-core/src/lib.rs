@@ -10,6 +10,7 @@ pub mod doors;
 pub mod duration;
 pub mod enforce;
 pub mod event;
+pub mod hubble;
 pub mod identity;
 pub mod node;
 pub mod policy;

@@ -24,8 +24,8 @@ use super::connection::Connection;
 use super::guard::{Guard, members, operators, readers};
 use super::health;
 use super::limits::{
-    CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HEADERS_MAX_BYTES,
-    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES, POLICY_MESSAGE_MAX_BYTES,
+    CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HANDED_OVER_MAX,
+    HEADERS_MAX_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES, POLICY_MESSAGE_MAX_BYTES,
 };
 use super::listen::local::LocalDoor;
 use super::listen::network::NetworkDoor;
@@ -42,9 +42,6 @@ use crate::door::stop::Stop;
 use crate::door::trace::TraceDoor;
 use crate::door::tunnel::TunnelDoor;
 use crate::door::upstream::Upstream;
-
-/// Connections between a door and the server.
-const HANDED_OVER_MAX: usize = 16;
 
 /// What status says of the node beside the walls.
 #[derive(Clone, Debug)]
@@ -146,15 +143,8 @@ impl Admin {
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let trace = TraceServiceServer::new(TraceCalls::new(self.trace, stop.clone()))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let router = Server::builder()
+        let router = bounded()
             .layer(InterceptorLayer::new(guard))
-            .timeout(CALL_MAX)
-            .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
-            .initial_stream_window_size(CALL_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADERS_MAX_BYTES)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(InterceptedService::new(health, members))
             .add_service(InterceptedService::new(policy, operators))
             .add_service(InterceptedService::new(node, readers))
@@ -169,6 +159,18 @@ impl Admin {
         let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
         router.serve_with_incoming_shutdown(accepted, async move { stop.wait().await }).await
     }
+}
+
+/// A server that takes no more of anything than it should.
+pub(super) fn bounded() -> Server {
+    Server::builder()
+        .timeout(CALL_MAX)
+        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADERS_MAX_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// The descriptions of our own services; they were compiled with the services, so they parse.

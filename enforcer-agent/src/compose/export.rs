@@ -83,7 +83,7 @@ fn collector(settings: Option<&MetricsSettings>, joints: &Joints<'_>) -> Collect
 }
 
 fn totals(totals: Totals) -> RecordTotals {
-    let Totals { stored, held, evicted, evicted_samples } = totals;
+    let Totals { stored, held, evicted, evicted_samples, flows: _ } = totals;
     RecordTotals { stored, held, evicted, evicted_samples }
 }
 

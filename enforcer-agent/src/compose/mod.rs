@@ -4,6 +4,7 @@
 mod clock;
 mod export;
 mod follow;
+mod hubble;
 mod identity;
 pub mod keys;
 mod limits;
@@ -11,6 +12,7 @@ mod listener;
 mod logging;
 mod notify;
 mod pump;
+pub(crate) mod records;
 mod rooms;
 mod surveyor;
 mod tunnel;
@@ -121,6 +123,8 @@ async fn work(
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
+    hubble::open(settings, &door, admin.identity.as_ref(), &forensics, &mut tasks, stopper.listener())
+        .await?;
     let sources = follow::Sources {
         events,
         made,

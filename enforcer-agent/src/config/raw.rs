@@ -42,6 +42,8 @@ pub struct RawConfig {
     pub export: Option<RawExport>,
     /// What is recorded, and how it is kept.
     pub trace: Option<RawTrace>,
+    /// Flows for the tools of Hubble.
+    pub hubble: Option<RawHubble>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
@@ -443,4 +445,28 @@ pub struct RawTunnelLimits {
     pub handshakes_per_second: Option<u64>,
     /// Bytes in the agent's buffers.
     pub buffered_bytes: Option<u64>,
+}
+
+/// Flows for the tools of Hubble: served when the section is there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawHubble {
+    /// False: not served, whatever else stands here.
+    pub enabled: Option<bool>,
+    /// Unix socket.
+    pub socket: Option<PathBuf>,
+    /// Users beside root and the agent's own.
+    pub allowed_uids: Option<Vec<u32>>,
+    /// `address:port` of a network door, for the callers of the `listener`.
+    pub address: Option<String>,
+    /// The certificate chain that is shown there, PEM; the listener's without.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// Where relays reach this node, when that is not `address`.
+    pub advertise: Option<String>,
+    /// The cluster in front of the node's name.
+    pub cluster: Option<String>,
+    /// Where relays reach other nodes, by name.
+    pub peers: Option<BTreeMap<String, String>>,
 }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub identity: Option<IdentitySettings>,
     /// Mutual TLS between workloads; `None` where it, or the identities it needs, were turned off.
     pub tunnel: Option<TunnelSettings>,
+    /// Flows for the tools of Hubble; `None` where nobody asked for them.
+    pub hubble: Option<HubbleSettings>,
     /// What leaves the node.
     pub export: ExportSettings,
     /// How much is recorded.
@@ -414,4 +416,28 @@ pub struct TunnelLimits {
     pub handshakes_per_second: u32,
     /// Bytes in the agent's buffers.
     pub buffered_bytes: u64,
+}
+
+/// Flows for the tools of Hubble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubbleSettings {
+    /// The local door.
+    pub socket: SocketSettings,
+    /// The network door, if it was asked for.
+    pub network: Option<HubbleNetwork>,
+    /// Where relays reach this node, when that is not where it listens.
+    pub advertise: Option<String>,
+    /// The cluster in front of the node's name; `default` is left out.
+    pub cluster: String,
+    /// Where relays reach other nodes, by name.
+    pub peers: BTreeMap<String, String>,
+}
+
+/// Hubble's network door, for the callers of the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubbleNetwork {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate that is shown; the listener's without.
+    pub own: Option<CertificateFiles>,
 }

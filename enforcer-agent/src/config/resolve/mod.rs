@@ -2,6 +2,7 @@
 
 mod export;
 mod gate;
+mod hubble;
 pub mod identity;
 mod listener;
 mod numbers;
@@ -53,12 +54,14 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         tunnel: raw_tunnel,
         export: raw_export,
         trace: raw_trace,
+        hubble: raw_hubble,
         log: raw_log,
         records,
     } = raw;
     let identity = identity::identity(raw_identity.unwrap_or_default(), &mut problems);
     let has_identity = identity.is_some();
     let fleet = identity.as_ref().map(|identity| identity.trust_domain.clone());
+    let has_listener = listener.is_some();
     let (capacity, flows) = numbers::capacities(&capacities.unwrap_or_default(), &mut problems);
     let state_directory = absolute("stateDirectory", state_directory, STATE_DIRECTORY, &mut problems);
     let (recording, trace) = trace::trace(raw_trace, &state_directory, has_identity, &mut problems);
@@ -75,6 +78,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
         listener: listener.and_then(|listener| listener::listener(listener, fleet.as_ref(), &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
+        hubble: hubble::hubble(raw_hubble, has_listener, &mut problems),
         identity,
         export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
         recording,
