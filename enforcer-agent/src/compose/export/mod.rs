@@ -1,6 +1,7 @@
 //! What leaves the node, joined to the rooms that have it: the endpoint for Prometheus, and OpenTelemetry collectors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::rand;
@@ -20,6 +21,7 @@ use crate::config::settings::{MetricsSettings, MetricsTls, OtlpSettings};
 use crate::door::identity::IdentityDoor;
 use crate::door::records::{Observe, Records, Scope, Start, Subscribe, Tell};
 use crate::door::stop::Stopper;
+use crate::export::lines;
 use crate::export::metrics::{Collector, MetricsDoor, NodeWords, RecordTotals, Sources, Tls};
 use crate::export::otlp::{self, Node, Numbering};
 use crate::forensics::{Forensics, Totals};
@@ -28,8 +30,9 @@ use crate::identity::custody::{CustodyError, Durability, Vault};
 /// Where the key that seals spools is kept.
 const DRAWER: &str = "export";
 const ITEM: &str = "spool";
-/// Verdict counters of their own, for collectors where there is no endpoint that says how many.
+/// Where there is no endpoint that says otherwise: verdict counters of their own, and how old an answer may be.
 const PAIRS_MAX: usize = 2_000;
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the room is joined to.
 pub(super) struct Joints<'a> {
@@ -47,6 +50,11 @@ pub(super) async fn open(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let (metrics, otlp) = (&settings.export.metrics, &settings.export.otlp);
+    if let Some(lines) = &settings.export.json_lines {
+        let (records, keeps_traces) =
+            (subscribe(Arc::clone(&joints.admin.observe)), joints.admin.trace.is_some());
+        tasks.spawn(lines::run(lines.clone(), records, keeps_traces, joints.stopper.listener()));
+    }
     if metrics.is_none() && otlp.is_none() {
         return Ok(());
     }
@@ -78,7 +86,7 @@ fn collector(settings: Option<&MetricsSettings>, joints: &Joints<'_>) -> Collect
         node: words(node),
     };
     let pairs_max = settings.map_or(PAIRS_MAX, |settings| settings.pairs_max);
-    let min_interval = settings.map(|settings| settings.min_interval).unwrap_or_default();
+    let min_interval = settings.map_or(MIN_INTERVAL, |settings| settings.min_interval);
     Collector::new(sources, pairs_max, min_interval)
 }
 
@@ -185,3 +193,6 @@ fn subscribe(observe: Observe) -> Subscribe {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;
