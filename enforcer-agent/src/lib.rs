@@ -16,4 +16,5 @@ pub mod kernel;
 mod netlink;
 pub mod policy;
 pub mod proxy;
+pub mod trace;
 pub mod workload;

@@ -122,7 +122,16 @@ async fn work(
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
-    follow::join(&mut tasks, &door, forensics, (events, made), cgroups)?;
+    let sources = follow::Sources {
+        events,
+        made,
+        cgroups,
+        credentials: admin.identity.as_ref().map(|door| door.credentials.clone()),
+        keep: None,
+        first: 1,
+        cadence: follow::Cadence::default(),
+    };
+    follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
     let joints = export::Joints {
         admin: &admin,

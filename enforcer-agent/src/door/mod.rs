@@ -8,6 +8,7 @@ pub mod manager;
 pub mod names;
 pub mod policy;
 pub mod records;
+pub mod safe;
 pub mod stop;
 pub mod survey;
 pub mod trace;
