@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_lc_rs::rand;
 use enforcer_core::identity::x509::leaf::parse_leaf;
-use enforcer_proto::v1;
 use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
@@ -19,7 +18,7 @@ use crate::admin::{Admin, NodeIdentity};
 use crate::config::Settings;
 use crate::config::settings::{MetricsSettings, MetricsTls, OtlpSettings};
 use crate::door::identity::IdentityDoor;
-use crate::door::records::{Observe, Records, Scope, Start, Subscribe, Tell};
+use crate::door::records::{Scope, Subscribe, Tell};
 use crate::door::stop::Stopper;
 use crate::export::lines;
 use crate::export::metrics::{Collector, MetricsDoor, NodeWords, RecordTotals, Sources, Tls};
@@ -51,8 +50,7 @@ pub(super) async fn open(
 ) -> anyhow::Result<()> {
     let (metrics, otlp) = (&settings.export.metrics, &settings.export.otlp);
     if let Some(lines) = &settings.export.json_lines {
-        let (records, keeps_traces) =
-            (subscribe(Arc::clone(&joints.admin.observe)), joints.admin.trace.is_some());
+        let (records, keeps_traces) = (subscribe(&joints.forensics), joints.admin.trace.is_some());
         tasks.spawn(lines::run(lines.clone(), records, keeps_traces, joints.stopper.listener()));
     }
     if metrics.is_none() && otlp.is_none() {
@@ -158,7 +156,7 @@ fn parts(
         key,
         node: Node { name: name.clone(), version: version.clone(), kernel: kernel.clone() },
         numbering: if keeps_traces { Numbering::Continues } else { Numbering::StartsAnew },
-        subscribe: subscribe(Arc::clone(&joints.admin.observe)),
+        subscribe: subscribe(&joints.forensics),
         tell: Arc::clone(&joints.tell),
         metrics,
         stop: joints.stopper.listener(),
@@ -178,20 +176,9 @@ fn key(vault: &Vault) -> Result<Zeroizing<[u8; 32]>, CustodyError> {
     Ok(key)
 }
 
-/// A subscription is a call of `Observe` that goes on.
-fn subscribe(observe: Observe) -> Subscribe {
-    Arc::new(move |scope, start, follow| {
-        let (last, after) = match start {
-            Start::Oldest => (None, None),
-            Start::Newest => (Some(0), None),
-            Start::After(number) => (None, Some(number)),
-        };
-        let request = v1::ObserveRequest { follow, last, after, ..v1::ObserveRequest::default() };
-        observe(request, scope).unwrap_or_else(|error| {
-            error!(error, "records cannot be subscribed to");
-            Box::pin(tokio_stream::empty()) as Records
-        })
-    })
+fn subscribe(forensics: &Forensics) -> Subscribe {
+    let forensics = forensics.clone();
+    Arc::new(move |scope, start, follow| forensics.subscribe(scope, start, follow))
 }
 
 #[cfg(test)]
