@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub use export::{RawBatch, RawCollector, RawCollectorTls, RawExport, RawMetrics, RawOtlp, RawSpool};
+pub use export::{
+    RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

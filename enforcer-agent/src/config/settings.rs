@@ -14,7 +14,7 @@ use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
 
 pub use export::{
-    CollectorSettings, CollectorTls, ExportSettings, MetricsSettings, MetricsTls, OtlpSettings,
+    CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
 
 /// Everything the agent was told.
