@@ -12,6 +12,7 @@ mod notify;
 mod pump;
 mod rooms;
 mod surveyor;
+mod trace;
 mod tunnel;
 
 use std::sync::Arc;
