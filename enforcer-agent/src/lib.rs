@@ -8,6 +8,7 @@ pub mod device;
 pub mod door;
 #[doc(hidden)]
 pub mod doors;
+pub mod export;
 pub mod forensics;
 mod hex;
 pub mod identity;

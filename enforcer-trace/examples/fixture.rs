@@ -26,8 +26,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let records: Vec<_> = (1..=1000).map(record).map(Arc::new).collect();
     store.append(&records, START)?;
     store.seal(START)?;
-    let outputs =
-        [("plain.parquet", Format::Parquet), ("records.jsonl", Format::JsonLines), ("refused.pcapng", Format::PcapNg)];
+    let outputs = [
+        ("plain.parquet", Format::Parquet),
+        ("records.jsonl", Format::JsonLines),
+        ("refused.pcapng", Format::PcapNg),
+    ];
     for (name, format) in outputs {
         let everything = Query::parse(&v1::QueryRequest::default())?;
         let answer = query(&trace, &keys, &everything, &Scope::Everything)?;
@@ -45,7 +48,13 @@ fn record(sequence: u64) -> v1::Record {
     let port = u32::try_from(30_000 + sequence).unwrap_or(1);
     let end = |identity: &str, address: &str, port| {
         let (identity, workload) = (identity.to_owned(), format!("{identity}-web"));
-        Some(v1::Endpoint { identity, workload, address: address.to_owned(), port, ..v1::Endpoint::default() })
+        Some(v1::Endpoint {
+            identity,
+            workload,
+            address: address.to_owned(),
+            port,
+            ..v1::Endpoint::default()
+        })
     };
     v1::Record {
         sequence,

@@ -57,12 +57,15 @@ fn main() -> Result<ExitCode> {
         Some(Suite::Identity(identity)) => measure(&identity::labs()?, || identity.run()),
         Some(Suite::Tunnel(tunnel)) => measure(&tunnel::labs()?, || tunnel.run()),
         Some(Suite::Evidence(evidence)) => measure(&evidence::labs()?, || evidence.run()),
-        None => measure(&[datapath::labs()?, identity::labs()?, tunnel::labs()?, evidence::labs()?].concat(), || {
-            Datapath::default().run()?;
-            Identity::default().run()?;
-            Tunnel::default().run()?;
-            Evidence::default().run()
-        }),
+        None => measure(
+            &[datapath::labs()?, identity::labs()?, tunnel::labs()?, evidence::labs()?].concat(),
+            || {
+                Datapath::default().run()?;
+                Identity::default().run()?;
+                Tunnel::default().run()?;
+                Evidence::default().run()
+            },
+        ),
     }
 }
 

@@ -1,10 +1,14 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
+mod export;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+pub use export::{RawBatch, RawCollector, RawCollectorTls, RawExport, RawMetrics, RawOtlp, RawSpool};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -34,6 +38,8 @@ pub struct RawConfig {
     pub identity: Option<RawIdentity>,
     /// Mutual TLS between workloads.
     pub tunnel: Option<RawTunnel>,
+    /// What leaves the node.
+    pub export: Option<RawExport>,
     /// What is recorded, and how it is kept.
     pub trace: Option<RawTrace>,
     /// What is logged, and how.

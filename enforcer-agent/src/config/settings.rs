@@ -1,5 +1,7 @@
 //! The configuration as the rooms receive it.
 
+mod export;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,6 +12,10 @@ use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
+
+pub use export::{
+    CollectorSettings, CollectorTls, ExportSettings, MetricsSettings, MetricsTls, OtlpSettings,
+};
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +46,8 @@ pub struct Settings {
     pub identity: Option<IdentitySettings>,
     /// Mutual TLS between workloads; `None` where it, or the identities it needs, were turned off.
     pub tunnel: Option<TunnelSettings>,
+    /// What leaves the node.
+    pub export: ExportSettings,
     /// How much is recorded.
     pub recording: RecordingSettings,
     /// Records on disk; `None` where that was turned off, or there are no keys for them.

@@ -5,6 +5,7 @@ pub mod accept;
 pub mod authority;
 pub mod identity;
 pub mod manager;
+pub mod names;
 pub mod policy;
 pub mod records;
 pub mod safe;

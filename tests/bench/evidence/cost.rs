@@ -47,9 +47,10 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Figure>> {
         Figure::of(name, unit, &Sample::from(on.clone())).over(ratio, "nothing recorded")
     };
     Ok(vec![
-        figure("cost/stream", "Gbit/s", &streams)
-            .goal(GOAL)
-            .note("the ratio is the median of the ratios within a round; without any wall see `bench datapath`"),
-        figure("cost/connect", "connections/s", &connects).note("each is opened, ended, stored: four records a connection"),
+        figure("cost/stream", "Gbit/s", &streams).goal(GOAL).note(
+            "the ratio is the median of the ratios within a round; without any wall see `bench datapath`",
+        ),
+        figure("cost/connect", "connections/s", &connects)
+            .note("each is opened, ended, stored: four records a connection"),
     ])
 }

@@ -76,7 +76,8 @@ impl Field {
         one.set(0)?;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.agent(node)?))? {
             let thread = thread?.file_name();
-            let thread = thread.to_str().and_then(|name| name.parse().ok()).context("a thread without a number")?;
+            let thread =
+                thread.to_str().and_then(|name| name.parse().ok()).context("a thread without a number")?;
             sched_setaffinity(Pid::from_raw(thread), &one).context("hold the agent to one core")?;
         }
         Ok(())
@@ -97,7 +98,8 @@ fn words(is_recording: bool) -> Config {
 pub(super) fn cpu_seconds(pid: i32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     // utime and stime of proc(5), behind the name and counted from the state; a tick is a hundredth on every Linux.
     Ok((ticks(11) + ticks(12)) / 100.0)
 }

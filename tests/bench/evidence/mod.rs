@@ -21,7 +21,11 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     pub(crate) fn run(&self) -> Result<()> {
-        self.options.run(&[("overload", overload::measure as crate::suite::Measure), ("cost", cost::measure), ("day", day::measure)])
+        self.options.run(&[
+            ("overload", overload::measure as crate::suite::Measure),
+            ("cost", cost::measure),
+            ("day", day::measure),
+        ])
     }
 }
 

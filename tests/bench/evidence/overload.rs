@@ -82,11 +82,14 @@ impl Account {
     fn of(ctl: &Ctl) -> Result<Self> {
         let counters = Counters::read(ctl)?;
         #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 events")]
-        let produced = counters.sum(|key| key.source == TENANT && key.reason == "cross_tenant_no_rule") as f64;
+        let produced =
+            counters.sum(|key| key.source == TENANT && key.reason == "cross_tenant_no_rule") as f64;
         let status = ctl.json(&["status"])?;
         let losses = status["losses"].as_array().context("no losses")?;
-        let lost = losses.iter().filter(|loss| loss["source"] == TENANT).map(|loss| number(&loss["count"])).sum();
-        let summary = ctl.json(&["trace", "summary", "talks", "--tenant", TENANT, "--reason", "cross_tenant_no_rule"])?;
+        let lost =
+            losses.iter().filter(|loss| loss["source"] == TENANT).map(|loss| number(&loss["count"])).sum();
+        let summary =
+            ctl.json(&["trace", "summary", "talks", "--tenant", TENANT, "--reason", "cross_tenant_no_rule"])?;
         let talks = summary["talks"].as_array().context("no talks")?;
         let stored = talks.iter().map(|talk| number(&talk["refused"])).sum();
         Ok(Self { produced, stored, lost })

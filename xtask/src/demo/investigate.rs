@@ -32,7 +32,8 @@ pub(crate) fn play(stage: &Stage, script: &mut Script) {
         found(stage, &read(stage, &[])?)
     });
     script.step("pyarrow without t2's key", "unreadable", || {
-        Ok(read(stage, &["--without-key"])
+        let none = stage.lab().node("n1")?.dir.join("no-keys").display().to_string();
+        Ok(read(stage, &["--keys", &none])
             .map_or_else(|_| "unreadable".to_owned(), |_| "readable".to_owned()))
     });
     script.step("trace verify, without agent or key", "intact", || verify(stage));
@@ -114,7 +115,7 @@ fn found(stage: &Stage, records: &[Value]) -> Result<String> {
 fn read(stage: &Stage, options: &[&str]) -> Result<Vec<Value>> {
     let mut command = Command::new(root::workspace().join(PYTHON));
     command.arg(root::workspace().join(SCRIPT)).arg(traces(stage)?);
-    command.args(["--tenant", TENANT, "--executable", "enforcer-probe"]).args(options);
+    command.args([TENANT, "--executable", "enforcer-probe"]).args(options);
     command
         .arg("--enforcerctl")
         .arg(&stage.lab().binaries().ctl)

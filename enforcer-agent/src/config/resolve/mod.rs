@@ -1,5 +1,6 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod export;
 mod gate;
 pub mod identity;
 mod listener;
@@ -50,6 +51,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener,
         identity: raw_identity,
         tunnel: raw_tunnel,
+        export: raw_export,
         trace: raw_trace,
         log: raw_log,
         records,
@@ -74,6 +76,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener: listener.and_then(|listener| listener::listener(listener, fleet.as_ref(), &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         identity,
+        export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
         recording,
         trace,
         log: log(raw_log.unwrap_or_default(), &mut problems),
