@@ -62,6 +62,7 @@ mod tests {
             last: number,
             first_time_ns: number,
             last_time_ns: number,
+            segment: number,
         }
     }
 

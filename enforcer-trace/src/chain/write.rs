@@ -19,6 +19,8 @@ pub(crate) struct Chain {
     /// Files that are sealed and not removed, by first sequence number and path.
     files: BTreeMap<(u64, String), Facts>,
     removed_records: u64,
+    /// The last record of a file that was removed.
+    removed_to: u64,
     /// What is known of segments of the log, until they are gone.
     segments: BTreeMap<u64, OfSegment>,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Facts {
     pub(crate) last: u64,
     pub(crate) first_time_ns: u64,
     pub(crate) last_time_ns: u64,
+    pub(crate) segment: u64,
 }
 
 #[derive(Default)]
@@ -60,6 +63,7 @@ impl Chain {
             position,
             files: BTreeMap::new(),
             removed_records: 0,
+            removed_to: 0,
             segments: BTreeMap::new(),
         };
         chain.load(disk)?;
@@ -154,6 +158,7 @@ impl Chain {
             What::Removed(removed) => {
                 if self.files.remove(&(removed.first, removed.path)).is_some() {
                     self.removed_records += removed.records;
+                    self.removed_to = self.removed_to.max(removed.last);
                 }
             }
             What::Lost(lost) => self.segments.entry(lost.segment).or_default().lost.push(lost),
@@ -175,6 +180,16 @@ impl Chain {
         self.removed_records
     }
 
+    /// True when a file with these first and last records was removed, or was to be.
+    pub(crate) fn removed(&self, first: u64, last: u64) -> bool {
+        last <= self.removed_to && !self.holds(first, last)
+    }
+
+    /// True when a file with these first and last records is there.
+    pub(crate) fn holds(&self, first: u64, last: u64) -> bool {
+        self.files.values().any(|facts| facts.first == first && facts.last == last)
+    }
+
     /// The last record of a segment that is in a file already.
     pub(crate) fn sealed_to(&self, segment: u64) -> Option<u64> {
         self.segments.get(&segment).and_then(|of| of.last)
@@ -193,8 +208,8 @@ impl Chain {
 
 impl Facts {
     fn of(sealed: Sealed) -> Self {
-        let Sealed { path, bytes, first, last, records, first_time_ns, last_time_ns, .. } = sealed;
-        Self { path, bytes, records, first, last, first_time_ns, last_time_ns }
+        let Sealed { path, bytes, first, last, records, first_time_ns, last_time_ns, segment, .. } = sealed;
+        Self { path, bytes, records, first, last, first_time_ns, last_time_ns, segment }
     }
 
     /// The line that says that it was removed.

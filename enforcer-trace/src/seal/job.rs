@@ -27,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) until: Option<Chain>,
     /// By tenant, the last record of this segment that is in a file already.
     pub(crate) after: BTreeMap<String, u64>,
+    /// The last record that is in a file, whosever.
+    pub(crate) before: u64,
     /// Records of a file, at most.
     pub(crate) file_records: u64,
     /// Set when nobody waits for the result any more.
@@ -56,7 +58,10 @@ impl Job {
         for owner in index.owners.values().filter(|owner| !owner.frames.is_empty()) {
             self.tenant(owner, &hour, &mut parts)?;
         }
-        parts.extend(index.damaged.into_iter().map(|(tenant, lost)| Part::Lost { tenant, lost }));
+        parts.extend(index.damaged.into_iter().map(|(tenant, mut lost)| {
+            lost.first = lost.first.max(self.before + 1).min(lost.last);
+            Part::Lost { tenant, lost }
+        }));
         if !index.is_complete {
             let (first, segment) = (index.last + 1, self.segment);
             let lost = Lost { segment, first, last: first, records: 0, why: LostWhy::Cut };

@@ -106,9 +106,18 @@ impl Store {
             segment,
             until,
             after: self.chains.iter().filter_map(sealed).collect(),
+            before: self.sealed_before(segment),
             file_records: self.limits.file_records,
             stop: Arc::default(),
         })
+    }
+
+    /// The last record that was sealed before a segment.
+    fn sealed_before(&self, segment: u64) -> u64 {
+        let last = |chain: &Chain| {
+            chain.files().filter(|facts| facts.segment < segment).map(|facts| facts.last).max()
+        };
+        self.chains.values().filter_map(last).max().unwrap_or(0)
     }
 
     /// Names, lines, checkpoint; then the segment goes.

@@ -179,6 +179,7 @@ impl<'a> Walk<'a> {
             .map(|(_, wrong)| wrong)
             .collect();
         wrong.truncate(usize::from(!last.is_found));
+        let is_wrong = !wrong.is_empty();
         for wrong in wrong {
             let (wrong, detail) = match wrong {
                 Wrong::RolledBack => (wrong, "the checkpoint that was kept elsewhere has another line here"),
@@ -187,7 +188,7 @@ impl<'a> Walk<'a> {
             self.find(report, last, wrong, detail.to_owned());
         }
         if let Some(last) = &mut self.last {
-            last.is_found = true;
+            last.is_found |= is_wrong;
         }
     }
 
