@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use enforcer_proto::v1;
 use enforcer_trace::{Keep, Limits};
 use tokio::sync::mpsc;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::clock;
@@ -15,6 +16,7 @@ use crate::config::settings::{RetentionSettings, TraceSettings};
 use crate::door::records::{Subscribe, Tell};
 use crate::door::safe::{Safe, SafeError};
 use crate::door::trace::TraceDoor;
+use crate::forensics::Forensics;
 use crate::identity::custody::{CustodyError, Durability, Vault};
 use crate::trace::{BATCHES_MAX, Desk, DeskParts, Keeper, Parts, Teller, VaultKeys};
 
@@ -56,18 +58,45 @@ pub(super) struct Opened {
     pub(super) keep: mpsc::Sender<Vec<Arc<v1::Record>>>,
 }
 
-/// Opens the room. A store that cannot be opened keeps nobody from enforcing: it is told, and tried again.
+/// What the room is joined to.
+pub(super) struct Joints {
+    pub(super) forensics: Forensics,
+    pub(super) vault: Option<Arc<Vault>>,
+    pub(super) tell: Tell,
+}
+
+/// Opens the room, unless it was turned off. A store that cannot be opened keeps nobody from enforcing: it is told, and
+/// tried again.
 ///
 /// # Errors
 /// The vault says no, or the system gives no thread.
-pub(super) fn open(
+pub(super) async fn open(
     settings: &Settings,
+    joints: Joints,
+    predecessor_ends: Duration,
+) -> Result<Option<Opened>> {
+    let Joints { forensics, vault, tell } = joints;
+    let (Some(trace), Some(vault)) = (settings.trace.clone(), vault) else {
+        if settings.identity.is_none() {
+            warn!("no traces are kept: without `identity.enabled` there is no vault for their keys");
+        }
+        return Ok(None);
+    };
+    let node = settings.node_name.clone();
+    let subscribe: Subscribe =
+        Arc::new(move |scope, start, follow| forensics.subscribe(scope, start, follow));
+    let open = move || start(&node, &trace, vault, (tell, subscribe), predecessor_ends);
+    tokio::task::spawn_blocking(open).await.context("the traces")?.map(Some)
+}
+
+fn start(
+    node: &str,
     trace: &TraceSettings,
     vault: Arc<Vault>,
     (tell, subscribe): (Tell, Subscribe),
     predecessor_ends: Duration,
 ) -> Result<Opened> {
-    let teller = Teller::new(settings.node_name.clone(), tell);
+    let teller = Teller::new(node.to_owned(), tell);
     let keys = VaultKeys::open(Arc::new(Sealed(vault)), teller.clone());
     let keys = Arc::new(keys.context("the vault (or set `trace.enabled: false`)")?);
     let (keep, records) = mpsc::channel(BATCHES_MAX);
@@ -75,7 +104,7 @@ pub(super) fn open(
         directory: trace.directory.clone(),
         limits: limits(trace),
         keys: Arc::clone(&keys),
-        node: settings.node_name.clone(),
+        node: node.to_owned(),
         teller: teller.clone(),
         clock: clock::now,
         predecessor_ends,

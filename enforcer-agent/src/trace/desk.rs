@@ -126,11 +126,7 @@ impl Work {
         let _gone = self.orders.send(order).await;
     }
 
-    async fn sum(
-        &self,
-        request: &v1::SummaryRequest,
-        scope: &Scope,
-    ) -> Result<v1::SummaryResponse, Refused> {
+    async fn sum(&self, request: &v1::SummaryRequest, scope: &Scope) -> Result<v1::SummaryResponse, Refused> {
         let unknown = || Refused::Senseless(format!("{:?} is none of talks, devices", request.what));
         let what = What::from_name(&request.what).ok_or_else(unknown)?;
         let query = request.query.clone().unwrap_or_default();

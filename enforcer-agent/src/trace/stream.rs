@@ -26,8 +26,10 @@ impl Streams {
     /// A stream. With `follow` it goes on; without, it ends with what was on disk when it was asked for.
     pub(super) async fn open(&self, request: v1::ObserveRequest, scope: Scope) -> Result<Found, Refused> {
         let words = |errors: Vec<_>| {
-            let words: Vec<String> =
-                errors.iter().map(|error: &enforcer_core::event::filter::FilterError| error.to_string()).collect();
+            let words: Vec<String> = errors
+                .iter()
+                .map(|error: &enforcer_core::event::filter::FilterError| error.to_string())
+                .collect();
             Refused::Senseless(words.join("; "))
         };
         let filter = Filter::parse(&request).map_err(words)?;
