@@ -33,10 +33,9 @@ use crate::config::Settings;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Tell;
 use crate::door::stop::Stopper;
-use crate::forensics;
 use crate::policy::source::FileSource;
 
-pub use logging::start as start_logging;
+pub use logging::{Logs, start as start_logging};
 
 use self::tunnel::Inherited;
 use crate::proxy::Room;
@@ -53,10 +52,10 @@ const ENGINE_ENDS: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// What kept it from starting, or made it stop.
-pub fn run(settings: &Settings) -> anyhow::Result<()> {
+pub fn run(settings: &Settings, logs: Logs) -> anyhow::Result<()> {
     limits::raise_files();
     let inherited = tunnel::inherit(settings)?;
-    let rooms = rooms::open(settings, &inherited)?;
+    let rooms = rooms::open(settings, &inherited, logs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("agent")
@@ -106,15 +105,12 @@ async fn work(
     let stopper = Stopper::default();
     let mut tasks = JoinSet::new();
     let succeeded = Arc::new(Notify::new());
-    let (maker, made) = forensics::queue();
-    let tell: Tell = Arc::new({
-        let maker = maker.clone();
-        move |record| maker.tell(record)
-    });
-    let rooms::Outfit { ends, mut admin, events, forensics, cgroups, watchers, vault } = outfit;
+    let rooms::Outfit { ends, mut admin, events, logs, forensics, cgroups, watchers, vault } = outfit;
+    let Logs { maker, made } = logs;
+    let tell = maker.teller();
     let (held, keys) = (forensics.clone(), vault.clone());
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
-        let around = (&mut tasks, &stopper);
+        let around = (&mut tasks, &stopper, maker.teller());
         let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
         admin.authority = opened.authority(settings);
         if let Some(settings_of_tunnel) = &settings.tunnel {

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Logs;
 use super::clock::{self, MonotonicOffset};
 use super::surveyor::NodeSurveyor;
 use super::tunnel::Inherited;
@@ -52,6 +53,7 @@ pub(super) struct Outfit {
     pub(super) ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     pub(super) admin: Admin,
     pub(super) events: Option<EventReader>,
+    pub(super) logs: Logs,
     pub(super) forensics: Forensics,
     pub(super) cgroups: CgroupTree,
     pub(super) watchers: Watchers,
@@ -59,7 +61,7 @@ pub(super) struct Outfit {
 }
 
 /// Opens the rooms. When it returns, the last good policy is in force.
-pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result<Rooms> {
+pub(super) fn open(settings: &Settings, inherited: &Inherited, logs: Logs) -> anyhow::Result<Rooms> {
     let started = SystemTime::now();
     // First of all: without its key the agent does not start, and touches nothing.
     let vault = super::identity::vault(settings)?;
@@ -80,7 +82,13 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         tag_limit: settings.tag.limit(),
         clock: MonotonicOffset::default(),
     };
-    let parts = Parts { kernel: Box::new(wall), surveyor: Box::new(surveyor), store, clock: clock::now };
+    let parts = Parts {
+        kernel: Box::new(wall),
+        surveyor: Box::new(surveyor),
+        store,
+        clock: clock::now,
+        tell: logs.maker.teller(),
+    };
     let engine = Engine::start(parts, loaded).context("the last good policy")?;
     let (door, engine) = engine.open().context("cannot start the policy thread")?;
     let forensics = Forensics::new(settings.node_name.clone(), settings.records);
@@ -96,7 +104,11 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
     };
     let resolver = Resolver::new(settings.node_name.clone(), cgroups.clone());
     let watchers = Watchers { resolver, discover, ends: ends.subscribe() };
-    Ok(Rooms { door, engine, outfit: Outfit { ends, admin, events, forensics, cgroups, watchers, vault } })
+    Ok(Rooms {
+        door,
+        engine,
+        outfit: Outfit { ends, admin, events, logs, forensics, cgroups, watchers, vault },
+    })
 }
 
 /// The journal. A predecessor that has handed over lets go of it as soon as its doors are closed.

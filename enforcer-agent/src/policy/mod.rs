@@ -13,6 +13,7 @@ mod report;
 pub mod source;
 mod start;
 pub mod store;
+mod told;
 mod validate;
 
 pub use engine::{Clock, Engine, Kernel, Parts};
