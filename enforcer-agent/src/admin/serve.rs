@@ -129,9 +129,15 @@ impl Admin {
         let policy =
             PolicyServiceServer::new(PolicyCalls::new(self.policy.clone(), self.clock, stop.clone()))
                 .max_decoding_message_size(POLICY_MESSAGE_MAX_BYTES);
-        let node =
-            NodeServiceServer::new(NodeCalls::new(self.policy, self.observe, self.node, wall, stop.clone()))
-                .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let node = NodeServiceServer::new(NodeCalls::new(
+            self.policy,
+            self.observe,
+            self.node,
+            wall,
+            self.trace.clone(),
+            stop.clone(),
+        ))
+        .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let authority = self.authority.map(|authority| {
             let Authority { upstream, entitlements, own_node } = authority;
             AuthorityServiceServer::new(AuthorityCalls::new(upstream, entitlements, own_node, stop.clone()))

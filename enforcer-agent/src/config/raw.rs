@@ -340,6 +340,10 @@ pub struct RawRetention {
     pub days: Option<u64>,
     /// Bytes of sealed files, for each tenant.
     pub max_bytes: Option<u64>,
+    /// Bytes of sealed files, of all together.
+    pub total_bytes: Option<u64>,
+    /// Bytes of the disk that are left free.
+    pub free_bytes: Option<u64>,
 }
 
 /// What differs for one tenant.

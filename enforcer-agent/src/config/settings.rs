@@ -330,6 +330,10 @@ pub struct TraceSettings {
     pub retention: RetentionSettings,
     /// Tenants with a retention of their own.
     pub tenants: BTreeMap<Name, RetentionSettings>,
+    /// Bytes of all sealed files together.
+    pub total_bytes: u64,
+    /// Bytes of the disk that are left free.
+    pub free_bytes: u64,
     /// Where sealed files are copied to.
     pub ship: Option<ShipSettings>,
 }
