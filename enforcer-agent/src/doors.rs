@@ -26,7 +26,7 @@ pub fn config(bytes: &[u8]) {
             let has_identity = settings.identity.is_some();
             assert!(settings.listener.is_none_or(|listener| {
                 let has_material = has_identity || (listener.own.is_some() && listener.client_ca.is_some());
-                !listener.allowed.is_empty() && has_material
+                !(listener.allowed.is_empty() && listener.readers.is_empty()) && has_material
             }));
             assert!(settings.identity.is_none_or(|identity| identity.socket.is_absolute()));
         }

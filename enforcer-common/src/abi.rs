@@ -2,12 +2,13 @@
 
 use core::mem::size_of;
 
-use crate::event::Event;
+use crate::event::{Event, Header, PacketEvent, ProcessEvent, SocketEvent};
 use crate::maps;
+use crate::telling::{OwnerValue, ResponseValue, SocketMemo, TaskLayout, Telling};
 
 /// Raised whenever a map's key, value or meaning changes. Pins live in a directory of this number; an agent
 /// never adopts maps of another one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Size of every shared type, in bytes: a change here is a change of [`VERSION`].
 macro_rules! sizes {
@@ -55,5 +56,15 @@ sizes! {
     maps::CounterKey = 12;
     maps::CounterValue = 16;
     maps::BucketValue = 16;
-    Event = 136;
+    maps::LossKey = 8;
+    Telling = 32;
+    TaskLayout = 28;
+    OwnerValue = 24;
+    SocketMemo = 16;
+    ResponseValue = 16;
+    Header = 24;
+    Event = 152;
+    PacketEvent = 288;
+    SocketEvent = 128;
+    ProcessEvent = 480;
 }

@@ -1,5 +1,14 @@
 //! Events: what the kernel programs put into the ring buffers. A number, once released, keeps its meaning.
 
+mod process;
+mod socket;
+
+pub use process::{
+    PROCESS_ARGUMENTS_ABSENT, PROCESS_ARGUMENTS_BYTES, PROCESS_ARGUMENTS_CUT, PROCESS_EXECUTABLE_BYTES,
+    PROCESS_EXECUTABLE_CUT, PROCESS_PARENT_ABSENT, PROCESS_SHORT_BYTES, PROCESS_START_ABSENT, ProcessEvent,
+};
+pub use socket::{SOCKET_PASSIVE, SocketEvent};
+
 use crate::address::Address;
 
 /// A flow was refused, or would have been.
@@ -12,6 +21,54 @@ pub const KIND_DEVICE_REFUSED: u16 = 3;
 pub const KIND_DEVICE_ALLOWED: u16 = 4;
 /// A task entered the control group of a listed host service.
 pub const KIND_SERVICE_ENTERED: u16 = 5;
+/// A TCP socket changed its state.
+pub const KIND_SOCKET_STATE: u16 = 6;
+/// A TCP socket came to its end: what it moved.
+pub const KIND_SOCKET_END: u16 = 7;
+/// A process runs another executable.
+pub const KIND_PROCESS_EXEC: u16 = 8;
+/// A process was made.
+pub const KIND_PROCESS_FORK: u16 = 9;
+/// A process ended.
+pub const KIND_PROCESS_EXIT: u16 = 10;
+
+/// The ring of security events: every refusal, every device decision, alerts.
+pub const RING_EVENTS: u16 = 0;
+/// The ring of samples: allowed flows, sockets.
+pub const RING_SAMPLES: u16 = 1;
+/// The ring of processes.
+pub const RING_PROCESSES: u16 = 2;
+/// Rings.
+pub const RINGS: u32 = 3;
+
+/// The word for a ring.
+#[must_use]
+pub const fn ring_name(ring: u16) -> &'static str {
+    match ring {
+        RING_EVENTS => "events",
+        RING_SAMPLES => "samples",
+        RING_PROCESSES => "processes",
+        _ => "unassigned",
+    }
+}
+
+/// What every event begins with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `CLOCK_BOOTTIME` nanoseconds.
+    pub boot_ns: u64,
+    /// Counts what was worth telling, by processor and ring, from 1: also what was lost, so that a gap is a loss.
+    pub sequence: u64,
+    /// `KIND_*`.
+    pub kind: u16,
+    /// The processor.
+    pub cpu: u16,
+    /// `RING_*`.
+    pub ring: u16,
+    /// Always zero.
+    pub reserved: u16,
+}
 
 /// Packets that a workload sends, at its host-side interface.
 pub const HOOK_FROM_WORKLOAD: u8 = 1;
@@ -46,12 +103,12 @@ pub const fn hook_name(hook: u8) -> &'static str {
     }
 }
 
-/// One event. Fields that a kind does not use are zero.
+/// One decision. Fields that a kind does not use are zero.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// `CLOCK_BOOTTIME` nanoseconds.
-    pub boot_ns: u64,
+    /// When, where, what.
+    pub header: Header,
     /// Policy revision in force.
     pub revision: u64,
     /// Control group id of the process, or of the socket's maker.
@@ -72,7 +129,8 @@ pub struct Event {
     pub shadow_rule: u32,
     /// Interface index.
     pub interface: u32,
-    /// Process id (thread group) in the initial namespace, where the hook runs in process context.
+    /// Process id (thread group) in the initial namespace: the one that asked, where the hook runs in its context; for a
+    /// packet the maker of the socket that sent it, where the kernel still knows it.
     pub process: u32,
     /// Major number of a device.
     pub major: u32,
@@ -84,8 +142,6 @@ pub struct Event {
     pub source_port: u16,
     /// Destination port, host byte order; for ICMP `type << 8 | code`.
     pub destination_port: u16,
-    /// `KIND_*`.
-    pub kind: u16,
     /// Drop reason.
     pub reason: u16,
     /// IP protocol number.
@@ -100,8 +156,42 @@ pub struct Event {
     pub access: u8,
     /// `device::KIND_*`.
     pub device_kind: u8,
+    /// TCP flags of the packet.
+    pub tcp_flags: u8,
     /// Process name, NUL-padded; a label for people, never an identity.
     pub command: [u8; 16],
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 7],
+}
+
+/// Bytes of a refused packet that are kept at most.
+pub const PACKET_BYTES_MAX: usize = 128;
+
+/// A refused packet with its first bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketEvent {
+    /// The decision; [`KIND_FLOW_REFUSED`] as without bytes.
+    pub event: Event,
+    /// Bytes of the packet from its IP header (of an ARP message, from that).
+    pub length: u32,
+    /// How many of `bytes` are the packet's.
+    pub captured: u32,
+    /// From its IP header on; zeroes behind what was captured.
+    pub bytes: [u8; PACKET_BYTES_MAX],
+}
+
+impl Default for PacketEvent {
+    fn default() -> Self {
+        Self { event: Event::default(), length: 0, captured: 0, bytes: [0; PACKET_BYTES_MAX] }
+    }
+}
+
+impl PacketEvent {
+    /// The packet's bytes, as far as they were kept.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        let length = usize::try_from(self.captured).unwrap_or(PACKET_BYTES_MAX);
+        self.bytes.get(..length).unwrap_or(&self.bytes)
+    }
 }

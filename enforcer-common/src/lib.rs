@@ -17,5 +17,7 @@ pub mod maps;
 pub mod packet;
 pub mod policy;
 pub mod reason;
+pub mod response;
+pub mod telling;
 pub mod verdict;
 pub mod wall;

@@ -326,8 +326,9 @@ pub struct SocketTag {
     pub flags: u32,
     /// [`STATE_CGROUPS`] when it was recognised: another value there makes the tag void.
     pub version: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// Process id (thread group) of the maker in the initial namespace; 0 when the socket is older than the agent, or
+    /// was accepted.
+    pub process: u32,
 }
 
 /// Any minor of the major.
@@ -521,10 +522,26 @@ pub const LOST_SAMPLE_FULL: u32 = 2;
 pub const LOST_COUNTER_FULL: u32 = 3;
 /// Loss cell: a flow could not be tracked.
 pub const LOST_FLOW_FULL: u32 = 4;
+/// Loss cell: an event of a process found its ring buffer full.
+pub const LOST_PROCESS_FULL: u32 = 5;
+/// Loss cell: a flow sample exceeded its tenant's rate.
+pub const LOST_SAMPLE_RATE: u32 = 6;
+/// Loss cell: an event of a process exceeded its tenant's rate.
+pub const LOST_PROCESS_RATE: u32 = 7;
 /// Cells of the loss array.
-pub const LOST_CELLS: u32 = 5;
+pub const LOST_CELLS: u32 = 8;
 
-/// Token bucket of one source tenant for security events.
+/// Key of a loss counter.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LossKey {
+    /// Identity of the source; what is counted in the loss array, for want of room here, has none.
+    pub source: u32,
+    /// `LOST_*`.
+    pub cause: u32,
+}
+
+/// Token bucket of one source tenant and one kind of events.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BucketValue {

@@ -94,6 +94,10 @@ reasons! {
     TUNNEL_UNREACHABLE = 35, "tunnel_unreachable";
     /// A tunnelled flow asked for an address that is not the workload's own, or for a port of the agent.
     TUNNEL_TARGET = 36, "tunnel_target";
+    /// A response to an alert denies the tenant new flows for a time; those that were open go on.
+    RESPONSE_DENIED = 37, "response_denied";
+    /// A response to an alert limits how many flows a second the tenant may open, for a time.
+    RESPONSE_LIMITED = 38, "response_limited";
 }
 
 #[cfg(test)]

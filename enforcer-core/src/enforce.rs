@@ -151,11 +151,11 @@ pub trait Inspection {
         &self,
     ) -> Result<Vec<(enforcer_common::maps::CounterKey, enforcer_common::maps::CounterValue)>, EnforceError>;
 
-    /// Losses, summed over processors, indexed by `enforcer_common::maps::LOST_*`.
+    /// What was lost, summed over processors, in the order of source and cause.
     ///
     /// # Errors
     /// The table could not be read.
-    fn losses(&self) -> Result<Vec<u64>, EnforceError>;
+    fn losses(&self) -> Result<Vec<Loss>, EnforceError>;
 
     /// Runs the live `from_workload` and `to_workload` code on an Ethernet frame, with tables of its own for
     /// flows, counters and events, so that nothing is recorded. Answers with the verdict's action
@@ -164,6 +164,17 @@ pub trait Inspection {
     /// # Errors
     /// Why it cannot be run.
     fn prove(&self, request: &ProofRequest) -> Result<Proof, EnforceError>;
+}
+
+/// A total of what the kernel could not tell or remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Loss {
+    /// Identity of the source; `identity::UNKNOWN` too for what was lost when the table of losses was full.
+    pub source: u32,
+    /// `enforcer_common::maps::LOST_*`.
+    pub cause: u32,
+    /// How often, since the programs were loaded.
+    pub count: u64,
 }
 
 /// A packet to try on the live programs.

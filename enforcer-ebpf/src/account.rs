@@ -1,32 +1,15 @@
 //! Counting and telling: exact counters for every verdict, events for refusals and for the first packet of
 //! each allowed flow. Enforcement never waits for either.
 
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
-use aya_ebpf::maps::RingBuf;
-use enforcer_common::event::{Event, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
-use enforcer_common::identity;
-use enforcer_common::maps::{
-    BucketValue, CounterKey, CounterValue, LOST_COUNTER_FULL, LOST_EVENT_FULL, LOST_EVENT_RATE,
-    LOST_SAMPLE_FULL, STATE_REVISION,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use enforcer_common::event::{Event, Header, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
+use enforcer_common::maps::{CounterKey, CounterValue, LOST_COUNTER_FULL, STATE_REVISION};
 use enforcer_common::packet::Headers;
 use enforcer_common::verdict::{ALLOW, AUDIT, DENY};
 use enforcer_common::wall::Judgement;
 
-use crate::tables::{BUCKETS, COUNTERS, EVENTS, SAMPLES, lose, state};
-
-/// Security events a tenant may cause per second before the rest of that second's are only counted.
-const EVENTS_PER_SECOND: u64 = 2_000;
-/// Events it may cause at once.
-const BURST: u64 = 2_000;
-const NS_PER_TOKEN: u64 = 1_000_000_000 / EVENTS_PER_SECOND;
-
-/// Bytes of samples that may wait for their reader's next look.
-const SAMPLES_WAITING: u64 = 128 * 1024;
-
-/// What a sample takes in the ring, with the ring's own header of eight bytes.
-const SAMPLE_BYTES: u64 = size_of::<Event>() as u64 + 8;
+use crate::tables::{COUNTERS, lose, state};
+use crate::tell::{Channel, room, submit};
 
 /// Where a verdict was made, and on behalf of whom.
 #[derive(Clone, Copy)]
@@ -56,13 +39,9 @@ pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: 
     let first_audit = verdict.action == AUDIT && (judgement.opened != 0 || place.in_process != 0);
     let shadowed = judgement.opened != 0 && verdict.shadow_action != ALLOW;
     if verdict.action == DENY || first_audit || shadowed {
-        if admit(bucket_of(judgement.source), now_ns) {
-            emit(true, judgement, headers, place);
-        } else {
-            lose(LOST_EVENT_RATE);
-        }
+        emit(true, judgement, headers, place, now_ns);
     } else if judgement.opened != 0 {
-        emit(false, judgement, headers, place);
+        emit(false, judgement, headers, place, now_ns);
     }
     u32::from(verdict.passes())
 }
@@ -79,56 +58,21 @@ pub fn count(key: &CounterKey, bytes: u32) {
     }
     let first = CounterValue { packets: 1, bytes: u64::from(bytes) };
     if COUNTERS.insert(key, first, 0).is_err() {
-        lose(LOST_COUNTER_FULL);
+        lose(key.source, LOST_COUNTER_FULL);
     }
-}
-
-/// The bucket of a source. Identities that are no tenant share one.
-#[inline(always)]
-pub fn bucket_of(source: u32) -> u32 {
-    if identity::is_tenant(source) { source } else { identity::UNKNOWN }
-}
-
-/// Takes a token from a bucket.
-#[inline(always)]
-pub fn admit(owner: u32, now_ns: u64) -> bool {
-    let Some(bucket) = BUCKETS.get_ptr_mut(owner) else {
-        let full = BucketValue { filled_ns: now_ns, tokens: BURST - 1 };
-        return BUCKETS.insert(owner, full, 0).is_ok();
-    };
-    // SAFETY: two processors may race here; a token counted twice or lost is within what a rate means.
-    unsafe {
-        let earned = now_ns.saturating_sub((*bucket).filled_ns) / NS_PER_TOKEN;
-        if earned > 0 {
-            let tokens = (*bucket).tokens + earned;
-            (*bucket).tokens = if tokens > BURST { BURST } else { tokens };
-            (*bucket).filled_ns = now_ns;
-        }
-        if (*bucket).tokens == 0 {
-            return false;
-        }
-        (*bucket).tokens -= 1;
-    }
-    true
 }
 
 /// Writes an event into the ring of refusals or into that of samples.
 #[inline(always)]
-fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place) {
-    let (ring, kind, loss): (&RingBuf, u16, u32) = if refused {
-        (&EVENTS, KIND_FLOW_REFUSED, LOST_EVENT_FULL)
-    } else {
-        (&SAMPLES, KIND_FLOW_ALLOWED, LOST_SAMPLE_FULL)
-    };
-    let Some(mut entry) = ring.reserve::<Event>(0) else {
-        lose(loss);
-        return;
-    };
+fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) {
+    let (channel, kind) =
+        if refused { (Channel::Security, KIND_FLOW_REFUSED) } else { (Channel::Sample, KIND_FLOW_ALLOWED) };
+    let Some(mut entry) = room::<Event>(channel, kind, judgement.source, now_ns) else { return };
     let verdict = &judgement.verdict;
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
-        describe(event, kind, place);
+        describe(event, place);
         (*event).source = headers.source;
         (*event).destination = headers.destination;
         (*event).source_identity = judgement.source;
@@ -141,37 +85,25 @@ fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place) 
         (*event).protocol = headers.protocol;
         (*event).action = verdict.action;
         (*event).shadow_action = verdict.shadow_action;
+        (*event).tcp_flags = headers.tcp_flags;
     }
-    entry.submit(if refused { 0 } else { sample_wakeup(ring) });
+    submit(channel, entry);
 }
 
-/// Samples wake their reader once, when a good part of their ring is full; it looks at them often enough besides,
-/// and a connection should not wait for that.
-#[inline(always)]
-fn sample_wakeup(ring: &RingBuf) -> u64 {
-    let waiting = ring.query(u64::from(BPF_RB_AVAIL_DATA));
-    if waiting > SAMPLES_WAITING && waiting <= SAMPLES_WAITING + SAMPLE_BYTES {
-        u64::from(BPF_RB_FORCE_WAKEUP)
-    } else {
-        u64::from(BPF_RB_NO_WAKEUP)
-    }
-}
-
-/// Writes what every event has, and zero into the rest.
+/// Writes what every decision has, and zero into the rest behind its header.
 ///
 /// # Safety
 /// `event` points to room for an event.
 #[inline(always)]
-pub unsafe fn describe(event: *mut Event, kind: u16, place: &Place) {
+pub unsafe fn describe(event: *mut Event, place: &Place) {
     // SAFETY: the caller's promise.
     unsafe {
-        core::ptr::write_bytes(event, 0, 1);
-        (*event).boot_ns = bpf_ktime_get_boot_ns();
+        let rest = event.cast::<u8>().add(size_of::<Header>());
+        core::ptr::write_bytes(rest.cast::<u64>(), 0, (size_of::<Event>() - size_of::<Header>()) / 8);
         (*event).revision = state(STATE_REVISION);
         (*event).cgroup = place.cgroup;
         (*event).cookie = place.cookie;
         (*event).interface = place.interface;
-        (*event).kind = kind;
         (*event).hook = place.hook;
         if place.in_process != 0 {
             (*event).process = (bpf_get_current_pid_tgid() >> 32) as u32;

@@ -1,16 +1,18 @@
 //! Tasks that change their control group: one that enters a listed host service gains its devices, and that
 //! is worth an alert.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use enforcer_common::event::{Event, HOOK_CGROUP_ATTACH, KIND_SERVICE_ENTERED};
 use enforcer_common::identity;
-use enforcer_common::maps::{CounterKey, LOST_EVENT_FULL};
+use enforcer_common::maps::CounterKey;
 use enforcer_common::reason;
 
 use crate::account::{Place, count, describe};
-use crate::tables::{CGROUPS, EVENTS, lose};
+use crate::tables::CGROUPS;
 use crate::tag;
+use crate::tell::{Channel, room, submit};
 
 /// Offset of `dst_root`, the hierarchy: 0 for cgroup2. Ids of other hierarchies mean other groups.
 const HIERARCHY: usize = 8;
@@ -40,8 +42,10 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
         audited: 0,
     };
     count(&key, 0);
-    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
-        lose(LOST_EVENT_FULL);
+    // SAFETY: the helper takes no argument.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    // Few, and worth an alert each: the tokens are those of the device gate.
+    let Some(mut entry) = room::<Event>(Channel::Device, KIND_SERVICE_ENTERED, mover.identity, now_ns) else {
         return 0;
     };
     let place =
@@ -49,11 +53,11 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
-        describe(event, KIND_SERVICE_ENTERED, &place);
+        describe(event, &place);
         (*event).source_identity = mover.identity;
         (*event).destination_identity = value.identity;
         (*event).process = pid;
     }
-    entry.submit(0);
+    submit(Channel::Device, entry);
     0
 }

@@ -8,15 +8,14 @@ use aya_ebpf::programs::DeviceContext;
 use enforcer_common::device::{Asker, DeviceRequest, decide_device};
 use enforcer_common::event::{Event, HOOK_DEVICE, KIND_DEVICE_ALLOWED, KIND_DEVICE_REFUSED};
 use enforcer_common::identity;
-use enforcer_common::maps::{CounterKey, GateValue, LOST_EVENT_FULL, LOST_EVENT_RATE, SETTING_DEVICE_AUDIT};
+use enforcer_common::maps::{CounterKey, GateValue, SETTING_DEVICE_AUDIT};
 use enforcer_common::verdict::{ALLOW, AUDIT, Verdict};
 
-use crate::account::{Place, admit, bucket_of, count, describe};
-use crate::tables::{EVENTS, Kernel, lose, settings};
+use crate::account::{Place, count, describe};
+use crate::tables::{Kernel, settings};
 use crate::tag;
+use crate::tell::{Channel, room, submit};
 
-/// Set in the number of a bucket for device events: packets, however many, take none of these.
-const DEVICE_BUCKET: u32 = 1 << 31;
 const PASS: i32 = 1;
 const REFUSE: i32 = 0;
 
@@ -61,20 +60,13 @@ fn tell(verdict: &Verdict, gate: &GateValue, request: &DeviceRequest, who: u32) 
     count(&key, 0);
     // SAFETY: the helpers take no argument.
     let (now_ns, cgroup) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_cgroup_id()) };
-    if !admit(bucket_of(who) | DEVICE_BUCKET, now_ns) {
-        lose(LOST_EVENT_RATE);
-        return;
-    }
-    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
-        lose(LOST_EVENT_FULL);
-        return;
-    };
-    let place = Place { hook: HOOK_DEVICE, interface: 0, bytes: 0, cgroup, cookie: 0, in_process: 1 };
     let kind = if verdict.action == ALLOW { KIND_DEVICE_ALLOWED } else { KIND_DEVICE_REFUSED };
+    let Some(mut entry) = room::<Event>(Channel::Device, kind, who, now_ns) else { return };
+    let place = Place { hook: HOOK_DEVICE, interface: 0, bytes: 0, cgroup, cookie: 0, in_process: 1 };
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
-        describe(event, kind, &place);
+        describe(event, &place);
         (*event).source_identity = who;
         (*event).rule = verdict.rule;
         (*event).reason = verdict.reason;
@@ -86,5 +78,5 @@ fn tell(verdict: &Verdict, gate: &GateValue, request: &DeviceRequest, who: u32) 
         (*event).access = request.access as u8;
         (*event).device_kind = request.kind as u8;
     }
-    entry.submit(0);
+    submit(Channel::Device, entry);
 }

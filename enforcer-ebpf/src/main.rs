@@ -2,6 +2,8 @@
 //! `enforcer-common`, the same code that the host runs.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "an exact addition: see tables::add_one")]
 
 mod account;
 mod attach;
@@ -13,6 +15,7 @@ mod socket;
 mod tables;
 mod tag;
 mod tc;
+mod tell;
 mod tunnel;
 
 #[cfg(not(test))]

@@ -1,22 +1,29 @@
 //! The kernel maps, and the traits of `enforcer-common` over them. Sizes are defaults; the agent sets its own
 //! when it loads the programs.
 
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use enforcer_common::address::Address;
 use enforcer_common::device::DeviceTables;
+use enforcer_common::event::RINGS;
 use enforcer_common::flow::Flows;
+use enforcer_common::identity;
 use enforcer_common::maps::{
     AddressValue, BucketValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue,
     FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey, GrantValue, InterfaceValue,
-    LOST_CELLS, LOST_FLOW_FULL, PairKey, PairValue, PortKey, RuleValue, STATE_CELLS, STATE_EPOCH, Settings,
-    TenantSlot, TenantValue,
+    LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue, PortKey, RuleValue, STATE_CELLS, STATE_EPOCH,
+    Settings, TenantSlot, TenantValue,
 };
 use enforcer_common::policy::Tables;
+use enforcer_common::telling::Telling;
 
 /// Memory is taken when an entry is made: most tables are far from full.
 const NO_PREALLOC: u32 = 1;
+/// `BPF_NOEXIST`.
+const NO_EXIST: u64 = 1;
 
 #[map]
 pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -47,16 +54,29 @@ pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentValue> = LruHashMap::with_
 #[map]
 pub static COUNTERS: PerCpuHashMap<CounterKey, CounterValue> =
     PerCpuHashMap::with_max_entries(65_536, NO_PREALLOC);
+/// Losses by source and cause.
+#[map]
+pub static LOSSES: PerCpuHashMap<LossKey, u64> = PerCpuHashMap::with_max_entries(32_768, NO_PREALLOC);
+/// Losses by cause alone, of sources that found no room above.
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOST_CELLS, 0);
+/// What was worth telling, by ring.
 #[map]
-pub static BUCKETS: LruHashMap<u32, BucketValue> = LruHashMap::with_max_entries(16_384, 0);
+pub static SEQUENCES: PerCpuArray<u64> = PerCpuArray::with_max_entries(RINGS, 0);
+#[map]
+pub static TELLING: Array<Telling> = Array::with_max_entries(1, 0);
+#[map]
+pub static BUCKETS: LruHashMap<u32, BucketValue> = LruHashMap::with_max_entries(32_768, 0);
 /// Refusals, device decisions, alerts.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 21, 0);
 /// Allowed flows, their first packet.
 #[map]
 pub static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Processes that begin, run something else, or end.
+#[map]
+pub static PROCESSES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// The maps as `decide()`, the wall and the device gate see them, with what does not change while one
 /// packet is looked at.
@@ -83,14 +103,31 @@ pub fn state(cell: u32) -> u64 {
     STATE.get(cell).copied().unwrap_or(0)
 }
 
-/// Counts a loss where it happens.
-#[inline(always)]
-pub fn lose(cause: u32) {
-    if let Some(count) = LOST.get_ptr_mut(cause) {
-        // SAFETY: the cell is this processor's own; nothing preempts a program into the same cell that
-        // would lose more than one count.
-        unsafe { *count += 1 };
+/// Counts a loss where it happens. What one processor does here is interrupted only by itself, so the addition must be
+/// one instruction to be exact.
+#[inline(never)]
+pub fn lose(source: u32, cause: u32) {
+    let key = LossKey { source, cause };
+    if let Some(count) = LOSSES.get_ptr_mut(&key) {
+        add_one(count);
+        return;
     }
+    // Not over one that an interrupt made in between.
+    if LOSSES.insert(&key, 1, NO_EXIST).is_ok() {
+        return;
+    }
+    match LOSSES.get_ptr_mut(&key).or_else(|| LOST.get_ptr_mut(cause)) {
+        Some(count) => drop(add_one(count)),
+        None => {}
+    }
+}
+
+/// Adds one to a cell, and answers with what was there. The intrinsic, since the standard library has this addition only
+/// for targets that can compare and swap.
+#[inline(always)]
+pub fn add_one(cell: *mut u64) -> u64 {
+    // SAFETY: the cell is a map's, aligned, and lives as long as this program runs.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell, 1) }
 }
 
 impl Tables for Kernel {
@@ -136,7 +173,7 @@ impl Flows for Kernel {
     #[inline(always)]
     fn put_flow(&self, key: &FlowKey, value: &FlowValue) {
         if FLOWS.insert(key, value, 0).is_err() {
-            lose(LOST_FLOW_FULL);
+            lose(value.source, LOST_FLOW_FULL);
         }
     }
 
@@ -149,7 +186,7 @@ impl Flows for Kernel {
     #[inline(always)]
     fn put_fragment(&self, key: &FragmentKey, value: &FragmentValue) {
         if FRAGMENTS.insert(key, value, 0).is_err() {
-            lose(LOST_FLOW_FULL);
+            lose(identity::UNKNOWN, LOST_FLOW_FULL);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use enforcer_agent::kernel::{KernelConfig, Wall};
+use enforcer_agent::kernel::{self, KernelConfig, Wall};
 use enforcer_core::device::table::DeviceTable;
 use enforcer_core::enforce::Enforcement as _;
 use enforcer_core::node::{Attachment, Capabilities, NodeFacts};
@@ -57,6 +57,7 @@ impl Site {
             tag_shift: 16,
             capacity: CAPACITY,
             flows: FLOWS,
+            telling: kernel::TELLING,
         };
         let wall = Wall::open(&config).context("open the wall")?;
         let facts = NodeFacts {

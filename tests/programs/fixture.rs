@@ -12,12 +12,13 @@ use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, Pod};
 use enforcer_agent::kernel::{self, EventReader, KernelConfig, Wall};
-use enforcer_common::event::Event;
+use enforcer_common::event::{Event, PacketEvent};
 use enforcer_common::maps::{
     CounterKey, CounterValue, FlowKey, FlowValue, FragmentKey, FragmentValue, Settings,
 };
 use enforcer_core::enforce::{Enforcement as _, Inspection as _};
-use enforcer_core::event::decode;
+use enforcer_core::event::batch::Batch;
+use enforcer_core::event::decode::{Decoded, decode};
 use enforcer_core::node::{Attachment, Capabilities, NodeFacts};
 use enforcer_core::policy::change::{self, Change};
 use enforcer_core::policy::compile::compile;
@@ -93,6 +94,7 @@ impl Ground {
                 cgroups: 16,
             },
             flows: 4096,
+            telling: kernel::TELLING,
         }
     }
 
@@ -256,11 +258,20 @@ impl Node {
         clear::<FragmentKey, FragmentValue>(&maps.join("FRAGMENTS"))
     }
 
+    /// The decisions that were told since the last time.
     pub(crate) fn drain(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        let mut sink = |bytes: &[u8]| events.extend(decode::decode(bytes).ok());
-        while self.events.drain(1024, &mut sink) == 1024 {}
-        events
+        let decision = |decoded| match decoded {
+            Decoded::Decision(event) | Decoded::Packet(PacketEvent { event, .. }) => Some(event),
+            Decoded::Socket(_) | Decoded::Process(_) | Decoded::Unknown(_) => None,
+        };
+        self.told().into_iter().filter_map(decision).collect()
+    }
+
+    /// Everything that was told since the last time.
+    pub(crate) fn told(&mut self) -> Vec<Decoded> {
+        let mut batch = Batch::default();
+        while self.events.drain(1024, &mut batch) == 1024 {}
+        batch.iter().filter_map(|bytes| decode(bytes).ok()).collect()
     }
 }
 

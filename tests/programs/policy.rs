@@ -41,14 +41,16 @@ fn syn(source: &str, destination: &str, port: u16) -> Vec<u8> {
 fn tenants(node: &mut Node) -> Result<()> {
     let outcome = node.send("red-a", &syn("10.0.0.1", "10.0.0.2", 80))?;
     expect(&outcome, "same tenant, same node", reason::NONE)?;
-    ensure!(outcome.events[0].kind == KIND_FLOW_ALLOWED && outcome.events[0].rule == RULE_INTRA_TENANT);
+    ensure!(
+        outcome.events[0].header.kind == KIND_FLOW_ALLOWED && outcome.events[0].rule == RULE_INTRA_TENANT
+    );
     expect(&node.send("red-a", &syn("10.0.0.1", "10.1.0.1", 80))?, "same tenant, elsewhere", reason::NONE)?;
     expect(&node.send("red-a", &syn("fd00::1", "fd00::2", 80))?, "same tenant, IPv6", reason::NONE)?;
     let refused = reason::CROSS_TENANT_NO_RULE;
     let outcome = node.send("red-a", &syn("10.0.0.1", "10.0.0.3", 80))?;
     expect(&outcome, "cross tenant", refused)?;
     let event = outcome.events[0];
-    ensure!(event.kind == KIND_FLOW_REFUSED && event.rule == RULE_NO_MATCH && event.action == DENY);
+    ensure!(event.header.kind == KIND_FLOW_REFUSED && event.rule == RULE_NO_MATCH && event.action == DENY);
     ensure!((event.source_identity, event.destination_identity) == (100, 200), "{event:?}");
     expect(&node.send("blue-a", &syn("10.0.0.3", "10.0.0.1", 80))?, "the other way", refused)?;
     expect(&node.send("red-a", &syn("10.0.0.1", "10.1.0.3", 80))?, "elsewhere", refused)?;

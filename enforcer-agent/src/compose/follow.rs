@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use enforcer_core::enforce::Loss;
 use enforcer_core::event::scene::Scene;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -67,7 +68,7 @@ async fn name(mut in_force: watch::Receiver<Arc<InForce>>, scenes: watch::Sender
     }
 }
 
-async fn count(door: PolicyDoor, losses: watch::Sender<Vec<u64>>) {
+async fn count(door: PolicyDoor, losses: watch::Sender<Vec<Loss>>) {
     let mut poll = interval(LOSSES_POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -27,7 +27,7 @@ use crate::door::records::{Observe, Records, Scope};
 use crate::door::tunnel::Ends;
 use crate::forensics::Forensics;
 use crate::identity::custody::Vault;
-use crate::kernel::{EventReader, KernelConfig, Wall};
+use crate::kernel::{self, EventReader, KernelConfig, Wall};
 use crate::policy::store::{Loaded, Store, StoreError};
 use crate::policy::{Engine, Parts};
 use crate::workload::{CgroupTree, Resolution, Resolver, WatchConfig};
@@ -90,6 +90,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         identity: None,
         authority: None,
         tunnel: None,
+        trace: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };
@@ -130,6 +131,7 @@ fn kernel_config(settings: &Settings) -> KernelConfig {
         tag_shift: settings.tag.shift,
         capacity: settings.capacity,
         flows: settings.flows,
+        telling: kernel::TELLING,
     }
 }
 

@@ -140,8 +140,10 @@ pub struct RawListener {
     pub key: Option<PathBuf>,
     /// Authorities that callers' certificates come from, PEM.
     pub client_ca: Option<PathBuf>,
-    /// Who may call.
+    /// Who may call, and do everything.
     pub allowed_spiffe_ids: Option<Vec<String>>,
+    /// Who may read records, each those of the tenant whose trust domain it is in.
+    pub readers: Option<Vec<String>>,
 }
 
 /// Certificates for workloads.

@@ -1,6 +1,6 @@
 //! The configuration as the rooms receive it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
+use enforcer_core::policy::model::Name;
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,8 +144,10 @@ pub struct ListenerSettings {
     pub own: Option<CertificateFiles>,
     /// Authorities that callers' certificates come from, PEM; without them the bundles of the identity wall.
     pub client_ca: Option<PathBuf>,
-    /// Who may call; not empty.
+    /// Who may do everything.
     pub allowed: BTreeSet<SpiffeId>,
+    /// Who may read a tenant's records, each with the tenant whose trust domain it is in. Not both are empty.
+    pub readers: BTreeMap<SpiffeId, Name>,
 }
 
 /// A certificate chain and its key, PEM.

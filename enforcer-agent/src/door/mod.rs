@@ -9,6 +9,7 @@ pub mod policy;
 pub mod records;
 pub mod stop;
 pub mod survey;
+pub mod trace;
 pub mod tunnel;
 pub mod unix;
 pub mod upstream;

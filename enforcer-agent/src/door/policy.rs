@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use enforcer_common::maps::{CounterKey, CounterValue};
-use enforcer_core::enforce::{CapacityReport, HookReport, Proof, ProofRequest};
+use enforcer_core::enforce::{CapacityReport, HookReport, Loss, Proof, ProofRequest};
 use enforcer_core::node::NodeFacts;
 use enforcer_core::policy::change::Change;
 use enforcer_core::policy::image::Digest;
@@ -75,8 +75,8 @@ pub struct Report {
     pub hooks: Vec<HookReport>,
     /// Every table.
     pub capacities: Vec<CapacityReport>,
-    /// Losses, indexed by `enforcer_common::maps::LOST_*`.
-    pub losses: Vec<u64>,
+    /// What the kernel lost.
+    pub losses: Vec<Loss>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -122,8 +122,8 @@ pub enum Command {
     Validate(Submission, oneshot::Sender<Result<Forecast, Refusal>>),
     /// Read the kernel and compare.
     Report(oneshot::Sender<Result<Report, String>>),
-    /// Read what was lost, indexed by `enforcer_common::maps::LOST_*`.
-    Losses(oneshot::Sender<Result<Vec<u64>, String>>),
+    /// Read what was lost.
+    Losses(oneshot::Sender<Result<Vec<Loss>, String>>),
     /// Read the counters.
     Counters(oneshot::Sender<Result<Vec<(CounterKey, CounterValue)>, String>>),
     /// Run a packet through the live programs.
@@ -198,7 +198,7 @@ impl PolicyDoor {
     ///
     /// # Errors
     /// The agent is stopping.
-    pub async fn losses(&self) -> Result<Result<Vec<u64>, String>, Closed> {
+    pub async fn losses(&self) -> Result<Result<Vec<Loss>, String>, Closed> {
         self.ask(Command::Losses).await
     }
 

@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use enforcer_common::event::Event;
-use enforcer_core::event::decode::decode;
+use enforcer_common::event::{Event, PacketEvent};
+use enforcer_core::enforce::Loss;
+use enforcer_core::event::batch::Batch;
+use enforcer_core::event::decode::{Decoded, decode};
 use enforcer_core::event::record::record;
 use enforcer_core::event::scene::Scene;
 use enforcer_core::event::sequence::Sequencer;
+use enforcer_core::event::sort::is_sample;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, watch};
 
 use super::made::Made;
 use super::paths::{PathLookup, Paths};
 use super::{Forensics, line};
-
-/// Events as the kernel wrote them, in its order.
-pub type Batch = Vec<Box<[u8]>>;
 
 /// Records of others that are taken at once.
 const TAKEN_MAX: usize = 1_024;
@@ -32,8 +32,8 @@ pub struct Intake {
     pub made: Made,
     /// The policy in force and the node.
     pub scenes: watch::Receiver<Arc<Scene>>,
-    /// Totals of what was lost, by cause (`enforcer_common::maps::LOST_*`); those of the agent behind them.
-    pub losses: watch::Receiver<Vec<u64>>,
+    /// Totals of what the kernel lost.
+    pub losses: watch::Receiver<Vec<Loss>>,
     /// Where control groups are.
     pub paths: PathLookup,
 }
@@ -73,7 +73,7 @@ impl Forensics {
     }
 
     fn take(&self, records: Vec<enforcer_proto::v1::Record>) {
-        records.iter().filter(|record| line::is_security(record)).for_each(line::write);
+        records.iter().filter(|record| !is_sample(record)).for_each(line::write);
         self.append(records);
     }
 }
@@ -96,13 +96,17 @@ impl Desk {
         self.scenes.push_back(scene);
     }
 
-    fn records(&mut self, batch: &[Box<[u8]>]) -> Vec<enforcer_proto::v1::Record> {
+    fn records(&mut self, batch: &Batch) -> Vec<enforcer_proto::v1::Record> {
         let mut records = Vec::with_capacity(batch.len());
         let mut undecodable = 0;
-        for bytes in batch {
-            let Ok(event) = decode(bytes) else {
-                undecodable += 1;
-                continue;
+        for bytes in batch.iter() {
+            let event = match decode(bytes) {
+                Ok(Decoded::Decision(event) | Decoded::Packet(PacketEvent { event, .. })) => event,
+                Ok(Decoded::Socket(_) | Decoded::Process(_)) => continue,
+                Ok(Decoded::Unknown(_)) | Err(_) => {
+                    undecodable += 1;
+                    continue;
+                }
             };
             let path = self.paths.of(event.cgroup);
             let Some(scene) = self.scene_of(&event) else { continue };

@@ -15,7 +15,7 @@ use enforcer_proto::v1;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 
-pub use ingest::{Batch, Intake, boot_offset_ns};
+pub use ingest::{Intake, boot_offset_ns};
 pub use line::TARGET;
 pub use made::{Made, Maker, queue};
 pub use paths::PathLookup;

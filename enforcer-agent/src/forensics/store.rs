@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use enforcer_common::verdict;
 use enforcer_core::event::filter::Filter;
-use enforcer_core::event::record::FLOW;
+use enforcer_core::event::sort::is_sample;
 use enforcer_proto::v1;
 
 /// What is held, and what was pushed out, since the start.
@@ -168,10 +167,6 @@ pub(super) fn cursor_at_last(
         }
     }
     cursor
-}
-
-fn is_sample(record: &v1::Record) -> bool {
-    record.r#type == FLOW && record.verdict == verdict::action_name(verdict::ALLOW)
 }
 
 fn count(length: usize) -> u64 {

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use enforcer_common::event::{Event, HOOK_FROM_WORKLOAD, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
+use enforcer_common::event::{Event, HOOK_FROM_WORKLOAD, Header, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
+use enforcer_common::maps::LOST_EVENT_FULL;
 use enforcer_common::{reason, verdict};
+use enforcer_core::enforce::Loss;
+use enforcer_core::event::batch::Batch;
 use enforcer_core::event::decode::encode;
 use enforcer_core::event::scene::Scene;
 use enforcer_core::node::NodeFacts;
@@ -18,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn event(cookie: u64) -> Event {
     Event {
         cookie,
-        kind: KIND_FLOW_REFUSED,
+        header: Header { kind: KIND_FLOW_REFUSED, ..Header::default() },
         hook: HOOK_FROM_WORKLOAD,
         action: verdict::DENY,
         reason: reason::CROSS_TENANT_NO_RULE,
@@ -28,7 +31,8 @@ fn event(cookie: u64) -> Event {
 }
 
 fn sample() -> Event {
-    Event { kind: KIND_FLOW_ALLOWED, action: verdict::ALLOW, reason: reason::NONE, ..event(0) }
+    let header = Header { kind: KIND_FLOW_ALLOWED, ..Header::default() };
+    Event { header, action: verdict::ALLOW, reason: reason::NONE, ..event(0) }
 }
 
 fn bytes(event: &Event) -> Box<[u8]> {
@@ -47,7 +51,7 @@ struct Feed {
     forensics: Forensics,
     events: mpsc::Sender<Batch>,
     scenes: watch::Sender<Arc<Scene>>,
-    losses: watch::Sender<Vec<u64>>,
+    losses: watch::Sender<Vec<Loss>>,
     work: tokio::task::JoinHandle<()>,
 }
 
@@ -55,7 +59,7 @@ fn feed(capacity: usize) -> Feed {
     let forensics = Forensics::new("node-1".to_owned(), capacity);
     let (events, events_in) = mpsc::channel(16);
     let (scenes, scenes_in) = watch::channel(scene(1, "first"));
-    let (losses, losses_in) = watch::channel(vec![0; 5]);
+    let (losses, losses_in) = watch::channel(Vec::new());
     let paths: PathLookup = Arc::new(|id| Some(format!("/group-{id}")));
     let intake =
         Intake { events: events_in, made: super::queue().1, scenes: scenes_in, losses: losses_in, paths };
@@ -112,9 +116,10 @@ async fn an_event_is_named_by_the_policy_that_decided_it() {
 #[tokio::test]
 async fn what_the_kernel_lost_and_what_is_no_event_are_records() {
     let feed = feed(100);
-    feed.losses.send(vec![3, 0, 0, 0, 0]).unwrap();
+    feed.losses.send(vec![Loss { source: 16, cause: LOST_EVENT_FULL, count: 3 }]).unwrap();
     feed.stored(1).await;
-    feed.events.send(vec![bytes(&event(1)), Box::from([1, 2, 3]), Box::from([])]).await.unwrap();
+    let batch = [bytes(&event(1)), Box::from([1, 2, 3]), Box::from([])].into_iter().collect();
+    feed.events.send(batch).await.unwrap();
     feed.stored(3).await;
     let records = feed.all(v1::ObserveRequest::default()).await;
     let losses: Vec<(u64, &str, u64)> = records

@@ -105,6 +105,7 @@ pub(super) fn settle_settings(
         tag_shift: config.tag_shift,
     };
     tables.settings.set(0, settings, 0).map_err(kernel("write", "SETTINGS"))?;
+    tables.telling.set(0, config.telling, 0).map_err(kernel("write", "TELLING"))?;
     Ok(())
 }
 

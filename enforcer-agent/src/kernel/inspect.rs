@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use aya::maps::MapData;
+use aya::maps::{MapData, PerCpuValues};
+use enforcer_common::identity;
 use enforcer_common::maps::{CounterKey, CounterValue, LOST_CELLS};
 use enforcer_core::enforce::{
-    CapacityReport, EnforceError, HookReport, HookState, Inspection, Proof, ProofRequest,
+    CapacityReport, EnforceError, HookReport, HookState, Inspection, Loss, Proof, ProofRequest,
 };
 
 use super::error::kernel;
@@ -84,13 +85,19 @@ impl Inspection for Wall {
         Ok(counters)
     }
 
-    fn losses(&self) -> Result<Vec<u64>, EnforceError> {
-        (0..LOST_CELLS)
-            .map(|cell| {
-                let values = self.tables.lost.get(&cell, 0).map_err(kernel("read", "LOST"))?;
-                Ok(values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value)))
-            })
-            .collect()
+    fn losses(&self) -> Result<Vec<Loss>, EnforceError> {
+        let mut totals = BTreeMap::new();
+        for entry in self.tables.losses.iter() {
+            let (key, values) = entry.map_err(kernel("read", "LOSSES"))?;
+            totals.insert((key.source, key.cause), sum(&values));
+        }
+        for cause in 0..LOST_CELLS {
+            let values = self.tables.lost.get(&cause, 0).map_err(kernel("read", "LOST"))?;
+            let total = totals.entry((identity::UNKNOWN, cause)).or_insert(0);
+            *total = total.wrapping_add(sum(&values));
+        }
+        let loss = |((source, cause), count)| Loss { source, cause, count };
+        Ok(totals.into_iter().filter(|(_, count)| *count != 0).map(loss).collect())
     }
 
     fn prove(&self, request: &ProofRequest) -> Result<Proof, EnforceError> {
@@ -139,6 +146,10 @@ impl Wall {
             attached_to: if absent { Vec::new() } else { attached_to },
         }
     }
+}
+
+fn sum(values: &PerCpuValues<u64>) -> u64 {
+    values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value))
 }
 
 /// Bytes of kernel memory of a map, as `/proc` tells.

@@ -26,6 +26,7 @@ mod wall;
 
 use std::path::PathBuf;
 
+use enforcer_common::telling::{AGGREGATION_CONNECTIONS, Telling};
 use enforcer_core::policy::image::Entries;
 
 pub use error::KernelError;
@@ -61,4 +62,18 @@ pub struct KernelConfig {
     pub capacity: Entries,
     /// Tracked flows.
     pub flows: u32,
+    /// How much is told.
+    pub telling: Telling,
 }
+
+/// How much is told when nobody says otherwise.
+pub const TELLING: Telling = Telling {
+    security_rate: 2_000,
+    security_burst: 2_000,
+    sample_rate: 20_000,
+    sample_burst: 20_000,
+    process_rate: 2_000,
+    process_burst: 2_000,
+    packet_bytes: 128,
+    aggregation: AGGREGATION_CONNECTIONS,
+};

@@ -6,9 +6,10 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashM
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
     AddressValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue, GateKey,
-    GateValue, GrantKey, GrantValue, InterfaceValue, PairKey, PairValue, PortKey, RuleValue, Settings,
-    TenantValue,
+    GateValue, GrantKey, GrantValue, InterfaceValue, LossKey, PairKey, PairValue, PortKey, RuleValue,
+    Settings, TenantValue,
 };
+use enforcer_common::telling::Telling;
 use enforcer_core::enforce::EnforceError;
 use enforcer_core::policy::image::CidrRegion;
 
@@ -18,7 +19,7 @@ use super::error::{KernelError, kernel};
 pub(super) type CidrKey = Key<CidrData>;
 
 /// Every table that is pinned, in the order in which they are listed to people.
-pub(super) const PINNED: [&str; 21] = [
+pub(super) const PINNED: [&str; 25] = [
     "TENANTS",
     "ADDRESSES",
     "PAIRS",
@@ -35,8 +36,12 @@ pub(super) const PINNED: [&str; 21] = [
     "SETTINGS",
     "STATE",
     "LOST",
+    "LOSSES",
     "EVENTS",
     "SAMPLES",
+    "PROCESSES",
+    "SEQUENCES",
+    "TELLING",
     "SOCKETS",
     "INTERCEPTED",
     "ORIGINS",
@@ -46,6 +51,7 @@ pub(super) const PINNED: [&str; 21] = [
 /// own.
 pub(super) struct Tables {
     pub(super) settings: Array<MapData, Settings>,
+    pub(super) telling: Array<MapData, Telling>,
     pub(super) state: Array<MapData, u64>,
     pub(super) tenants: HashMap<MapData, u32, TenantValue>,
     pub(super) addresses: HashMap<MapData, Address, AddressValue>,
@@ -58,6 +64,7 @@ pub(super) struct Tables {
     pub(super) grants: HashMap<MapData, GrantKey, GrantValue>,
     pub(super) counters: PerCpuHashMap<MapData, CounterKey, CounterValue>,
     pub(super) lost: PerCpuArray<MapData, u64>,
+    pub(super) losses: PerCpuHashMap<MapData, LossKey, u64>,
 }
 
 impl Tables {
@@ -65,6 +72,7 @@ impl Tables {
     pub(super) fn take(object: &mut Ebpf) -> Result<Self, KernelError> {
         Ok(Self {
             settings: take(object, "SETTINGS")?,
+            telling: take(object, "TELLING")?,
             state: take(object, "STATE")?,
             tenants: take(object, "TENANTS")?,
             addresses: take(object, "ADDRESSES")?,
@@ -77,6 +85,7 @@ impl Tables {
             grants: take(object, "GRANTS")?,
             counters: take(object, "COUNTERS")?,
             lost: take(object, "LOST")?,
+            losses: take(object, "LOSSES")?,
         })
     }
 

@@ -73,7 +73,8 @@ impl Wall {
         let mut object = adopt::load(config, &pins)?;
         let mut tables = Tables::take(&mut object)?;
         adopt::settle_settings(config, &pins, &mut tables)?;
-        let events = EventReader::new(take_ring(&mut object, "EVENTS")?, take_ring(&mut object, "SAMPLES")?)?;
+        let mut ring = |name| take_ring(&mut object, name);
+        let events = EventReader::new(ring("EVENTS")?, ring("PROCESSES")?, ring("SAMPLES")?)?;
         let predecessors = pins.others()?;
         let mut wall = Self {
             config: config.clone(),
@@ -195,7 +196,7 @@ impl Wall {
         self.proven.get(name).cloned().unwrap_or(HookState::Declared)
     }
 
-    /// The reader of both ring buffers; `None` after the first call.
+    /// The reader of the ring buffers; `None` after the first call.
     pub fn take_events(&mut self) -> Option<EventReader> {
         self.events.take()
     }

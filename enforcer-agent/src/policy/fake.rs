@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use enforcer_common::maps::{CounterKey, CounterValue};
 use enforcer_core::enforce::{
-    CapacityReport, Committed, EnforceError, Enforcement, HookReport, Inspection, Prepared, Proof,
+    CapacityReport, Committed, EnforceError, Enforcement, HookReport, Inspection, Loss, Prepared, Proof,
     ProofRequest,
 };
 use enforcer_core::node::{Attachment, Capabilities, NodeFacts};
@@ -118,8 +118,8 @@ impl Inspection for FakeKernel {
         Ok(Vec::new())
     }
 
-    fn losses(&self) -> Result<Vec<u64>, EnforceError> {
-        Ok(vec![0; 5])
+    fn losses(&self) -> Result<Vec<Loss>, EnforceError> {
+        Ok(Vec::new())
     }
 
     fn prove(&self, _: &ProofRequest) -> Result<Proof, EnforceError> {

@@ -24,6 +24,12 @@ pub const fn default_rule_name(rule: u32) -> Option<&'static str> {
     }
 }
 
+/// True for no rule at all, and for the word of a default: neither tells of anybody's policy.
+#[must_use]
+pub fn is_default_rule(word: &str) -> bool {
+    word.is_empty() || (0..maps::FIRST_RULE).any(|rule| default_rule_name(rule) == Some(word))
+}
+
 /// The name of a rule: the policy's, a default's, or `rule-N` when the policy no longer has it.
 #[must_use]
 pub fn rule_name(policy: &Policy, rule: u32) -> String {
@@ -71,15 +77,18 @@ pub fn command_text(command: &[u8; 16]) -> String {
 
 /// The word for a loss cell (`enforcer_common::maps::LOST_*`).
 #[must_use]
-pub fn loss_name(cell: usize) -> String {
-    const NAMES: [(u32, &str); 5] = [
+pub fn loss_name(cell: u32) -> String {
+    const NAMES: [(u32, &str); 8] = [
         (maps::LOST_EVENT_FULL, "event_full"),
         (maps::LOST_EVENT_RATE, "event_rate"),
         (maps::LOST_SAMPLE_FULL, "sample_full"),
         (maps::LOST_COUNTER_FULL, "counter_full"),
         (maps::LOST_FLOW_FULL, "flow_full"),
+        (maps::LOST_PROCESS_FULL, "process_full"),
+        (maps::LOST_SAMPLE_RATE, "sample_rate"),
+        (maps::LOST_PROCESS_RATE, "process_rate"),
     ];
-    let known = NAMES.iter().find(|(number, _)| usize::try_from(*number) == Ok(cell));
+    let known = NAMES.iter().find(|(number, _)| *number == cell);
     known.map_or_else(|| format!("loss-{cell}"), |(_, name)| (*name).to_owned())
 }
 
@@ -100,8 +109,10 @@ mod tests {
         assert_eq!(access_name(6), "read+write");
         assert_eq!(access_name(1), "mknod");
         assert_eq!(access_name(0), "");
-        let names: Vec<String> = (0..6).map(loss_name).collect();
-        assert_eq!(names, ["event_full", "event_rate", "sample_full", "counter_full", "flow_full", "loss-5"]);
+        let names: Vec<String> = (3..9).map(loss_name).collect();
+        let expected = ["counter_full", "flow_full", "process_full", "sample_rate", "process_rate", "loss-8"];
+        assert_eq!(names, expected);
+        assert_eq!([0, 1, 2].map(loss_name), ["event_full", "event_rate", "sample_full"]);
     }
 
     #[test]

@@ -24,8 +24,28 @@ pub const TUNNEL: &str = "tunnel";
 pub const DEVICE: &str = "device";
 /// `Record.type` of entries into a host service.
 pub const SERVICE: &str = "service";
+/// `Record.type` of processes that begin and end.
+pub const PROCESS: &str = "process";
+/// `Record.type` of what happens to certificates and identities.
+pub const IDENTITY: &str = "identity";
+/// `Record.type` of changes of the policy.
+pub const POLICY: &str = "policy";
+/// `Record.type` of sums over a while, for each pair of ends.
+pub const TOTALS: &str = "totals";
+/// `Record.type` of what detection raised.
+pub const ALERT: &str = "alert";
+/// `Record.type` of what was done about it.
+pub const RESPONSE: &str = "response";
+/// `Record.type` of what happens to keys.
+pub const KEY: &str = "key";
+/// `Record.type` of the agent's own log lines, and of the kernel programs'.
+pub const LOG: &str = "log";
 /// `Record.type` of losses.
 pub const LOSS: &str = "loss";
+
+/// Every type that a filter may name. Events of a newer kernel side are `unknown-N`.
+pub const TYPES: [&str; 13] =
+    [FLOW, TUNNEL, DEVICE, SERVICE, PROCESS, IDENTITY, POLICY, TOTALS, ALERT, RESPONSE, KEY, LOG, LOSS];
 
 /// The record of an event. `cgroup_path` is where the event's control group lies below the cgroup2 mount, if
 /// it is still known. The sequence number is left to [`super::sequence`].
@@ -37,8 +57,8 @@ pub fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Re
         Kind::DeviceRefused | Kind::DeviceAllowed => of_device(event, scene, cgroup_path, record),
         Kind::ServiceEntered => of_service(event, scene, record),
         // Everything that can be said of it is said, whatever it was.
-        Kind::Unknown(number) => v1::Record {
-            r#type: format!("unknown-{number}"),
+        _ => v1::Record {
+            r#type: format!("unknown-{}", event.header.kind),
             device: (event.device_kind != 0).then(|| device_of(event, scene)),
             access: access_name(event.access),
             ..of_flow(event, scene, cgroup_path, record)
@@ -49,7 +69,7 @@ pub fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Re
 fn common(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Record {
     let has_process = event.process != 0 || event.cgroup != 0;
     v1::Record {
-        time: Some(time_of(event.boot_ns, scene.boot_offset_ns)),
+        time: Some(time_of(event.header.boot_ns, scene.boot_offset_ns)),
         node: scene.facts.name.clone(),
         verdict: if event.action == 0 {
             String::new()
@@ -125,6 +145,7 @@ fn of_device(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1
         shadow_rule: shadow_rule(event, scene),
         source: Some(v1::Endpoint {
             identity: scene.identity_name(event.source_identity),
+            of_node: scene.is_of_node(event.source_identity),
             workload: text(by_cgroup(event, scene, cgroup_path)),
             ..v1::Endpoint::default()
         }),
@@ -136,8 +157,13 @@ fn of_device(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1
 
 /// The one who moved, and the service that was entered. No verdict: nothing was asked.
 fn of_service(event: &Event, scene: &Scene, record: v1::Record) -> v1::Record {
-    let who =
-        |identity| Some(v1::Endpoint { identity: scene.identity_name(identity), ..v1::Endpoint::default() });
+    let who = |identity| {
+        Some(v1::Endpoint {
+            identity: scene.identity_name(identity),
+            of_node: scene.is_of_node(identity),
+            ..v1::Endpoint::default()
+        })
+    };
     v1::Record {
         r#type: SERVICE.to_owned(),
         source: who(event.source_identity),
@@ -203,6 +229,7 @@ fn endpoint(
     let is_known = !address::is_unspecified(at) || event.protocol == PROTOCOL_ICMPV6;
     v1::Endpoint {
         identity: scene.identity_name(identity),
+        of_node: scene.is_of_node(identity),
         workload: text(workload),
         address: if is_known { to_ip(at).to_string() } else { String::new() },
         port: if has_ports { u32::from(port) } else { 0 },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enforcer_common::address::from_v4;
 use enforcer_common::device::{ACCESS_READ, ACCESS_WRITE, KIND_CHAR};
 use enforcer_common::event::{
-    HOOK_CGROUP_ATTACH, HOOK_DEVICE, KIND_DEVICE_REFUSED, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED,
+    HOOK_CGROUP_ATTACH, HOOK_DEVICE, Header, KIND_DEVICE_REFUSED, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED,
     KIND_SERVICE_ENTERED,
 };
 use enforcer_common::identity;
@@ -75,9 +75,13 @@ fn scene() -> Scene {
     Scene::new(5, Arc::new(policy), Arc::new(facts), BOOT_OFFSET_NS)
 }
 
+fn header(kind: u16) -> Header {
+    Header { boot_ns: 1_500_000_000, kind, ..Header::default() }
+}
+
 fn refused() -> Event {
     Event {
-        boot_ns: 1_500_000_000,
+        header: header(KIND_FLOW_REFUSED),
         revision: 5,
         source: from_v4([10, 0, 0, 1]),
         destination: from_v4([10, 0, 0, 2]),
@@ -87,7 +91,6 @@ fn refused() -> Event {
         interface: 7,
         source_port: 40_000,
         destination_port: 5432,
-        kind: KIND_FLOW_REFUSED,
         reason: reason::RULE_DENIED,
         protocol: 6,
         hook: HOOK_FROM_WORKLOAD,
@@ -147,7 +150,7 @@ fn an_allowed_flow_of_a_rule_for_mutual_tls_says_that_it_stayed_on_the_node() {
         Scene::new(5, Arc::new(policy), Arc::clone(&scene().facts), BOOT_OFFSET_NS)
     };
     let allowed = Event {
-        kind: KIND_FLOW_ALLOWED,
+        header: header(KIND_FLOW_ALLOWED),
         action: verdict::ALLOW,
         shadow_action: verdict::ALLOW,
         reason: reason::NONE,
@@ -226,14 +229,13 @@ fn a_connect_names_process_and_workload_by_control_group_also_below_it() {
 #[test]
 fn a_refused_device_names_class_role_access_and_tenant() {
     let event = Event {
-        boot_ns: 0,
+        header: Header { boot_ns: 0, ..header(KIND_DEVICE_REFUSED) },
         cgroup: 800,
         source_identity: BLUE,
         process: 12,
         major: 195,
         minor: 0,
         class: device::class::by_name("nvidia").unwrap().number,
-        kind: KIND_DEVICE_REFUSED,
         reason: reason::DEVICE_NOT_GRANTED,
         hook: HOOK_DEVICE,
         action: verdict::AUDIT,
@@ -264,7 +266,7 @@ fn a_refused_device_names_class_role_access_and_tenant() {
 #[test]
 fn an_entered_service_is_named_and_has_no_verdict() {
     let event = Event {
-        kind: KIND_SERVICE_ENTERED,
+        header: header(KIND_SERVICE_ENTERED),
         hook: HOOK_CGROUP_ATTACH,
         source_identity: RED,
         destination_identity: identity::FIRST_SERVICE,
@@ -282,7 +284,7 @@ fn an_entered_service_is_named_and_has_no_verdict() {
 #[test]
 fn what_is_unknown_is_kept_and_marked() {
     let event = Event {
-        kind: 99,
+        header: header(99),
         hook: 42,
         reason: 9999,
         rule: 1_000_000,
@@ -308,7 +310,7 @@ fn what_is_unknown_is_kept_and_marked() {
 #[test]
 fn an_allowed_flow_has_no_reason() {
     let event = Event {
-        kind: KIND_FLOW_ALLOWED,
+        header: header(KIND_FLOW_ALLOWED),
         action: verdict::ALLOW,
         reason: reason::NONE,
         rule: enforcer_common::maps::RULE_INTRA_TENANT,

@@ -50,13 +50,26 @@ impl Scene {
         if let Some(name) = identity::reserved_name(identity) {
             return name.to_owned();
         }
-        if let Some(name) = self.policy.index.tenant_by_id.get(&identity) {
+        if let Some(name) = self.tenant(identity) {
             return name.to_string();
         }
         let service = identity
             .checked_sub(identity::FIRST_SERVICE)
             .and_then(|index| self.facts.services.get(usize::try_from(index).ok()?));
         service.map_or_else(|| format!("identity-{identity}"), |service| service.name.clone())
+    }
+
+    /// The tenant that has a number, or had it: what is told late is still that tenant's.
+    #[must_use]
+    pub fn tenant(&self, identity: u32) -> Option<&Name> {
+        let index = &self.policy.index;
+        index.tenant_by_id.get(&identity).or_else(|| index.retired_ids.get(&identity))
+    }
+
+    /// What [`enforcer_proto::v1::Endpoint`] says of a name that is neither a tenant's nor a reserved word.
+    #[must_use]
+    pub fn is_of_node(&self, identity: u32) -> bool {
+        identity::reserved_name(identity).is_none() && self.tenant(identity).is_none()
     }
 
     /// The workload behind a host-side interface.

@@ -1,29 +1,34 @@
 //! Sequence numbers, and losses as records of their own: a reader who sees no gap and no loss record has seen
 //! everything.
 
-use enforcer_common::maps::LOST_CELLS;
+use std::collections::BTreeMap;
+
 use enforcer_proto::v1;
 
 use super::names::loss_name;
 use super::record::LOSS;
+use crate::enforce::Loss;
 
-/// How many loss counters are followed: more than there are, so that a newer kernel side loses none.
-const MAX_CELLS: usize = 2 * LOST_CELLS as usize;
+/// How many totals are followed: more than the kernel's table holds.
+const TOTALS_MAX: usize = 65_536;
 
 /// Gives records their numbers and turns growing loss counters into records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequencer {
     node: String,
     next: u64,
-    seen: Vec<u64>,
+    /// By source and cause.
+    seen: BTreeMap<(u32, u32), u64>,
 }
 
 impl Sequencer {
-    /// For a node. `first` is the first number; `counters` is what had been lost before, which is an older
+    /// For a node. `first` is the first number; `totals` are what had been lost before, which is an older
     /// agent's to report.
     #[must_use]
-    pub fn new(node: String, first: u64, counters: &[u64]) -> Self {
-        Self { node, next: first, seen: counters.iter().copied().take(MAX_CELLS).collect() }
+    pub fn new(node: String, first: u64, totals: &[Loss]) -> Self {
+        let seen =
+            totals.iter().take(TOTALS_MAX).map(|loss| ((loss.source, loss.cause), loss.count)).collect();
+        Self { node, next: first, seen }
     }
 
     /// The record with the next number.
@@ -34,18 +39,20 @@ impl Sequencer {
         record
     }
 
-    /// A numbered record for each cause that lost something since the last time. `counters` are the node's
-    /// totals by cause; one that fell was started anew, and counts from zero.
+    /// A numbered record for each source and cause that lost something since the last time. `totals` are the
+    /// node's; one that fell was started anew, and counts from zero.
     #[must_use]
-    pub fn losses(&mut self, counters: &[u64], time: prost_types::Timestamp) -> Vec<v1::Record> {
+    pub fn losses(&mut self, totals: &[Loss], time: prost_types::Timestamp) -> Vec<v1::Record> {
         let mut records = Vec::new();
-        self.seen.resize(self.seen.len().max(counters.len().min(MAX_CELLS)), 0);
-        for cell in 0..self.seen.len() {
-            let (Some(total), Some(seen)) = (counters.get(cell), self.seen.get_mut(cell)) else { continue };
-            let lost = total.checked_sub(*seen).unwrap_or(*total);
-            *seen = *total;
+        for Loss { source, cause, count } in totals.iter().copied() {
+            let key = (source, cause);
+            if self.seen.len() >= TOTALS_MAX && !self.seen.contains_key(&key) {
+                continue;
+            }
+            let seen = self.seen.insert(key, count).unwrap_or(0);
+            let lost = count.checked_sub(seen).unwrap_or(count);
             if lost != 0 {
-                let record = self.loss(&loss_name(cell), lost, time);
+                let record = self.loss(&loss_name(cause), lost, time);
                 records.push(self.number(record));
             }
         }
@@ -88,39 +95,51 @@ mod tests {
         records.iter().map(|record| (record.sequence, record.reason.as_str(), record.lost_before)).collect()
     }
 
+    /// Totals of the causes from 0 up, of one source.
+    fn of(source: u32, counts: &[u64]) -> Vec<Loss> {
+        (0..).zip(counts).map(|(cause, count)| Loss { source, cause, count: *count }).collect()
+    }
+
     #[test]
     fn a_loss_is_told_once_and_has_a_number() {
-        let mut sequencer = Sequencer::new("n1".to_owned(), 1, &[0; 5]);
+        let mut sequencer = Sequencer::new("n1".to_owned(), 1, &of(16, &[0; 5]));
         assert_eq!(sequencer.number(v1::Record::default()).sequence, 1);
-        let records = sequencer.losses(&[3, 0, 4, 0, 0], NOW);
+        let records = sequencer.losses(&of(16, &[3, 0, 4, 0, 0]), NOW);
         assert_eq!(told(&records), [(2, "event_full", 3), (3, "sample_full", 4)]);
         assert_eq!(
             (records[0].r#type.as_str(), records[0].node.as_str(), records[0].time),
             ("loss", "n1", Some(NOW))
         );
-        assert!(sequencer.losses(&[3, 0, 4, 0, 0], NOW).is_empty());
-        assert_eq!(told(&sequencer.losses(&[5, 0, 4, 0, 0], NOW)), [(4, "event_full", 2)]);
+        assert!(sequencer.losses(&of(16, &[3, 0, 4, 0, 0]), NOW).is_empty());
+        assert_eq!(told(&sequencer.losses(&of(16, &[5, 0, 4, 0, 0]), NOW)), [(4, "event_full", 2)]);
         assert_eq!(sequencer.next_number(), 5);
     }
 
     #[test]
+    fn sources_are_counted_apart() {
+        let mut sequencer = Sequencer::new(String::new(), 1, &of(16, &[7]));
+        let both: Vec<Loss> = [of(16, &[8]), of(17, &[5])].concat();
+        assert_eq!(told(&sequencer.losses(&both, NOW)), [(1, "event_full", 1), (2, "event_full", 5)]);
+    }
+
+    #[test]
     fn what_was_lost_before_the_start_is_not_told_again() {
-        let mut sequencer = Sequencer::new(String::new(), 1, &[9, 9]);
-        assert_eq!(told(&sequencer.losses(&[9, 10], NOW)), [(1, "event_rate", 1)]);
+        let mut sequencer = Sequencer::new(String::new(), 1, &of(0, &[9, 9]));
+        assert_eq!(told(&sequencer.losses(&of(0, &[9, 10]), NOW)), [(1, "event_rate", 1)]);
     }
 
     #[test]
     fn a_counter_that_fell_was_started_anew() {
-        let mut sequencer = Sequencer::new(String::new(), 1, &[100]);
-        assert_eq!(told(&sequencer.losses(&[2], NOW)), [(1, "event_full", 2)]);
+        let mut sequencer = Sequencer::new(String::new(), 1, &of(0, &[100]));
+        assert_eq!(told(&sequencer.losses(&of(0, &[2]), NOW)), [(1, "event_full", 2)]);
     }
 
     #[test]
     fn a_shorter_answer_loses_no_memory_and_a_longer_one_is_bounded() {
-        let mut sequencer = Sequencer::new(String::new(), 1, &[1, 1]);
+        let mut sequencer = Sequencer::new(String::new(), 1, &of(0, &[1, 1]));
         assert!(sequencer.losses(&[], NOW).is_empty());
-        assert!(sequencer.losses(&[1, 1], NOW).is_empty());
-        let many = sequencer.losses(&[1; 100], NOW);
-        assert_eq!(many.len(), MAX_CELLS - 2);
+        assert!(sequencer.losses(&of(0, &[1, 1]), NOW).is_empty());
+        let many = sequencer.losses(&of(0, &vec![1; TOTALS_MAX + 100]), NOW);
+        assert_eq!(many.len(), TOTALS_MAX - 2);
     }
 }

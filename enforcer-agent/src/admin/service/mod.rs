@@ -12,4 +12,5 @@ mod revision;
 mod status;
 mod submission;
 mod time;
+pub(super) mod trace;
 pub(super) mod tunnel;

@@ -21,10 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{devices, names, status, time};
+use crate::admin::guard;
 use crate::admin::serve::NodeIdentity;
 use crate::door::identity::Health;
 use crate::door::policy::{InForce, PolicyDoor, Report};
-use crate::door::records::{Observe, Scope};
+use crate::door::records::Observe;
 use crate::door::stop::Stop;
 
 /// Records between their keeper and one caller.
@@ -55,7 +56,8 @@ impl NodeCalls {
 impl NodeService for NodeCalls {
     type ObserveStream = ReceiverStream<Result<v1::Record, Status>>;
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        guard::operator(&request)?;
         let report = self.door.report().await.map_err(status::closed)?.map_err(status::unreadable)?;
         let Report { revision, digest, drift, hooks, capacities, losses, mut warnings } = report;
         let identity = self.identity.as_ref().map(|health| health.borrow().clone());
@@ -81,8 +83,11 @@ impl NodeService for NodeCalls {
             warnings,
             losses: losses
                 .into_iter()
-                .enumerate()
-                .map(|(cell, count)| v1::Loss { cause: loss_name(cell), count, ..Default::default() })
+                .map(|loss| v1::Loss {
+                    cause: loss_name(loss.cause),
+                    count: loss.count,
+                    source: names::identity(&in_force, loss.source),
+                })
                 .collect(),
             started: Some(time::system(self.node.started)),
         }))
@@ -92,6 +97,7 @@ impl NodeService for NodeCalls {
         &self,
         request: Request<CountersRequest>,
     ) -> Result<Response<CountersResponse>, Status> {
+        guard::operator(&request)?;
         let tenant = request.into_inner().tenant;
         let cells = self.door.counters().await.map_err(status::closed)?.map_err(status::unreadable)?;
         let in_force = self.door.in_force();
@@ -114,7 +120,8 @@ impl NodeService for NodeCalls {
         Ok(Response::new(CountersResponse { counters: counters.filter(wanted).collect() }))
     }
 
-    async fn devices(&self, _: Request<DevicesRequest>) -> Result<Response<DevicesResponse>, Status> {
+    async fn devices(&self, request: Request<DevicesRequest>) -> Result<Response<DevicesResponse>, Status> {
+        guard::operator(&request)?;
         Ok(Response::new(DevicesResponse { devices: devices::list(&self.door.in_force()) }))
     }
 
@@ -122,8 +129,8 @@ impl NodeService for NodeCalls {
         &self,
         request: Request<ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let mut records =
-            (self.observe)(request.into_inner(), Scope::Everything).map_err(Status::invalid_argument)?;
+        let scope = guard::scope(&guard::caller(&request))?;
+        let mut records = (self.observe)(request.into_inner(), scope).map_err(Status::invalid_argument)?;
         let mut stop = self.stop.clone();
         let (ahead, stream) = mpsc::channel(RECORDS_AHEAD_MAX);
         tokio::spawn(async move {

@@ -54,6 +54,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
     } = raw;
     let identity = identity::identity(raw_identity.unwrap_or_default(), &mut problems);
     let has_identity = identity.is_some();
+    let fleet = identity.as_ref().map(|identity| identity.trust_domain.clone());
     let (capacity, flows) = numbers::capacities(&capacities.unwrap_or_default(), &mut problems);
     let settings = Settings {
         node_name: node_name(name, host, &mut problems),
@@ -66,7 +67,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         capacity,
         flows,
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
-        listener: listener.and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
+        listener: listener.and_then(|listener| listener::listener(listener, fleet.as_ref(), &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         identity,
         log: log(raw_log.unwrap_or_default(), &mut problems),

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use enforcer_agent::kernel::EventReader;
+use enforcer_core::event::batch::Batch;
 use enforcer_core::node::Attachment;
 use enforcer_core::policy::change::Change;
 use enforcer_proto::v1;
@@ -65,7 +66,7 @@ impl Crowded {
 
     /// Empties the rings, so that the next event finds room.
     pub(super) fn drain(&mut self) {
-        while self.events.drain(1024, &mut |_: &[u8]| {}) == 1024 {}
+        while self.events.drain(1024, &mut Batch::default()) == 1024 {}
     }
 }
 
