@@ -91,6 +91,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         authority: None,
         tunnel: None,
         trace: None,
+        detect: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };

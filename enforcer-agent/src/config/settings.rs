@@ -39,6 +39,8 @@ pub struct Settings {
     pub identity: Option<IdentitySettings>,
     /// Mutual TLS between workloads; `None` where it, or the identities it needs, were turned off.
     pub tunnel: Option<TunnelSettings>,
+    /// Rules over records; `None` when they were turned off.
+    pub detection: Option<DetectionSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Records that are held for `observe`.
@@ -270,6 +272,15 @@ pub struct FederationSettings {
     pub own: CertificateFiles,
     /// Trust domains whose bundles are published.
     pub published: BTreeSet<TrustDomain>,
+}
+
+/// Rules over records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectionSettings {
+    /// Rules beside those that are there from the first day.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: usize,
 }
 
 /// How log lines look.

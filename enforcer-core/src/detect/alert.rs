@@ -29,6 +29,8 @@ pub struct Alert {
     pub tenant: Name,
     /// Who acted: a tenant, the platform, or somebody outside who acts upon the tenant.
     pub party: Party,
+    /// A host service, whose name may be a tenant's too.
+    pub of_node: bool,
     /// The one who acted, as the last of the records has it.
     pub workload: Option<Name>,
     /// Its SPIFFE ID.
@@ -70,6 +72,7 @@ impl Alert {
             terms: Arc::clone(terms),
             tenant: Arc::clone(tenant),
             party,
+            of_node: fact.of_node,
             workload: (!fact.workload.is_empty()).then(|| fact.workload.into()),
             spiffe_id: fact.spiffe_id.to_owned(),
             address: fact.address.map(|address| address.to_string()).unwrap_or_default(),
@@ -139,6 +142,7 @@ impl Alert {
             workload: self.workload.as_deref().unwrap_or_default().to_owned(),
             address: self.address.clone(),
             spiffe_id: self.spiffe_id.clone(),
+            of_node: self.of_node,
             ..v1::Endpoint::default()
         };
         let victim = (*party == Party::Outside)

@@ -34,9 +34,9 @@ pub struct Engine {
 #[derive(Debug)]
 struct Book {
     rule: Arc<Rule>,
-    pages: HashMap<Name, Page>,
-    /// What others from outside do to tenants: apart, so that they push out nothing of the tenants' own.
-    outside: HashMap<Name, Page>,
+    /// Tenants, the platform's parts, and what is done to tenants from outside, each apart: so that nobody pushes out what
+    /// is held of another, whatever names they have.
+    pages: HashMap<(Party, Name), Page>,
     raised: u64,
 }
 
@@ -111,12 +111,7 @@ impl Engine {
     /// With rules, at a time; nothing was seen yet.
     #[must_use]
     pub fn new(rules: &Rules, now: UnixNanos) -> Self {
-        let book = |rule: &Arc<Rule>| Book {
-            rule: Arc::clone(rule),
-            pages: HashMap::new(),
-            outside: HashMap::new(),
-            raised: 0,
-        };
+        let book = |rule: &Arc<Rule>| Book { rule: Arc::clone(rule), pages: HashMap::new(), raised: 0 };
         Self {
             books: rules.iter().map(book).collect(),
             seen: Seen::default(),
@@ -168,8 +163,9 @@ impl Engine {
     pub fn save(&self) -> Saved {
         let of_book = |book: &Book| {
             let rule = Arc::clone(&book.rule);
-            let of_page = |(tenant, page): (&Name, &Page)| {
-                page.learner.as_ref().map(|learner| SavedBaseline {
+            let of_page = |((party, tenant), page): (&(Party, Name), &Page)| {
+                let learner = page.learner.as_ref().filter(|_| *party == Party::Tenant)?;
+                Some(SavedBaseline {
                     tenant: tenant.to_string(),
                     rule: rule.name.to_string(),
                     pattern: rule.pattern.word().to_owned(),
@@ -199,7 +195,8 @@ impl Engine {
         let Some(fact) = Fact::of(record) else { return Vec::new() };
         let now = self.now;
         let at = record.time.as_ref().map_or(now, nanos).min(now);
-        let (who, whom) = match party(fact.identity) {
+        let actor = if fact.of_node { Party::Platform } else { party(fact.identity) };
+        let (who, whom) = match actor {
             Party::Outside if party(fact.toward) == Party::Tenant => (Party::Outside, fact.toward),
             Party::Outside => return Vec::new(),
             known => (known, fact.identity),
@@ -225,7 +222,7 @@ impl Engine {
     pub fn tick(&mut self, now: UnixNanos) {
         self.advance(now);
         let now = self.now;
-        self.books.iter_mut().flat_map(Book::all_mut).for_each(|page| page.tick(now));
+        self.books.iter_mut().flat_map(|book| book.pages.values_mut()).for_each(|page| page.tick(now));
     }
 
     /// The clock as windows know it: it goes on, or was set back, and then every window begins anew. Nobody is accused
@@ -237,15 +234,17 @@ impl Engine {
             let back_ns = self.now - now;
             self.now = now;
             self.tallies.rewound += 1;
-            self.books.iter_mut().flat_map(Book::all_mut).for_each(|page| page.rewind(now, back_ns));
+            self.books
+                .iter_mut()
+                .flat_map(|book| book.pages.values_mut())
+                .for_each(|page| page.rewind(now, back_ns));
         }
     }
 
     /// Forgets tenants that are no more.
     pub fn retain(&mut self, is_known: &dyn Fn(&str) -> bool) {
         for book in &mut self.books {
-            book.pages.retain(|tenant, _| is_known(tenant));
-            book.outside.retain(|tenant, _| is_known(tenant));
+            book.pages.retain(|(party, name), _| *party == Party::Platform || is_known(name));
         }
         self.remembered.retain(|(tenant, _), _| is_known(tenant));
     }
@@ -256,9 +255,10 @@ impl Engine {
         let mut learned: Vec<Learned> = Vec::new();
         for book in &mut self.books {
             let rule = &book.rule;
-            let pages =
-                book.pages.iter_mut().filter(|(name, _)| tenant.is_none_or(|tenant| tenant == &***name));
-            learned.extend(pages.filter_map(|(name, page)| of_page(rule, name, page, now)));
+            let pages = book.pages.iter_mut().filter(|((party, name), _)| {
+                *party == Party::Tenant && tenant.is_none_or(|tenant| tenant == &**name)
+            });
+            learned.extend(pages.filter_map(|((_, name), page)| of_page(rule, name, page, now)));
         }
         learned.sort_by(|one, other| (&one.tenant, &one.rule.name).cmp(&(&other.tenant, &other.rule.name)));
         learned
@@ -267,7 +267,8 @@ impl Engine {
     /// Freezes what is usual for a tenant, by one rule or by all, or lets it learn again; says for which it did.
     pub fn freeze(&mut self, tenant: &str, rule: Option<&str>, frozen: bool) -> Vec<Learned> {
         for book in self.books.iter_mut().filter(|book| rule.is_none_or(|rule| rule == &*book.rule.name)) {
-            if let Some(learner) = book.pages.get_mut(tenant).and_then(|page| page.learner.as_mut()) {
+            let page = book.pages.get_mut(&(Party::Tenant, tenant.into()));
+            if let Some(learner) = page.and_then(|page| page.learner.as_mut()) {
                 learner.baseline.freeze(frozen);
             }
         }
@@ -284,27 +285,19 @@ impl Engine {
     /// What went by.
     #[must_use]
     pub fn tallies(&self) -> Tallies {
-        let pages = self.books.iter().flat_map(Book::all);
+        let pages = self.books.iter().flat_map(|book| book.pages.values());
         Tallies { pushed_out: pages.map(|page| page.pushed_out).sum(), ..self.tallies }
     }
 
     /// Subjects and values that are held, for those who watch the bounds.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
-        let pages = || self.books.iter().flat_map(Book::all);
+        let pages = || self.books.iter().flat_map(|book| book.pages.values());
         (pages().map(Page::subjects).sum(), pages().map(Page::values).sum())
     }
 }
 
 impl Book {
-    fn all(&self) -> impl Iterator<Item = &Page> {
-        self.pages.values().chain(self.outside.values())
-    }
-
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut Page> {
-        self.pages.values_mut().chain(self.outside.values_mut())
-    }
-
     /// The page of a tenant that this rule is for, while there is room.
     fn page(
         &mut self,
@@ -313,17 +306,17 @@ impl Book {
         now: UnixNanos,
         remembered: &mut HashMap<(Name, Name), SavedBaseline>,
     ) -> Option<&mut Page> {
-        let pages = if who == Party::Outside { &mut self.outside } else { &mut self.pages };
-        if !pages.contains_key(tenant) {
+        let key = (who, Arc::clone(tenant));
+        if !self.pages.contains_key(&key) {
             let terms = Arc::clone(self.rule.terms_for(tenant)?);
-            if pages.len() >= TENANTS_MAX {
+            if self.pages.len() >= TENANTS_MAX {
                 return None;
             }
             let known = remembered.remove(&(Arc::clone(tenant), Arc::clone(&self.rule.name)));
             let page = Page::new(self.rule.pattern, terms, known.map(|known| known.baseline), now);
-            pages.insert(Arc::clone(tenant), page);
+            self.pages.insert(key.clone(), page);
         }
-        pages.get_mut(tenant)
+        self.pages.get_mut(&key)
     }
 }
 

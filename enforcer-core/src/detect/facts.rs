@@ -3,18 +3,25 @@
 
 use std::net::IpAddr;
 
+use enforcer_common::event::{
+    HOOK_FROM_WORKLOAD, HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS, HOOK_TO_WORKLOAD, hook_name,
+};
 use enforcer_proto::v1;
 
 use super::rule::{Pattern, Per};
 use super::window::Value;
 
+const FROM_WORKLOAD: &str = hook_name(HOOK_FROM_WORKLOAD);
+const TO_WORKLOAD: &str = hook_name(HOOK_TO_WORKLOAD);
+const SOCKET_EGRESS: &str = hook_name(HOOK_SOCKET_EGRESS);
+const SOCKET_INGRESS: &str = hook_name(HOOK_SOCKET_INGRESS);
 /// Refusals by a response have reasons that begin so.
 const OF_RESPONSE: &str = "response_";
 /// Longest name that is kept of a record.
 const NAME_MAX: usize = 253;
 
 /// Who somebody is to detection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
     /// A tenant of the policy.
     Tenant,
@@ -28,6 +35,8 @@ pub enum Party {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fact<'r> {
     pub(super) record: &'r v1::Record,
+    /// A host service: its name may be a tenant's too.
+    pub(super) of_node: bool,
     pub(super) identity: &'r str,
     pub(super) workload: &'r str,
     pub(super) spiffe_id: &'r str,
@@ -84,7 +93,7 @@ impl<'r> Fact<'r> {
             "tunnel" => is_refused.then_some(Self { is_refused, ..base }),
             "process" => (event == "exec").then_some(Self { is_operation: true, ..base }),
             "identity" => (event == "denied").then_some(Self { is_refused: true, ..base }),
-            "totals" => Some(Self { bytes: flow.map_or(0, |flow| flow.bytes_sent), ..base }),
+            "totals" => Some(Self { bytes: bytes_sent(record), ..base }),
             _ => None,
         }
     }
@@ -97,6 +106,7 @@ impl<'r> Fact<'r> {
         let text = |of: fn(&v1::Endpoint) -> &String| source.map_or("", |source| short(of(source)));
         Some(Self {
             record,
+            of_node: source.is_some_and(|source| source.of_node),
             identity: short(identity),
             workload: text(|end| &end.workload),
             spiffe_id: text(|end| &end.spiffe_id),
@@ -130,7 +140,7 @@ impl<'r> Fact<'r> {
                 Some((Subject::Member(who.into()), Tick::Value(Value::Address(self.address?))))
             }
             Pattern::RefusalsPerProcess => {
-                let process = self.record.process.as_ref().filter(|process| process.pid != 0)?;
+                let process = self.process()?;
                 Some((Subject::Process(process.pid, process.start_boot_ns), one(self.is_refused)?))
             }
             Pattern::PortScan => {
@@ -144,6 +154,16 @@ impl<'r> Fact<'r> {
                 Some((pair, Tick::Value(Value::Address(address))))
             }
         }
+    }
+
+    /// The process, where it is the one who acts and not the one who was spoken to.
+    fn process(&self) -> Option<&'r v1::Process> {
+        let process = self.record.process.as_ref().filter(|process| process.pid != 0)?;
+        let is_actor = match process.identity.as_str() {
+            "" => !matches!(self.record.hook.as_str(), TO_WORKLOAD | SOCKET_INGRESS),
+            identity => identity == self.identity,
+        };
+        is_actor.then_some(process)
     }
 
     fn whole(&self, per: Per, tick: Tick) -> Option<(Subject, Tick)> {
@@ -161,6 +181,13 @@ impl<'r> Fact<'r> {
     fn label(&self) -> Option<Box<str>> {
         self.member().or_else(|| self.address.map(|address| address.to_string().into()))
     }
+}
+
+/// What left the sender. Of the hooks that a packet passes, one counts it: its interface's, or its socket's where the
+/// workload has no interface of its own.
+fn bytes_sent(record: &v1::Record) -> u64 {
+    let is_sent = record.verdict != "deny" && matches!(record.hook.as_str(), FROM_WORKLOAD | SOCKET_EGRESS);
+    record.flow.as_ref().filter(|_| is_sent).map_or(0, |flow| flow.bytes_sent)
 }
 
 fn target(record: &v1::Record) -> Option<(IpAddr, u32)> {

@@ -9,5 +9,5 @@ pub mod record;
 pub mod redact;
 pub mod scene;
 pub mod sequence;
-mod wire;
 pub mod sort;
+mod wire;

@@ -24,6 +24,8 @@ pub use saved::{Saved, SavedError};
 pub use told::{RESPONSE, Told, Word};
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// The identity of the node itself.
+const HOST: &str = "host";
 /// How long after a failed end it is tried again.
 const RETRY_NS: u64 = 10 * SECOND_NS;
 
@@ -127,10 +129,13 @@ impl Responses {
     fn why_not(&self, alert: &Alert, wanted: &Response) -> Option<String> {
         match alert.party {
             Party::Tenant => {}
-            Party::Platform if alert.rule.platform => {}
-            Party::Platform => {
+            Party::Platform if !alert.rule.platform => {
                 return Some("it is the platform's, and the rule does not say `platform`".to_owned());
             }
+            Party::Platform if *alert.tenant != *HOST => {
+                return Some("of the platform, the host alone opens flows that can be held".to_owned());
+            }
+            Party::Platform => {}
             Party::Outside => return Some("whoever acts from outside has no identity to hold".to_owned()),
         }
         let nobody = wanted.kind == Kind::Revoke && wanted.workload.is_none();

@@ -149,6 +149,8 @@ fn the_platform_and_the_world_are_left_alone() {
     let spec = "{pattern: failed-accesses, threshold: 1, response: deny-new, platform: true}";
     let said = alert_of("host", "", spec);
     assert_eq!(consider(&mut responses, &said, NOW), ["hold", "started"]);
+    let service = Alert { tenant: "driver-daemon".into(), of_node: true, ..said.clone() };
+    assert_eq!(consider(&mut responses, &service, NOW), ["withheld"]);
     // The engine does not even look at it otherwise; should it, nothing is done.
     let unsaid = Alert { rule: alert("response: deny-new").rule, ..said };
     assert_eq!(consider(&mut Responses::new(4, NOW), &unsaid, NOW), ["withheld"]);

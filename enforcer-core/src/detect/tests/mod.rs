@@ -125,6 +125,8 @@ fn device(verdict: &str) -> v1::Record {
 fn totals(bytes: u64) -> v1::Record {
     v1::Record {
         r#type: "totals".to_owned(),
+        verdict: "allow".to_owned(),
+        hook: "from_workload".to_owned(),
         source: end("red", "", "", 0),
         destination: end("blue", "", "", 0),
         flow: Some(v1::FlowFacts { bytes_sent: bytes, ..v1::FlowFacts::default() }),

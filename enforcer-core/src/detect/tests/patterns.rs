@@ -147,6 +147,11 @@ fn refusals_are_counted_by_process_and_a_number_used_again_is_another() {
     };
     assert_eq!(scene.see_many(2, &by(7, 1)) + scene.see_many(2, &by(7, 2)) + scene.see_many(2, &by(8, 1)), 0);
     assert_eq!(scene.see_many(9, &flow("deny")), 0);
+    // Who was spoken to has done nothing.
+    let mut of_blue = by(7, 2);
+    of_blue.process = of_blue.process.map(|one| v1::Process { identity: "blue".to_owned(), ..one });
+    assert_eq!(scene.see_many(9, &of_blue), 0);
+    assert_eq!(scene.see_many(9, &v1::Record { hook: "socket_ingress".to_owned(), ..by(7, 2) }), 0);
     let alerts = scene.see(by(7, 2));
     assert_eq!(alerts[0].subject, "red/web process 7 (nc)");
     assert_eq!(alerts[0].process.as_ref().map(|process| process.start_boot_ns), Some(2));
@@ -168,6 +173,9 @@ fn volume_adds_bytes_up() {
     let mut scene = Scene::new("{pattern: volume, window: 1h, threshold: 1000}");
     assert_eq!(scene.see_many(1, &totals(999)), 0);
     assert_eq!(scene.see_many(1, &totals(0)), 0);
+    // What was refused was not sent, and what arrives was counted when it left.
+    assert_eq!(scene.see_many(1, &v1::Record { verdict: "deny".to_owned(), ..totals(5_000) }), 0);
+    assert_eq!(scene.see_many(1, &v1::Record { hook: "to_workload".to_owned(), ..totals(5_000) }), 0);
     assert_eq!(scene.see(totals(1))[0].value, 1_000);
 }
 
@@ -192,6 +200,14 @@ fn the_platform_is_looked_at_only_where_the_rule_says_so() {
     assert_eq!(scene.see_many(10, &hosts), 0);
     let mut scene = Scene::new("{pattern: failed-accesses, threshold: 2, platform: true}");
     assert_eq!(scene.see_many(10, &hosts), 1);
+    // A service with a tenant's name is not that tenant.
+    let mut scene = Scene::new("{pattern: failed-accesses, threshold: 6, platform: true}");
+    let service = v1::Endpoint { of_node: true, ..end("red", "", "", 0).unwrap() };
+    let services = v1::Record { source: Some(service), ..device("deny") };
+    assert_eq!(scene.see_many(5, &services) + scene.see_many(5, &device("deny")), 0);
+    let alert = scene.see(services).remove(0);
+    assert_eq!((alert.party, alert.of_node), (Party::Platform, true));
+    assert!(alert.record("n1").source.unwrap().of_node);
 }
 
 #[test]
