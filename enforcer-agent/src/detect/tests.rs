@@ -182,7 +182,7 @@ impl Scene {
     }
 }
 
-const DENY: &str = "{pattern: failed-accesses, window: 10m, threshold: 3, response: deny-new, expiresAfter: 5m, cooldown: 10m}";
+const DENY: &str = "{pattern: failed-accesses, window: 10m, threshold: 3, response: {kind: deny-new, expires: 5m}, cooldown: 10m}";
 
 #[tokio::test]
 async fn refusals_become_an_alert_and_a_response_that_the_operator_ends() {
@@ -220,7 +220,7 @@ async fn a_dry_run_lays_no_hand_on_anybody() {
 #[tokio::test]
 async fn a_restart_goes_on_with_what_was_done() {
     let home = TempDir::new().unwrap();
-    let spec = DENY.replace("deny-new", "revoke, per: workload");
+    let spec = DENY.replace("response: {kind: deny-new", "per: workload, response: {kind: revoke");
     let mut scene = Scene::new(&home, &spec);
     scene.refuse("web", 3).await;
     scene.expect(&[("alert", "raised"), ("response", "started")]).await;
@@ -254,7 +254,10 @@ async fn what_the_hands_cannot_do_is_told_and_not_listed() {
 #[tokio::test]
 async fn a_revocation_that_cannot_be_written_down_is_not_begun() {
     let home = TempDir::new().unwrap();
-    let mut scene = Scene::new(&home, &DENY.replace("deny-new", "revoke, per: workload"));
+    let mut scene = Scene::new(
+        &home,
+        &DENY.replace("response: {kind: deny-new", "per: workload, response: {kind: revoke"),
+    );
     // Where the file should go there is a directory that is not empty.
     std::fs::create_dir_all(home.path().join("detection/responses.json/x")).unwrap();
     scene.refuse("web", 3).await;

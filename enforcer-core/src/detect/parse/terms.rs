@@ -14,6 +14,7 @@ use crate::policy::problem::shown;
 
 const MINUTE: u64 = 60;
 const RATE_DEFAULT: u32 = 10;
+const EXPIRY_DEFAULT: u64 = 10 * MINUTE;
 const HISTORY_MAX: u64 = HISTORY as u64;
 
 /// What was written, field by field.
@@ -23,13 +24,18 @@ pub(super) struct Draft {
     threshold: Option<u64>,
     factor: Option<u64>,
     samples_min: Option<u64>,
-    action: Option<Word>,
-    rate: Option<u64>,
-    dry_run: Option<bool>,
-    expires_after_s: Option<u64>,
+    /// One value: an override that has its own takes nothing of the rule's.
+    response: Option<Response>,
     cooldown_s: Option<u64>,
     level: Option<Level>,
     usual: Option<Hours>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Response {
+    action: Action,
+    dry_run: bool,
+    expires_after_s: u64,
 }
 
 /// A response before its rate is known.
@@ -45,45 +51,17 @@ enum Word {
 /// `None` when something is wrong, which is said.
 pub(super) fn read(reader: &mut Reader, fields: &mut Fields) -> Option<Draft> {
     let before = reader.problems.count();
-    let mut number = |field: &'static str, range: (u64, u64)| {
-        let (path, node) = fields.take(reader, field)?;
-        let number = reader.number(&path, node)?;
-        bounded(reader, &path, node, number, range)
-    };
+    let mut number = |field: &'static str, range| self::number(reader, fields, field, range);
     let threshold = number("threshold", (1, THRESHOLD_MAX));
     let factor = number("factor", (1, FACTOR_MAX));
     let samples_min = number("minimumSamples", (SAMPLES_MIN, HISTORY_MAX));
-    let rate = number("rate", (1, u64::from(RATE_MAX)));
-    let mut span = |field: &'static str, range: (u64, u64)| {
-        let (path, node) = fields.take(reader, field)?;
-        let text = reader.text(&path, node)?;
-        let seconds = parse_seconds(&text).and_then(|seconds| u64::try_from(seconds).ok());
-        if seconds.is_none() {
-            let message = format!("'{}' is no duration: write 90s, 5m or 1h30m", shown(&text));
-            reader.refuse("invalid_duration", &path, node.line, message);
-        }
-        bounded(reader, &path, node, seconds?, range)
-    };
+    let mut span = |field: &'static str, range| self::span(reader, fields, field, range);
     let window_s = span("window", WINDOW_SECONDS);
-    let expires_after_s = span("expiresAfter", EXPIRY_SECONDS);
     let cooldown_s = span("cooldown", COOLDOWN_SECONDS);
-    let action = fields.take(reader, "response").and_then(|(path, node)| action(reader, &path, node));
+    let response = fields.take(reader, "response").and_then(|(path, node)| response(reader, path, node));
     let level = fields.take(reader, "level").and_then(|(path, node)| level(reader, &path, node));
-    let dry_run = fields.take(reader, "dryRun").and_then(|(path, node)| reader.truth(&path, node));
     let usual = fields.take(reader, "usual").and_then(|(path, node)| hours::read(reader, path, node));
-    let draft = Draft {
-        window_s,
-        threshold,
-        factor,
-        samples_min,
-        action,
-        rate,
-        dry_run,
-        expires_after_s,
-        cooldown_s,
-        level,
-        usual,
-    };
+    let draft = Draft { window_s, threshold, factor, samples_min, response, cooldown_s, level, usual };
     (reader.problems.count() == before).then_some(draft)
 }
 
@@ -95,13 +73,7 @@ impl Draft {
             threshold: self.threshold.or(base.threshold),
             factor: self.factor.or(base.factor),
             samples_min: self.samples_min.or(base.samples_min),
-            action: self.action.or(base.action),
-            // Another response has no rate.
-            rate: self
-                .rate
-                .or_else(|| base.rate.filter(|_| self.action.is_none_or(|action| action == Word::RateLimit))),
-            dry_run: self.dry_run.or(base.dry_run),
-            expires_after_s: self.expires_after_s.or(base.expires_after_s),
+            response: self.response.or(base.response),
             cooldown_s: self.cooldown_s.or(base.cooldown_s),
             level: self.level.or(base.level),
             usual: self.usual.or(base.usual),
@@ -134,34 +106,72 @@ impl Draft {
             refuse("senseless", ".usual", message.to_owned());
             return None;
         }
-        if self.rate.is_some() && self.action != Some(Word::RateLimit) {
-            refuse("senseless", ".rate", "is for `response: rate-limit` alone".to_owned());
-            return None;
-        }
         if self.samples_min.is_some() && self.factor.is_none() {
             refuse("senseless", ".minimumSamples", "is for rules with a `factor` alone".to_owned());
             return None;
         }
-        let rate = self.rate.map_or(RATE_DEFAULT, |rate| u32::try_from(rate).unwrap_or(RATE_MAX));
+        let Response { action, dry_run, expires_after_s } = self.response.unwrap_or(Response {
+            action: Action::Alert,
+            dry_run: false,
+            expires_after_s: EXPIRY_DEFAULT,
+        });
         Some(Terms {
             window_s: self.window_s.unwrap_or(60 * MINUTE),
             threshold: self.threshold?,
             factor: self.factor,
             samples_min: self.samples_min.unwrap_or(SAMPLES_DEFAULT),
-            action: match self.action.unwrap_or(Word::Alert) {
-                Word::Record => Action::Record,
-                Word::Alert => Action::Alert,
-                Word::RateLimit => Action::RateLimit(rate),
-                Word::DenyNew => Action::DenyNew,
-                Word::Revoke => Action::Revoke,
-            },
-            dry_run: self.dry_run.unwrap_or(false),
-            expires_after_s: self.expires_after_s.unwrap_or(10 * MINUTE),
+            action,
+            dry_run,
+            expires_after_s,
             cooldown_s: self.cooldown_s.unwrap_or(10 * MINUTE),
             level: self.level.unwrap_or(Level::Medium),
             usual: self.usual,
         })
     }
+}
+
+fn number(reader: &mut Reader, fields: &mut Fields, field: &'static str, range: (u64, u64)) -> Option<u64> {
+    let (path, node) = fields.take(reader, field)?;
+    let number = reader.number(&path, node)?;
+    bounded(reader, &path, node, number, range)
+}
+
+fn span(reader: &mut Reader, fields: &mut Fields, field: &'static str, range: (u64, u64)) -> Option<u64> {
+    let (path, node) = fields.take(reader, field)?;
+    let text = reader.text(&path, node)?;
+    let seconds = parse_seconds(&text).and_then(|seconds| u64::try_from(seconds).ok());
+    if seconds.is_none() {
+        let message = format!("'{}' is no duration: write 90s, 5m or 1h30m", shown(&text));
+        reader.refuse("invalid_duration", &path, node.line, message);
+    }
+    bounded(reader, &path, node, seconds?, range)
+}
+
+/// `response: {kind, rate, dryRun, expires}`.
+fn response(reader: &mut Reader, path: String, node: &Node) -> Option<Response> {
+    let line = node.line;
+    let mut fields = reader.map(path.clone(), node)?;
+    let word = fields.require(reader, "kind", "what is done");
+    let word = word.and_then(|(path, node)| kind(reader, &path, node));
+    let has_rate = fields.take(reader, "rate").is_some();
+    let rate = number(reader, &mut fields, "rate", (1, u64::from(RATE_MAX)));
+    let expires = span(reader, &mut fields, "expires", EXPIRY_SECONDS);
+    let dry_run = super::spec::truth(reader, &mut fields, "dryRun", false);
+    fields.finish(reader);
+    let word = word?;
+    if has_rate && word != Word::RateLimit {
+        reader.refuse("senseless", &format!("{path}.rate"), line, "is for `kind: rate-limit` alone");
+        return None;
+    }
+    let rate = rate.map_or(RATE_DEFAULT, |rate| u32::try_from(rate).unwrap_or(RATE_MAX));
+    let action = match word {
+        Word::Record => Action::Record,
+        Word::Alert => Action::Alert,
+        Word::RateLimit => Action::RateLimit(rate),
+        Word::DenyNew => Action::DenyNew,
+        Word::Revoke => Action::Revoke,
+    };
+    Some(Response { action, dry_run: dry_run?, expires_after_s: expires.unwrap_or(EXPIRY_DEFAULT) })
 }
 
 fn bounded(
@@ -179,7 +189,7 @@ fn bounded(
     is_within.then_some(number)
 }
 
-fn action(reader: &mut Reader, path: &str, node: &Node) -> Option<Word> {
+fn kind(reader: &mut Reader, path: &str, node: &Node) -> Option<Word> {
     let text = reader.text(path, node)?;
     let word = match text.as_str() {
         "record" => Some(Word::Record),

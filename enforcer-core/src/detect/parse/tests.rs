@@ -36,14 +36,15 @@ fn an_operators_rule_takes_the_place_of_a_default_or_turns_it_off() {
 #[test]
 fn everything_that_can_be_said_is_understood() {
     let rules = one("  pattern: failed-accesses\n  per: workload\n  window: 2m\n  threshold: 9\n  \
-                     response: rate-limit\n  rate: 3\n  dryRun: true\n  expiresAfter: 1h\n  cooldown: 30s\n  \
+                     response: {kind: rate-limit, rate: 3, dryRun: true, expires: 1h}\n  cooldown: 30s\n  \
                      level: high\n  platform: true\n  tenants: [red, blue]\n  overrides:\n  \
-                     - {tenant: red, window: 5m, response: revoke}\n");
+                     - {tenant: red, window: 5m, response: {kind: revoke}}\n");
     let rule = rules.get("a").unwrap();
     assert_eq!((rule.per, rule.platform, rule.tenants.len()), (Per::Workload, true, 2));
     assert_eq!((rule.terms.action, rule.terms.expires_after_s), (Action::RateLimit(3), 3_600));
     let reds = rule.terms_for("red").unwrap();
     assert_eq!((reds.action, reds.window_s, reds.threshold), (Action::Revoke, 300, 9));
+    assert!(rule.terms.dry_run && !reds.dry_run);
     assert!(rule.terms_for("green").is_none());
     assert_eq!(rule.terms_for("blue"), Some(&rule.terms));
 }
@@ -67,9 +68,12 @@ fn what_makes_no_sense_is_refused() {
         ("  pattern: port-scan\n  threshold: 5\n  factor: 3\n", "leave `factor` out"),
         ("  pattern: volume\n  threshold: 5\n  factor: 3\n  per: workload\n", "leave `factor` out"),
         ("  pattern: port-scan\n  threshold: 5\n  per: tenant\n", "says itself whom it counts"),
-        ("  pattern: volume\n  threshold: 5\n  response: revoke\n", "per: workload"),
-        ("  pattern: volume\n  threshold: 5\n  response: kill\n", "is no response"),
-        ("  pattern: volume\n  threshold: 5\n  rate: 5\n", "rate-limit` alone"),
+        ("  pattern: volume\n  threshold: 5\n  response: {kind: revoke}\n", "per: workload"),
+        ("  pattern: volume\n  threshold: 5\n  response: {kind: kill}\n", "is no response"),
+        ("  pattern: volume\n  threshold: 5\n  response: alert\n", "a map of fields"),
+        ("  pattern: volume\n  threshold: 5\n  response: {dryRun: true}\n", "kind: is missing"),
+        ("  pattern: volume\n  threshold: 5\n  response: {kind: alert, expires: 1d}\n", "is no duration"),
+        ("  pattern: volume\n  threshold: 5\n  response: {kind: deny-new, rate: 5}\n", "rate-limit` alone"),
         ("  pattern: volume\n  threshold: 5\n  minimumSamples: 9\n", "`factor` alone"),
         ("  pattern: volume\n  threshold: 5\n  window: 59s\n", "can be 60 to"),
         ("  pattern: unusual-hours\n  threshold: 5\n", "needs `usual`"),

@@ -67,7 +67,7 @@ fn tick(responses: &mut Responses, now: UnixNanos) -> Vec<&'static str> {
 #[test]
 fn a_response_is_started_extended_and_ended_by_itself() {
     let mut responses = Responses::new(4, NOW);
-    let alert = alert("response: deny-new, expiresAfter: 5m");
+    let alert = alert("response: {kind: deny-new, expires: 5m}");
     assert_eq!(consider(&mut responses, &alert, NOW), ["hold", "started"]);
     assert_eq!(responses.hold("red"), Some(Hold { mode: Mode::DenyNew, until: NOW + 5 * MINUTE }));
     assert_eq!(responses.hold("blue"), None);
@@ -80,7 +80,7 @@ fn a_response_is_started_extended_and_ended_by_itself() {
 #[test]
 fn what_only_tells_does_nothing() {
     let mut responses = Responses::new(4, NOW);
-    for response in ["response: alert", "response: record"] {
+    for response in ["response: {kind: alert}", "response: {kind: record}"] {
         assert!(consider(&mut responses, &alert(response), NOW).is_empty());
     }
     assert_eq!(responses.list().count(), 0);
@@ -89,8 +89,8 @@ fn what_only_tells_does_nothing() {
 #[test]
 fn a_dry_run_tells_and_does_nothing() {
     let mut responses = Responses::new(4, NOW);
-    for kind in ["deny-new", "rate-limit", "revoke, per: workload"] {
-        let alert = alert(&format!("response: {kind}, dryRun: true, expiresAfter: 5m"));
+    for kind in ["deny-new", "rate-limit", "revoke"] {
+        let alert = alert(&format!("per: workload, response: {{kind: {kind}, dryRun: true, expires: 5m}}"));
         assert_eq!(consider(&mut responses, &alert, NOW), ["would-start"]);
         assert_eq!(consider(&mut responses, &alert, NOW + MINUTE), ["would-extend"]);
         assert_eq!(responses.hold("red"), None);
@@ -101,7 +101,7 @@ fn a_dry_run_tells_and_does_nothing() {
 #[test]
 fn a_revocation_is_taken_back_when_its_time_is_up() {
     let mut responses = Responses::new(4, NOW);
-    let alert = alert("response: revoke, per: workload, expiresAfter: 5m");
+    let alert = alert("response: {kind: revoke, expires: 5m}, per: workload");
     assert_eq!(consider(&mut responses, &alert, NOW), ["revoke", "started"]);
     assert_eq!(consider(&mut responses, &alert, NOW + MINUTE), ["extended"]);
     assert_eq!(responses.list().next().and_then(|one| one.workload.as_deref()), Some("web"));
@@ -111,15 +111,15 @@ fn a_revocation_is_taken_back_when_its_time_is_up() {
 #[test]
 fn nobody_who_is_not_known_is_revoked() {
     let mut responses = Responses::new(4, NOW);
-    let alert = alert_of("red", "", "{pattern: host-scan, threshold: 1, response: revoke}");
+    let alert = alert_of("red", "", "{pattern: host-scan, threshold: 1, response: {kind: revoke}}");
     assert_eq!(consider(&mut responses, &alert, NOW), ["withheld"]);
 }
 
 #[test]
 fn of_two_the_stricter_holds_and_then_the_other() {
     let mut responses = Responses::new(4, NOW);
-    let limit = alert("response: rate-limit, rate: 5, expiresAfter: 30m");
-    let deny = alert("response: deny-new, expiresAfter: 5m");
+    let limit = alert("response: {kind: rate-limit, rate: 5, expires: 30m}");
+    let deny = alert("response: {kind: deny-new, expires: 5m}");
     consider(&mut responses, &limit, NOW);
     consider(&mut responses, &deny, NOW);
     assert_eq!(responses.hold("red").map(|hold| hold.mode), Some(Mode::DenyNew));
@@ -130,12 +130,13 @@ fn of_two_the_stricter_holds_and_then_the_other() {
 #[test]
 fn a_tenant_has_no_more_than_so_many() {
     let mut responses = Responses::new(2, NOW);
-    let rate = |rate| alert(&format!("response: rate-limit, rate: {rate}, expiresAfter: 5m"));
+    let rate = |rate| alert(&format!("response: {{kind: rate-limit, rate: {rate}, expires: 5m}}"));
     for number in 1..3 {
         assert_eq!(consider(&mut responses, &rate(number), NOW), ["hold", "started"]);
     }
     assert_eq!(consider(&mut responses, &rate(3), NOW), ["withheld"]);
-    let blues = alert_of("blue", "db", "{pattern: failed-accesses, threshold: 1, response: deny-new}");
+    let blues =
+        alert_of("blue", "db", "{pattern: failed-accesses, threshold: 1, response: {kind: deny-new}}");
     assert_eq!(consider(&mut responses, &blues, NOW), ["hold", "started"]);
     tick(&mut responses, NOW + 5 * MINUTE);
     assert_eq!(consider(&mut responses, &rate(3), NOW + 5 * MINUTE), ["hold", "started"]);
@@ -144,22 +145,22 @@ fn a_tenant_has_no_more_than_so_many() {
 #[test]
 fn the_platform_and_the_world_are_left_alone() {
     let mut responses = Responses::new(4, NOW);
-    let outside = alert_of("world", "", "{pattern: port-scan, threshold: 1, response: deny-new}");
+    let outside = alert_of("world", "", "{pattern: port-scan, threshold: 1, response: {kind: deny-new}}");
     assert_eq!(consider(&mut responses, &outside, NOW), ["withheld"]);
-    let spec = "{pattern: failed-accesses, threshold: 1, response: deny-new, platform: true}";
+    let spec = "{pattern: failed-accesses, threshold: 1, response: {kind: deny-new}, platform: true}";
     let said = alert_of("host", "", spec);
     assert_eq!(consider(&mut responses, &said, NOW), ["hold", "started"]);
     let service = Alert { tenant: "driver-daemon".into(), of_node: true, ..said.clone() };
     assert_eq!(consider(&mut responses, &service, NOW), ["withheld"]);
     // The engine does not even look at it otherwise; should it, nothing is done.
-    let unsaid = Alert { rule: alert("response: deny-new").rule, ..said };
+    let unsaid = Alert { rule: alert("response: {kind: deny-new}").rule, ..said };
     assert_eq!(consider(&mut Responses::new(4, NOW), &unsaid, NOW), ["withheld"]);
 }
 
 #[test]
 fn an_operator_ends_it_before_its_time() {
     let mut responses = Responses::new(4, NOW);
-    consider(&mut responses, &alert("response: deny-new"), NOW);
+    consider(&mut responses, &alert("response: {kind: deny-new}"), NOW);
     let id = responses.list().next().unwrap().id.clone();
     assert_eq!(responses.end("other", "uid:0", NOW).unwrap_err(), Unknown("other".to_owned()));
     let (response, effects) = responses.end(&id, "uid:0", NOW + MINUTE).unwrap();
@@ -174,7 +175,7 @@ fn an_operator_ends_it_before_its_time() {
 #[test]
 fn one_that_is_ended_while_it_begins_ends_after_that() {
     let mut responses = Responses::new(4, NOW);
-    let begun = responses.consider(&alert("response: deny-new"), NOW);
+    let begun = responses.consider(&alert("response: {kind: deny-new}"), NOW);
     let Some(Effect::Do(id, _)) = begun.first() else { panic!("{begun:?}") };
     assert!(responses.end(id, "uid:0", NOW).unwrap().1.is_empty());
     let effects = responses.done(id, Ok(()), NOW);
@@ -184,7 +185,7 @@ fn one_that_is_ended_while_it_begins_ends_after_that() {
 #[test]
 fn what_cannot_be_started_is_told_and_what_cannot_be_ended_is_tried_again() {
     let mut responses = Responses::new(4, NOW);
-    let alert = alert("response: deny-new, expiresAfter: 5m");
+    let alert = alert("response: {kind: deny-new, expires: 5m}");
     let no = || Err("no".to_owned());
     let begun = responses.consider(&alert, NOW);
     let Some(Effect::Do(id, _)) = begun.first() else { panic!("{begun:?}") };
@@ -204,7 +205,7 @@ fn what_cannot_be_started_is_told_and_what_cannot_be_ended_is_tried_again() {
 #[test]
 fn one_that_cannot_be_extended_ends_when_it_was_to_end() {
     let mut responses = Responses::new(4, NOW);
-    let alert = alert("response: deny-new, expiresAfter: 5m");
+    let alert = alert("response: {kind: deny-new, expires: 5m}");
     consider(&mut responses, &alert, NOW);
     let id = responses.list().next().unwrap().id.clone();
     responses.consider(&alert, NOW + MINUTE);
@@ -215,9 +216,9 @@ fn one_that_cannot_be_extended_ends_when_it_was_to_end() {
 #[test]
 fn a_restart_keeps_responses_and_ends_what_has_expired() {
     let mut responses = Responses::new(4, NOW);
-    consider(&mut responses, &alert("response: deny-new, expiresAfter: 30m"), NOW);
-    consider(&mut responses, &alert("response: revoke, per: workload, expiresAfter: 5m"), NOW);
-    consider(&mut responses, &alert("response: rate-limit, dryRun: true, expiresAfter: 30m"), NOW);
+    consider(&mut responses, &alert("response: {kind: deny-new, expires: 30m}"), NOW);
+    consider(&mut responses, &alert("response: {kind: revoke, expires: 5m}, per: workload"), NOW);
+    consider(&mut responses, &alert("response: {kind: rate-limit, dryRun: true, expires: 30m}"), NOW);
     let saved = serde_json::to_string(&responses.save()).unwrap();
     let later = NOW + 10 * MINUTE;
     let mut again = Responses::new(4, later);
@@ -226,7 +227,7 @@ fn a_restart_keeps_responses_and_ends_what_has_expired() {
     assert_eq!(again.hold("red"), Some(Hold { mode: Mode::DenyNew, until: NOW + 30 * MINUTE }));
     assert_eq!(again.list().count(), 2);
     // Numbers are not given twice.
-    let limit = alert("response: rate-limit, rate: 3");
+    let limit = alert("response: {kind: rate-limit, rate: 3}");
     consider(&mut again, &limit, later);
     assert_eq!(again.list().count(), 3);
 }
@@ -234,7 +235,7 @@ fn a_restart_keeps_responses_and_ends_what_has_expired() {
 #[test]
 fn a_journal_that_makes_no_sense_is_refused_whole() {
     let mut responses = Responses::new(4, NOW);
-    consider(&mut responses, &alert("response: revoke, per: workload"), NOW);
+    consider(&mut responses, &alert("response: {kind: revoke}, per: workload"), NOW);
     let text = serde_json::to_string(&responses.save()).unwrap();
     for (from, to) in [("\"version\":1", "\"version\":9"), ("\"web\"", "null")] {
         let wrong = serde_json::from_str(&text.replace(from, to)).unwrap();
@@ -247,12 +248,12 @@ fn a_journal_that_makes_no_sense_is_refused_whole() {
 #[test]
 fn a_clock_that_is_set_back_makes_nothing_last_longer() {
     let mut responses = Responses::new(4, NOW);
-    consider(&mut responses, &alert("response: deny-new, expiresAfter: 5m"), NOW);
+    consider(&mut responses, &alert("response: {kind: deny-new, expires: 5m}"), NOW);
     let yesterday = NOW - 24 * 60 * MINUTE;
     assert!(tick(&mut responses, yesterday).is_empty());
     assert_eq!(tick(&mut responses, yesterday + 5 * MINUTE), ["free", "ended"]);
     // Nor does a journal from a day to come.
-    consider(&mut responses, &alert("response: deny-new, expiresAfter: 5m"), NOW);
+    consider(&mut responses, &alert("response: {kind: deny-new, expires: 5m}"), NOW);
     let mut again = Responses::new(4, yesterday);
     again.resume(responses.save(), yesterday).unwrap();
     assert_eq!(again.hold("red").map(|hold| hold.until), Some(yesterday + 5 * MINUTE));

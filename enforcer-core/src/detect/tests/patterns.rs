@@ -126,7 +126,7 @@ fn a_scan_of_hosts_counts_addresses_at_one_port() {
 
 #[test]
 fn a_scan_from_outside_concerns_the_tenant_that_is_scanned() {
-    let mut scene = Scene::new("{pattern: port-scan, window: 5m, threshold: 3, response: deny-new}");
+    let mut scene = Scene::new("{pattern: port-scan, window: 5m, threshold: 3, response: {kind: deny-new}}");
     let port = |port| v1::Record {
         source: end("world", "", "203.0.113.7", 999),
         destination: end("blue", "db", "10.0.0.2", port),
@@ -182,7 +182,7 @@ fn volume_adds_bytes_up() {
 #[test]
 fn a_tenant_may_have_terms_of_its_own_and_a_rule_tenants_of_its_own() {
     let spec = "{pattern: failed-accesses, window: 10m, threshold: 5, tenants: [red, blue],
-      overrides: [{tenant: blue, threshold: 2, response: deny-new, level: high}]}";
+      overrides: [{tenant: blue, threshold: 2, response: {kind: deny-new}, level: high}]}";
     let mut scene = Scene::new(spec);
     let of = |tenant: &str| v1::Record { source: end(tenant, "w", "10.0.0.1", 1), ..flow("deny") };
     assert_eq!(scene.see_many(4, &of("red")), 0);
