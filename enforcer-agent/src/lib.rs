@@ -9,6 +9,7 @@ pub mod device;
 pub mod door;
 #[doc(hidden)]
 pub mod doors;
+pub mod export;
 pub mod forensics;
 mod hex;
 pub mod identity;
@@ -16,4 +17,5 @@ pub mod kernel;
 mod netlink;
 pub mod policy;
 pub mod proxy;
+pub mod trace;
 pub mod workload;

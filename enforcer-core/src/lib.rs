@@ -14,4 +14,5 @@ pub mod event;
 pub mod identity;
 pub mod node;
 pub mod policy;
+pub mod process;
 pub mod proxy;

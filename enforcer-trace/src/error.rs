@@ -84,6 +84,9 @@ pub enum StoreError {
         "{0:?} cannot be a name in the store: letters, digits, \".\", \"-\" and \"_\", at most 128, not first a dot"
     )]
     Name(String),
+    /// Nobody waited for the result any more.
+    #[error("stopped before it was done")]
+    Stopped,
     /// The thread that seals files ended without an answer.
     #[error("sealing ended in a panic; the log is as it was, and it is tried again")]
     Panicked,

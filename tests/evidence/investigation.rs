@@ -12,8 +12,16 @@ pub(crate) const CASES: &[Case<Site>] = &[
         reasons: &[],
         run: one_question,
     },
-    Case { name: "investigation::an_allowed_flow_names_its_process_and_both_ends", reasons: &[], run: allowed },
-    Case { name: "investigation::what_a_tenant_executes_is_told_with_its_arguments", reasons: &[], run: executed },
+    Case {
+        name: "investigation::an_allowed_flow_names_its_process_and_both_ends",
+        reasons: &[],
+        run: allowed,
+    },
+    Case {
+        name: "investigation::what_a_tenant_executes_is_told_with_its_arguments",
+        reasons: &[],
+        run: executed,
+    },
     Case { name: "investigation::summaries_say_who_talked_and_who_held", reasons: &[], run: summaries },
     Case { name: "investigation::a_filter_that_is_nonsense_is_an_error", reasons: &[], run: nonsense },
 ];
@@ -23,7 +31,10 @@ pub(crate) const QUESTION: [&str; 4] = ["--executable", "enforcer-probe", "--ver
 
 /// The record of a type among those that answer the question.
 pub(crate) fn of_type<'a>(records: &'a [Value], kind: &str) -> Result<&'a Value> {
-    records.iter().rfind(|record| record["type"] == kind).with_context(|| format!("no {kind} in {records:#?}"))
+    records
+        .iter()
+        .rfind(|record| record["type"] == kind)
+        .with_context(|| format!("no {kind} in {records:#?}"))
 }
 
 fn one_question(site: &mut Site) -> Result<()> {
@@ -49,7 +60,10 @@ fn one_question(site: &mut Site) -> Result<()> {
     ensure!(flow["process"]["pid"] == device["process"]["pid"], "two processes: {records:#?}");
     ensure!(flow["reason"] == "cross_tenant_no_rule", "{flow:#}");
     ensure!(flow["destination"]["identity"] == "t1" && flow["destination"]["workload"] == OWNER, "{flow:#}");
-    ensure!(flow["destination"]["svidSerial"] == super::investigation::serial(site, OWNER)?.as_str(), "{flow:#}");
+    ensure!(
+        flow["destination"]["svidSerial"] == super::investigation::serial(site, OWNER)?.as_str(),
+        "{flow:#}"
+    );
     ensure!(device["reason"] == "device_not_granted", "{device:#}");
     ensure!(device["device"]["class"] == "nvidia" && device["device"]["major"] == 195, "{device:#}");
     Ok(())
@@ -68,7 +82,8 @@ fn allowed(site: &mut Site) -> Result<()> {
     ensure!(outcome.to_string() == "ok", "{outcome}");
     let filter = ["--type", "flow", "--workload", "n1-t3-p1", "--verdict", "allow"];
     let records = site.stored(&filter, 2)?;
-    let opened = records.iter().find(|record| record["flow"]["event"] != "closed").context("no first packet")?;
+    let opened =
+        records.iter().find(|record| record["flow"]["event"] != "closed").context("no first packet")?;
     ensure!(opened["rule"] == "t1-to-t3", "{opened:#}");
     let executable = opened["process"]["executable"].as_str().unwrap_or_default();
     ensure!(executable.ends_with("/enforcer-probe"), "whose packet is it? {opened:#}");
@@ -94,16 +109,18 @@ fn summaries(site: &mut Site) -> Result<()> {
     site.stored(&[&QUESTION[..], &["--tenant", "t2"]].concat(), 2)?;
     let said = site.ctl()?.json(&["trace", "summary", "talks"])?;
     let talks = said["talks"].as_array().context("no talks")?;
-    let refused = |talk: &&Value| {
-        talk["source"]["workload"] == INTRUDER && talk["destination"]["workload"] == OWNER
-    };
+    let refused =
+        |talk: &&Value| talk["source"]["workload"] == INTRUDER && talk["destination"]["workload"] == OWNER;
     let talk = talks.iter().find(refused).with_context(|| format!("{said:#}"))?;
     ensure!(talk["refused"].as_u64() > Some(0) && talk["allowed"] == 0, "{talk:#}");
     let said = site.ctl()?.json(&["trace", "summary", "devices"])?;
     let holds = said["holds"].as_array().context("no holds")?;
     let of = |tenant: &str| holds.iter().find(|hold| hold["holder"]["identity"] == tenant);
     ensure!(of("t1").is_some_and(|hold| hold["opens"].as_u64() > Some(0)), "{said:#}");
-    ensure!(of("t2").is_some_and(|hold| hold["opens"] == 0 && hold["refused"].as_u64() > Some(0)), "{said:#}");
+    ensure!(
+        of("t2").is_some_and(|hold| hold["opens"] == 0 && hold["refused"].as_u64() > Some(0)),
+        "{said:#}"
+    );
     Ok(())
 }
 
@@ -117,7 +134,10 @@ fn nonsense(site: &mut Site) -> Result<()> {
         &["trace", "query", "--type", "packet"],
     ] {
         let answer = ctl.call(words, "")?;
-        ensure!(answer.code != 0 && !answer.err.trim().is_empty() && answer.out.is_empty(), "{words:?}: {answer:?}");
+        ensure!(
+            answer.code != 0 && !answer.err.trim().is_empty() && answer.out.is_empty(),
+            "{words:?}: {answer:?}"
+        );
     }
     Ok(())
 }

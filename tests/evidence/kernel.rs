@@ -42,7 +42,8 @@ fn flood(site: &mut Site) -> Result<()> {
     let before = (counted(site, "t2")?, lost(site, "t2")?, stored(site, "t2")?);
     let to: SocketAddr = site.address(OWNER)?;
     // Past the socket hooks, which would refuse before a packet is made.
-    let sent = site.lab().probe(INTRUDER)?.flood(&to.to_string(), &["--count", DATAGRAMS, "--limit-ms", "5000"]);
+    let sent =
+        site.lab().probe(INTRUDER)?.flood(&to.to_string(), &["--count", DATAGRAMS, "--limit-ms", "5000"]);
     let _refused_at_once = sent;
     let mut last = (0, 0, 0);
     wait::until_true("produced = stored + counted as lost", LIMIT, || {

@@ -7,7 +7,11 @@ use serde_json::Value;
 use crate::site::{INTRUDER, OPERATOR, OWNER, READERS, Site};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "scope::a_reader_sees_its_own_half_and_no_word_of_another_tenant", reasons: &[], run: halves },
+    Case {
+        name: "scope::a_reader_sees_its_own_half_and_no_word_of_another_tenant",
+        reasons: &[],
+        run: halves,
+    },
     Case { name: "scope::an_operator_sees_both_halves_as_one", reasons: &[], run: whole },
     Case { name: "scope::a_reader_reads_and_does_nothing_else", reasons: &[], run: reads_only },
     Case { name: "scope::who_is_on_no_list_reads_nothing", reasons: &[], run: strangers },
@@ -52,14 +56,19 @@ fn halves(site: &mut Site) -> Result<()> {
                 let ends = [&record["source"], &record["destination"]];
                 let others = ["another tenant", "host", "world", "remote-node", "unknown"];
                 let is_known = |end: &&Value| {
-                    end["identity"].as_str().is_none_or(|who| who == own || others.contains(&who) || who.is_empty())
+                    end["identity"]
+                        .as_str()
+                        .is_none_or(|who| who == own || others.contains(&who) || who.is_empty())
                 };
                 ensure!(ends.iter().all(is_known), "{own} reads of somebody: {record:#}");
             }
-            let crossing = records.iter().find(|record| {
-                record["half"] == true && record["reason"] == "cross_tenant_no_rule"
-            });
-            ensure!(crossing.is_some(), "{own} is not told that it was refused, or reached for: {records:#?}");
+            let crossing = records
+                .iter()
+                .find(|record| record["half"] == true && record["reason"] == "cross_tenant_no_rule");
+            ensure!(
+                crossing.is_some(),
+                "{own} is not told that it was refused, or reached for: {records:#?}"
+            );
         }
     }
     Ok(())
@@ -70,9 +79,9 @@ fn whole(site: &mut Site) -> Result<()> {
     site.stored(&["--tenant", "t2", "--type", "flow", "--verdict", "deny"], 1)?;
     site.seal()?;
     let records = lines(site, OPERATOR, &["trace", "query", "--type", "flow", "--verdict", "deny"])?;
-    let crossing = records
-        .iter()
-        .find(|record| record["source"]["workload"] == INTRUDER && record["destination"]["workload"] == OWNER);
+    let crossing = records.iter().find(|record| {
+        record["source"]["workload"] == INTRUDER && record["destination"]["workload"] == OWNER
+    });
     ensure!(crossing.is_some_and(|record| record["half"] != true), "{records:#?}");
     let mut numbers: Vec<u64> = records.iter().filter_map(|record| record["sequence"].as_u64()).collect();
     let all = numbers.len();

@@ -14,9 +14,17 @@ use crate::site::{INTRUDER, LIMIT, OWNER, Site};
 use crate::tamper::findings;
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "store::what_was_acknowledged_survives_kill_9_and_numbers_go_on", reasons: &[], run: killed },
+    Case {
+        name: "store::what_was_acknowledged_survives_kill_9_and_numbers_go_on",
+        reasons: &[],
+        run: killed,
+    },
     Case { name: "store::a_stream_goes_on_where_it_broke_off", reasons: &[], run: resumed },
-    Case { name: "store::a_destroyed_key_takes_its_tenants_traces_and_leaves_a_receipt", reasons: &[], run: destroyed },
+    Case {
+        name: "store::a_destroyed_key_takes_its_tenants_traces_and_leaves_a_receipt",
+        reasons: &[],
+        run: destroyed,
+    },
     Case { name: "store::retention_takes_the_oldest_and_says_so", reasons: &[], run: retention },
     Case { name: "store::a_full_disk_is_told_and_the_walls_stand", reasons: &[], run: full },
     Case { name: "store::nothing_of_it_is_readable_by_others", reasons: &[], run: modes },
@@ -44,7 +52,10 @@ fn killed(site: &mut Site) -> Result<()> {
         site.start(&config)?;
         let after = site.ctl()?.json_lines(&["trace", "query"])?;
         for record in &before {
-            ensure!(after.contains(record), "round {round}: a record was acknowledged and is gone: {record:#}");
+            ensure!(
+                after.contains(record),
+                "round {round}: a record was acknowledged and is gone: {record:#}"
+            );
         }
         let next = after.iter().filter_map(|record| record["sequence"].as_u64()).max();
         ensure!(next > Some(acknowledged), "numbers begin anew: {acknowledged}, then {next:?}");
@@ -84,7 +95,10 @@ fn resumed(site: &mut Site) -> Result<()> {
     let config = site.config()?;
     site.stop()?;
     site.start(&config)?;
-    ensure!(first_of(site, last, rest.len())? == rest, "after a restart it goes on elsewhere than behind {last}");
+    ensure!(
+        first_of(site, last, rest.len())? == rest,
+        "after a restart it goes on elsewhere than behind {last}"
+    );
     Ok(())
 }
 
@@ -96,7 +110,8 @@ fn destroyed(site: &mut Site) -> Result<()> {
     site.stored(&["--tenant", "t2", "--verdict", "deny"], 4)?;
     site.is_spoilt();
     let words = ["trace", "destroy", "t2", "--reason", "the contract ended", "--yes"];
-    let receipt: Value = serde_json::from_str(&site.ctl()?.run(&[&words[..], &["-o", "json"]].concat(), "")?)?;
+    let receipt: Value =
+        serde_json::from_str(&site.ctl()?.run(&[&words[..], &["-o", "json"]].concat(), "")?)?;
     ensure!(receipt.to_string().contains("the contract ended"), "{receipt:#}");
     let receipts = fs::read_dir(site.traces()?.join("receipts"))?.count();
     ensure!(receipts == 1, "{receipts} receipts");
@@ -104,7 +119,10 @@ fn destroyed(site: &mut Site) -> Result<()> {
     ensure!(left.is_empty(), "traces of t2 are read after its key is gone: {left:#?}");
     let others = site.ctl()?.json_lines(&["trace", "query", "--tenant", "t1"])?;
     ensure!(!others.is_empty(), "another tenant's traces went with it");
-    ensure!(!others.iter().any(|record| record.to_string().contains(INTRUDER)), "t1's half names t2: {others:#?}");
+    ensure!(
+        !others.iter().any(|record| record.to_string().contains(INTRUDER)),
+        "t1's half names t2: {others:#?}"
+    );
     let found = findings(site, &site.traces()?, &[])?;
     ensure!(found.is_empty(), "what cannot be read any more is still in its chain: {found:#?}");
     Ok(())

@@ -12,11 +12,23 @@ use crate::outside;
 use crate::site::{INTRUDER, OWNER, Site, files};
 
 pub(crate) const CASES: &[Case<Site>] = &[
-    Case { name: "tamper::what_nobody_touched_is_intact_also_while_the_agent_writes", reasons: &[], run: intact },
+    Case {
+        name: "tamper::what_nobody_touched_is_intact_also_while_the_agent_writes",
+        reasons: &[],
+        run: intact,
+    },
     Case { name: "tamper::a_flipped_byte_is_named_wherever_it_is", reasons: &[], run: flipped },
     Case { name: "tamper::what_is_removed_cut_or_exchanged_is_named", reasons: &[], run: removed },
-    Case { name: "tamper::an_older_copy_is_found_by_a_checkpoint_that_was_kept_elsewhere", reasons: &[], run: rolled_back },
-    Case { name: "tamper::another_signer_is_found_by_the_key_that_was_kept_elsewhere", reasons: &[], run: other_signer },
+    Case {
+        name: "tamper::an_older_copy_is_found_by_a_checkpoint_that_was_kept_elsewhere",
+        reasons: &[],
+        run: rolled_back,
+    },
+    Case {
+        name: "tamper::another_signer_is_found_by_the_key_that_was_kept_elsewhere",
+        reasons: &[],
+        run: other_signer,
+    },
 ];
 
 /// Two sealed files of a tenant, and a log that is not sealed; the agent is ended without warning. Answers with a copy.
@@ -168,7 +180,10 @@ fn rolled_back(site: &mut Site) -> Result<()> {
     fs::copy(site.traces()?.join("checkpoint.json"), &anchor)?;
     let anchor = anchor.display().to_string();
     ensure!(findings(site, &old, &[])?.is_empty(), "an older copy is consistent in itself");
-    ensure!(!findings(site, &old, &["--checkpoint", &anchor])?.is_empty(), "an older copy passes for the latest");
+    ensure!(
+        !findings(site, &old, &["--checkpoint", &anchor])?.is_empty(),
+        "an older copy passes for the latest"
+    );
     ensure!(findings(site, &site.traces()?, &["--checkpoint", &anchor])?.is_empty(), "the latest does not");
     Ok(())
 }
@@ -189,6 +204,9 @@ fn other_signer(site: &mut Site) -> Result<()> {
     site.intrude()?;
     site.stored(&["--tenant", "t2", "--verdict", "deny"], 2)?;
     site.seal()?;
-    ensure!(!findings(site, &site.traces()?, &["--key", &key])?.is_empty(), "another signer passes for the node");
+    ensure!(
+        !findings(site, &site.traces()?, &["--key", &key])?.is_empty(),
+        "another signer passes for the node"
+    );
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod export;
 mod follow;
 mod identity;
 pub mod keys;
@@ -90,7 +91,9 @@ async fn work(
     let mut tasks = JoinSet::new();
     let succeeded = Arc::new(Notify::new());
     let (maker, made) = forensics::queue();
+    let tell = maker.clone();
     let rooms::Outfit { ends, mut admin, events, forensics, cgroups, watchers, vault } = outfit;
+    let (held, keys) = (forensics.clone(), vault.clone());
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
         let around = (&mut tasks, &stopper);
         let opened = identity::open(settings, identity, vault, &door, &cgroups, around).await?;
@@ -119,8 +122,25 @@ async fn work(
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
-    follow::join(&mut tasks, &door, forensics, (events, made), cgroups)?;
+    let sources = follow::Sources {
+        events,
+        made,
+        cgroups,
+        credentials: admin.identity.as_ref().map(|door| door.credentials.clone()),
+        keep: None,
+        first: 1,
+        cadence: follow::Cadence::default(),
+    };
+    follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
+    let joints = export::Joints {
+        admin: &admin,
+        forensics: held,
+        vault: keys,
+        tell: Arc::new(move |record| tell.tell(record)),
+        stopper: &stopper,
+    };
+    export::open(settings, joints, &mut tasks).await?;
     let reread = Arc::new(Notify::new());
     if let Some(path) = &settings.policy_path {
         let source = FileSource::new(path.clone());

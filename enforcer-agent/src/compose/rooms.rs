@@ -23,7 +23,7 @@ use crate::config::Settings;
 use crate::config::settings::{ClassRole, DeviceKind, GateMode};
 use crate::device::{CgroupLookup, DeviceConfig, Discover, Discovery, ServiceConfig};
 use crate::door::policy::PolicyDoor;
-use crate::door::records::{Observe, Records, Scope};
+use crate::door::records::Observe;
 use crate::door::tunnel::Ends;
 use crate::forensics::Forensics;
 use crate::identity::custody::Vault;
@@ -164,19 +164,10 @@ fn discover(settings: &Settings, cgroups: &CgroupTree) -> Discover {
 fn observe(forensics: &Forensics) -> Observe {
     let forensics = forensics.clone();
     Arc::new(move |request, scope| {
-        if scope != Scope::Everything {
-            return Err("records are not scoped yet".to_owned());
-        }
-        let words = |errors: Vec<_>| {
-            errors.iter().map(|error: &enforcer_core::event::filter::FilterError| error.to_string()).collect()
-        };
-        match forensics.observe(&request) {
-            Ok(records) => Ok(Box::pin(records) as Records),
-            Err(errors) => {
-                let words: Vec<String> = words(errors);
-                Err(words.join("; "))
-            }
-        }
+        forensics.observe(&request, scope).map_err(|errors| {
+            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            words.join("; ")
+        })
     })
 }
 

@@ -1,8 +1,14 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
+mod export;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+pub use export::{RawBatch, RawCollector, RawCollectorTls, RawExport, RawMetrics, RawOtlp, RawSpool};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -34,6 +40,10 @@ pub struct RawConfig {
     pub tunnel: Option<RawTunnel>,
     /// Rules over records.
     pub detection: Option<RawDetection>,
+    /// What leaves the node.
+    pub export: Option<RawExport>,
+    /// What is recorded, and how it is kept.
+    pub trace: Option<RawTrace>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
@@ -286,6 +296,80 @@ pub struct RawFederation {
     pub key: Option<PathBuf>,
     /// Tenants whose bundles are published.
     pub tenants: Option<Vec<String>>,
+}
+
+/// What is recorded, and how it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTrace {
+    /// Whether records are kept on disk; true where identities are on.
+    pub enabled: Option<bool>,
+    /// Where.
+    pub directory: Option<PathBuf>,
+    /// Bytes of the log after which it is sealed.
+    pub segment_bytes: Option<u64>,
+    /// How long the log waits for that at most; it is sealed at each full hour all the same.
+    pub seal_interval: Option<String>,
+    /// How often a checkpoint is signed.
+    pub checkpoint_interval: Option<String>,
+    /// How long and how much.
+    pub retention: Option<RawRetention>,
+    /// `none`, `connections` or `states`.
+    pub aggregation: Option<String>,
+    /// Refusals, device decisions and alerts a second, for each tenant; 0 is no bound.
+    pub events_per_second: Option<u64>,
+    /// Samples of allowed flows a second, for each tenant; 0 is no bound.
+    pub samples_per_second: Option<u64>,
+    /// Events of processes a second, for each tenant; 0 is no bound.
+    pub processes_per_second: Option<u64>,
+    /// First bytes of refused packets that are recorded; 0 is none.
+    pub packet_bytes: Option<u64>,
+    /// What differs for some tenants.
+    pub tenants: Option<BTreeMap<String, RawTenantTrace>>,
+    /// Where sealed files are copied to.
+    pub ship: Option<RawShip>,
+}
+
+/// How long and how much is kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawRetention {
+    /// Days.
+    pub days: Option<u64>,
+    /// Bytes of sealed files, for each tenant.
+    pub max_bytes: Option<u64>,
+}
+
+/// What differs for one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTenantTrace {
+    /// Days.
+    pub retention_days: Option<u64>,
+    /// Bytes of sealed files.
+    pub max_bytes: Option<u64>,
+    /// `none`, `connections` or `states`.
+    pub aggregation: Option<String>,
+}
+
+/// Where sealed files are copied to.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawShip {
+    /// `s3://BUCKET/PREFIX`, `file:///DIRECTORY`.
+    pub url: Option<String>,
+    /// Options of the object store: `region`, `endpoint`, ...
+    pub options: Option<BTreeMap<String, String>>,
+    /// A file of mode 0600 with more of them, `name=value` a line: for secrets.
+    pub options_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for RawShip {
+    /// Options may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Option<Vec<&String>> = self.options.as_ref().map(|options| options.keys().collect());
+        f.debug_struct("RawShip").field("url", &self.url).field("options", &options).finish_non_exhaustive()
+    }
 }
 
 /// What is logged.

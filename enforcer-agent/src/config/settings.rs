@@ -1,6 +1,9 @@
 //! The configuration as the rooms receive it.
 
+mod export;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +12,10 @@ use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
+
+pub use export::{
+    CollectorSettings, CollectorTls, ExportSettings, MetricsSettings, MetricsTls, OtlpSettings,
+};
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +48,12 @@ pub struct Settings {
     pub tunnel: Option<TunnelSettings>,
     /// Rules over records; `None` when they were turned off.
     pub detection: Option<DetectionSettings>,
+    /// What leaves the node.
+    pub export: ExportSettings,
+    /// How much is recorded.
+    pub recording: RecordingSettings,
+    /// Records on disk; `None` where that was turned off, or there are no keys for them.
+    pub trace: Option<TraceSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Records that are held for `observe`.
@@ -281,6 +294,85 @@ pub struct DetectionSettings {
     pub rules: Option<PathBuf>,
     /// Responses at once for one tenant.
     pub responses_per_tenant: usize,
+}
+
+/// How much is told of allowed flows beside the first packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregation {
+    /// Nothing.
+    None,
+    /// The end of each connection, with what it moved.
+    Connections,
+    /// Each change of a connection's state as well.
+    States,
+}
+
+/// How much is recorded. A rate of 0 is no bound; each is for each tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingSettings {
+    /// Refusals, device decisions and alerts a second.
+    pub events_per_second: u32,
+    /// Samples of allowed flows a second.
+    pub samples_per_second: u32,
+    /// Events of processes a second.
+    pub processes_per_second: u32,
+    /// First bytes of refused packets; 0 is none.
+    pub packet_bytes: u32,
+    /// Of tenants that are not among [`Self::tenants`].
+    pub aggregation: Aggregation,
+    /// Tenants with an aggregation of their own.
+    pub tenants: BTreeMap<Name, Aggregation>,
+}
+
+/// Records on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSettings {
+    /// Where; mode 0700.
+    pub directory: PathBuf,
+    /// Bytes of the log after which it is sealed.
+    pub segment_bytes: u64,
+    /// How long the log waits for that at most.
+    pub seal_interval: Duration,
+    /// How often a checkpoint is signed.
+    pub checkpoint_interval: Duration,
+    /// Of tenants that are not among [`Self::tenants`].
+    pub retention: RetentionSettings,
+    /// Tenants with a retention of their own.
+    pub tenants: BTreeMap<Name, RetentionSettings>,
+    /// Where sealed files are copied to.
+    pub ship: Option<ShipSettings>,
+}
+
+/// How long and how much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Days.
+    pub days: u32,
+    /// Bytes of sealed files of one tenant.
+    pub max_bytes: u64,
+}
+
+/// Where sealed files are copied to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShipSettings {
+    /// `s3://BUCKET/PREFIX`, `file:///DIRECTORY`.
+    pub url: String,
+    /// Options of the object store.
+    pub options: BTreeMap<String, String>,
+    /// A file of mode 0600 with more of them.
+    pub options_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for ShipSettings {
+    /// Options may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Vec<&String> = self.options.keys().collect();
+        f.debug_struct("ShipSettings")
+            .field("url", &self.url)
+            .field("options", &options)
+            .field("options_file", &self.options_file)
+            .finish()
+    }
 }
 
 /// How log lines look.

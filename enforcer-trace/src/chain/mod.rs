@@ -3,9 +3,11 @@
 
 mod line;
 mod read;
+mod write;
 
 pub use line::{BLOCK_BYTES, BLOCK_DIGITS, Line, Lost, LostWhy, Removed, RemovedWhy, RowGroup, Sealed, What};
 pub use read::{Lines, RawLine, live};
+pub(crate) use write::{Chain, Facts};
 
 /// A chain's file, in its tenant's directory.
 pub const NAME: &str = "chain.jsonl";

@@ -44,6 +44,12 @@ impl Batch {
         self.tenants.iter().map(|(tenant, chunks)| (tenant.as_str(), chunks.as_slice()))
     }
 
+    /// How many records each tenant has.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        let count = |chunks: &[Chunk]| chunks.iter().map(|chunk| u64::from(chunk.records)).sum();
+        self.tenants().map(move |(tenant, chunks)| (tenant, count(chunks)))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.tenants.is_empty()
     }

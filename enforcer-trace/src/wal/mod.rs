@@ -5,6 +5,7 @@ mod batch;
 mod frame;
 mod open;
 mod read;
+mod records;
 mod segments;
 mod write;
 
@@ -15,8 +16,11 @@ pub use frame::{
 };
 pub use open::{OpenError, Opener};
 pub use read::{Found, Frame, Reader};
-pub use segments::{list, path};
+pub use records::{ReadError, Records, records};
+pub use segments::{list, path, previous, set_aside};
 pub(crate) use write::{Log, Unsealed};
 
+/// What the name of a damaged segment ends with, once what could be read of it is sealed.
+pub(crate) const ASIDE: &str = "damaged";
 /// The log's directory, in the store's.
 pub const DIRECTORY: &str = "wal";

@@ -96,6 +96,21 @@ impl Reader {
         self.frame().map(Some)
     }
 
+    /// The frame that begins at `offset`, which follows another one.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read_at(&mut self, offset: u64) -> io::Result<Found> {
+        self.at = offset.saturating_sub(u64::try_from(TRAILER_BYTES).unwrap_or(0));
+        self.input.seek(SeekFrom::Start(self.at))?;
+        let mut previous = [0; TRAILER_BYTES];
+        if !self.fill(&mut previous)? {
+            return Ok(self.torn(offset, None));
+        }
+        self.chains = [previous; 2];
+        self.frame()
+    }
+
     fn frame(&mut self) -> io::Result<Found> {
         let offset = self.at;
         let mut header_bytes = [0; HEADER_BYTES];
@@ -166,7 +181,7 @@ impl Reader {
 
     fn torn(&mut self, offset: u64, header: Option<Header>) -> Found {
         self.at = self.size;
-        Found::Torn { offset, bytes: self.size - offset, header }
+        Found::Torn { offset, bytes: self.size.saturating_sub(offset), header }
     }
 
     /// Fills `buffer` and moves on; false when fewer bytes are left.

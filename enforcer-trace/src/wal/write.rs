@@ -28,7 +28,12 @@ pub(crate) struct Log {
     number: u64,
     /// Hash of the last frame that was acknowledged.
     hash: Chain,
+    /// The segment that this frame is in, and where it ends.
+    position: (u64, u64),
     current: Option<Segment>,
+    /// Segments that are ended and not sealed, each with the hash of its last frame that was acknowledged; none where
+    /// there is no such frame.
+    closed: BTreeMap<u64, Option<Chain>>,
     compressor: zstd::bulk::Compressor<'static>,
 }
 
@@ -42,7 +47,6 @@ struct Segment {
     nonce: u64,
     tenants: BTreeMap<String, Sealer>,
     opened_ns: u64,
-    records: u64,
 }
 
 struct Sealer {
@@ -57,25 +61,28 @@ pub(crate) struct Unsealed {
     pub(crate) error: KeyError,
 }
 
-/// What a segment that was ended looks like.
+/// How far the current segment is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
-    pub(crate) number: u64,
+pub(crate) struct Current {
+    pub(crate) opened_ns: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Log {
-    /// Goes on after segment `number`, whose last acknowledged frame has this hash.
+    /// Goes on after the frame with this hash, which ends at `position`, and after the segments that are there.
     pub(crate) fn after(
         disk: Arc<dyn Disk>,
         directory: &Path,
         node: &str,
-        number: u64,
+        position: (u64, u64),
         hash: Chain,
+        closed: BTreeMap<u64, Option<Chain>>,
     ) -> Result<Self, StoreError> {
         let compressor = zstd::bulk::Compressor::new(LEVEL)
             .map_err(|error| StoreError::io("compress for", directory, error))?;
         let (directory, node) = (directory.to_owned(), node.to_owned());
-        Ok(Self { disk, directory, node, number, hash, current: None, compressor })
+        let number = closed.last_key_value().map_or(0, |(number, _)| *number).max(position.0);
+        Ok(Self { disk, directory, node, number, hash, position, current: None, closed, compressor })
     }
 
     /// Writes a batch and waits for the disk.
@@ -110,34 +117,30 @@ impl Log {
         }
         if records == 0 {
             if segment.end == 0 {
-                let _tried = self.disk.remove(&segment.path);
-                self.number -= 1;
+                self.undo(&segment);
             } else {
                 segment.tenants.retain(|tenant, _| known.contains(tenant));
                 self.current = Some(segment);
             }
             return Ok(unsealed);
         }
-        self.write(segment, &output, &known, records)?;
+        self.write(segment, &output, &known)?;
         Ok(unsealed)
     }
 
     /// Ends the current segment: the next batch begins another.
-    pub(crate) fn end_segment(&mut self) -> Option<Ended> {
-        self.current.take().map(|_| Ended { number: self.number })
+    pub(crate) fn end_segment(&mut self) {
+        if self.current.take().is_some() {
+            self.closed.insert(self.number, Some(self.hash));
+        }
     }
 
     /// A tenant's key is gone: the next batch asks for it anew.
     pub(crate) fn forget(&mut self, tenant: &str) {
-        // The index in this segment is the old key's, so the segment ends.
+        // Its number in this segment stands for the old key, so the segment ends.
         if self.current.as_ref().is_some_and(|segment| segment.tenants.contains_key(tenant)) {
-            self.current = None;
+            self.end_segment();
         }
-    }
-
-    /// The number of the last segment.
-    pub(crate) const fn number(&self) -> u64 {
-        self.number
     }
 
     /// Hash of the last frame that was acknowledged.
@@ -145,9 +148,35 @@ impl Log {
         &self.hash
     }
 
-    /// When the current segment was begun, how many bytes it has, and how many records.
-    pub(crate) fn current(&self) -> Option<(u64, u64, u64)> {
-        self.current.as_ref().map(|segment| (segment.opened_ns, segment.end, segment.records))
+    /// The segment of the last frame that was acknowledged, and where the frame ends.
+    pub(crate) const fn position(&self) -> (u64, u64) {
+        self.position
+    }
+
+    /// The segment that is being written.
+    pub(crate) fn current(&self) -> Option<Current> {
+        self.current.as_ref().map(|segment| Current { opened_ns: segment.opened_ns, bytes: segment.end })
+    }
+
+    /// Segments that wait to be sealed, oldest first, each with the hash of its last frame that counts.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = (u64, Option<Chain>)> {
+        self.closed.iter().map(|(number, hash)| (*number, *hash))
+    }
+
+    /// The oldest segment that is not sealed; the next one when all are.
+    pub(crate) fn oldest(&self) -> u64 {
+        let current = if self.current.is_some() { self.number } else { self.number + 1 };
+        self.closed.first_key_value().map_or(current, |(number, _)| *number)
+    }
+
+    /// A segment is sealed.
+    pub(crate) fn take_closed(&mut self, number: u64) -> Option<Chain> {
+        self.closed.remove(&number).flatten()
+    }
+
+    /// It is not, after all.
+    pub(crate) fn put_back(&mut self, number: u64, hash: Option<Chain>) {
+        self.closed.insert(number, hash);
     }
 
     fn begin(&mut self, now_ns: u64) -> Result<Segment, StoreError> {
@@ -163,7 +192,6 @@ impl Log {
             nonce: 0,
             tenants: BTreeMap::new(),
             opened_ns: now_ns,
-            records: 0,
         })
     }
 
@@ -188,13 +216,7 @@ impl Log {
         output.put_clear(header, &note);
     }
 
-    fn write(
-        &mut self,
-        mut segment: Segment,
-        output: &Output,
-        known: &[String],
-        records: u64,
-    ) -> Result<(), StoreError> {
+    fn write(&mut self, mut segment: Segment, output: &Output, known: &[String]) -> Result<(), StoreError> {
         let is_new = segment.end == 0;
         let failed = |operation, error| StoreError::io(operation, &segment.path, error);
         if let Err(error) = self.disk.write_at(&segment.file, &output.bytes, segment.end) {
@@ -204,16 +226,19 @@ impl Log {
         }
         // After a wait for the disk that failed nobody knows what is there: the segment is left, and what was not
         // acknowledged does not count, since the next segment names the last frame that was.
-        if let Err(error) = self.disk.sync(&segment.file) {
-            return Err(failed("sync", error));
-        }
-        if is_new {
-            sync_parent(self.disk.as_ref(), &segment.path)?;
+        let synced = self
+            .disk
+            .sync(&segment.file)
+            .map_err(|error| failed("sync", error))
+            .and_then(|()| if is_new { sync_parent(self.disk.as_ref(), &segment.path) } else { Ok(()) });
+        if let Err(error) = synced {
+            self.leave(&segment);
+            return Err(error);
         }
         segment.end += u64::try_from(output.bytes.len()).unwrap_or(u64::MAX);
         segment.hash = output.hash;
-        segment.records += records;
         self.hash = output.hash;
+        self.position = (self.number, segment.end);
         self.current = Some(segment);
         Ok(())
     }
@@ -221,15 +246,27 @@ impl Log {
     /// A part may be there; without cutting it off, the next frame would follow a torn one.
     fn take_back(&mut self, mut segment: Segment, known: &[String]) {
         if segment.end == 0 {
-            if self.disk.remove(&segment.path).is_ok() {
-                self.number -= 1;
-            }
-            return;
-        }
-        if self.disk.set_len(&segment.file, segment.end).is_ok() {
+            self.undo(&segment);
+        } else if self.disk.set_len(&segment.file, segment.end).is_ok() {
             segment.tenants.retain(|tenant, _| known.contains(tenant));
             self.current = Some(segment);
+        } else {
+            self.leave(&segment);
         }
+    }
+
+    /// A segment in which nothing was acknowledged: as if it had never been begun.
+    fn undo(&mut self, segment: &Segment) {
+        if self.disk.remove(&segment.path).is_ok() {
+            self.number -= 1;
+        } else {
+            self.leave(segment);
+        }
+    }
+
+    /// Nothing more is written into a segment.
+    fn leave(&mut self, segment: &Segment) {
+        self.closed.insert(self.number, (segment.end > 0).then_some(self.hash));
     }
 }
 

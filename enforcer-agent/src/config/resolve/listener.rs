@@ -32,8 +32,9 @@ pub(super) fn listener(
         });
     }
     let client_ca = raw.client_ca.map(|path| checked("listener.clientCa", path, problems));
+    let has_readers = raw.readers.as_ref().is_some_and(|readers| !readers.is_empty());
     let readers = readers(raw.readers, fleet, problems);
-    let allowed = allowed(raw.allowed_spiffe_ids, !readers.is_empty(), problems)
+    let allowed = allowed(raw.allowed_spiffe_ids, has_readers, problems)
         .map(|allowed| distinct(allowed, &readers, problems));
     let own = match own {
         None => None,

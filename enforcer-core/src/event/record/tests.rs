@@ -7,12 +7,13 @@ use enforcer_common::address::from_v4;
 use enforcer_common::device::{ACCESS_READ, ACCESS_WRITE, KIND_CHAR};
 use enforcer_common::event::{
     HOOK_CGROUP_ATTACH, HOOK_DEVICE, Header, KIND_DEVICE_REFUSED, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED,
-    KIND_SERVICE_ENTERED,
+    KIND_PROCESS_EXIT, KIND_SERVICE_ENTERED, KIND_SOCKET_END, ProcessEvent, SOCKET_PASSIVE, SocketEvent,
 };
 use enforcer_common::identity;
 use enforcer_common::maps::{FIRST_RULE, RULE_TUNNEL};
 
 use super::*;
+use crate::event::clock::Reading;
 use crate::node::{Attachment, HostService, NodeFacts};
 use crate::policy::model::{
     Action, DataClassification, Holder, Mode, Name, Peer, Policy, Rule, Tenant, Tier, Workload,
@@ -72,7 +73,20 @@ fn scene() -> Scene {
         services: vec![HostService { name: "dcgm".to_owned(), cgroup: 900, classes: Vec::new() }],
         ..NodeFacts::default()
     };
-    Scene::new(5, Arc::new(policy), Arc::new(facts), BOOT_OFFSET_NS)
+    Scene::new(5, Arc::new(policy), Arc::new(facts))
+}
+
+fn clock() -> Clock {
+    Clock::new(Reading { boot_ns: 0, offset_ns: BOOT_OFFSET_NS, error_ns: 30 })
+}
+
+/// As the code under test does it, with a scene of the tests' own.
+fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Record {
+    super::record(event, &Context { scene, clock: &clock(), cgroup_path })
+}
+
+fn with(make: impl Fn(&Context<'_>) -> v1::Record) -> v1::Record {
+    make(&Context { scene: &scene(), clock: &clock(), cgroup_path: None })
 }
 
 fn header(kind: u16) -> Header {
@@ -126,6 +140,9 @@ fn a_refused_flow_says_who_whom_which_rule_and_why() {
             ..Default::default()
         }),
         protocol: "TCP".to_owned(),
+        boot_ns: 1_500_000_000,
+        time_error_ns: 30,
+        cpu: Some(0),
         ..v1::Record::default()
     };
     assert_eq!(record(&refused(), &scene(), None), expected);
@@ -147,7 +164,7 @@ fn an_allowed_flow_of_a_rule_for_mutual_tls_says_that_it_stayed_on_the_node() {
             carried_by: Vec::new(),
         };
         policy.rules.insert(Name::clone(&rule.name), Arc::new(rule));
-        Scene::new(5, Arc::new(policy), Arc::clone(&scene().facts), BOOT_OFFSET_NS)
+        Scene::new(5, Arc::new(policy), Arc::clone(&scene().facts))
     };
     let allowed = Event {
         header: header(KIND_FLOW_ALLOWED),
@@ -166,6 +183,8 @@ fn an_allowed_flow_of_a_rule_for_mutual_tls_says_that_it_stayed_on_the_node() {
         assert_eq!(carriage(event, true), "", "{event:?}");
     }
     assert_eq!(record(&carrying, &scene(), None).rule, "tunnel");
+    assert_eq!(record(&allowed, &with_rule(true), None).rule_owner, "blue");
+    assert_eq!(record(&carrying, &with_rule(true), None).rule_owner, "");
 }
 
 #[test]
@@ -322,8 +341,75 @@ fn an_allowed_flow_has_no_reason() {
 }
 
 #[test]
-fn time_before_the_epoch_and_beyond_the_clock_does_not_overflow() {
-    assert_eq!(time_of(1, -2), prost_types::Timestamp { seconds: -1, nanos: 999_999_999 });
-    let last = time_of(u64::MAX, i64::MAX);
-    assert!(last.seconds > 0 && last.nanos >= 0);
+fn a_socket_that_was_accepted_is_the_destination_and_says_what_its_end_moved() {
+    let event = SocketEvent {
+        header: Header { cpu: 3, sequence: 9, ..header(KIND_SOCKET_END) },
+        cgroup: 800,
+        cookie: 44,
+        since_ns: 500_000_000,
+        bytes_sent: 10,
+        bytes_received: 20,
+        local: from_v4([10, 0, 0, 2]),
+        remote: from_v4([10, 0, 0, 1]),
+        identity: BLUE,
+        remote_identity: RED,
+        process: 5,
+        segments_out: 1,
+        segments_in: 2,
+        local_port: 80,
+        remote_port: 40_000,
+        old_state: 9,
+        new_state: 7,
+        flags: SOCKET_PASSIVE,
+        ..SocketEvent::default()
+    };
+    let told = with(|context| of_socket(&event, context));
+    let (source, destination) = (told.source.unwrap(), told.destination.unwrap());
+    assert_eq!((source.workload.as_str(), source.port), ("red-a", 40_000));
+    assert_eq!((destination.workload.as_str(), destination.port), ("blue-a", 80));
+    let flow = told.flow.unwrap();
+    assert_eq!(
+        (flow.event.as_str(), flow.state_before.as_str(), flow.state.as_str()),
+        ("closed", "LAST-ACK", "UNCONN")
+    );
+    assert_eq!((flow.bytes_sent, flow.packets_received, flow.duration_ns), (10, 2, 1_000_000_000));
+    assert_eq!(
+        (told.hook.as_str(), told.cookie, told.cpu, told.cpu_sequence),
+        ("socket_passive", 44, Some(3), 9)
+    );
+    let active = with(|context| of_socket(&SocketEvent { flags: 0, ..event }, context));
+    assert_eq!(active.source.unwrap().workload, "blue-a");
+}
+
+#[test]
+fn a_process_that_ends_says_how() {
+    let event = ProcessEvent {
+        header: header(KIND_PROCESS_EXIT),
+        process: 5,
+        cgroup: 700,
+        identity: RED,
+        exit_code: 0x0109,
+        ..ProcessEvent::default()
+    };
+    let told = with(|context| of_process(&event, context));
+    assert_eq!(told.source.unwrap().workload, "red-a");
+    let note = told.note.unwrap();
+    let fields: Vec<_> =
+        note.fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect();
+    assert_eq!(
+        (note.event.as_str(), fields.as_slice()),
+        ("exit", [("status", "1"), ("signal", "9")].as_slice())
+    );
+}
+
+#[test]
+fn a_refused_packet_comes_with_its_first_bytes_and_a_kind_nobody_knows_with_its_time() {
+    let mut packet = PacketEvent { event: refused(), length: 900, captured: 2, ..PacketEvent::default() };
+    packet.bytes[..2].copy_from_slice(&[0x45, 7]);
+    packet.event.tcp_flags = 2;
+    let told = with(|context| of_packet(&packet, context));
+    assert_eq!((told.packet.as_slice(), told.packet_length), ([0x45, 7].as_slice(), 900));
+    assert_eq!(told.flow.map(|flow| (flow.event, flow.tcp_flags)), Some(("opened".to_owned(), 2)));
+    let unknown = with(|context| of_unknown(&header(77), context));
+    assert_eq!((unknown.r#type.as_str(), unknown.boot_ns), ("unknown-77", 1_500_000_000));
 }

@@ -1,20 +1,27 @@
 //! An event with names: what people and exports read.
 
+mod process;
+mod socket;
+
 use enforcer_common::event::{
     Event, HOOK_CONNECT, HOOK_FROM_WORKLOAD, HOOK_SENDMSG, HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS,
-    HOOK_TO_WORKLOAD, hook_name,
+    HOOK_TO_WORKLOAD, Header, PacketEvent, hook_name,
 };
 use enforcer_common::packet::{PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP};
 use enforcer_common::{address, reason, verdict};
 use enforcer_proto::v1;
 
+use super::clock::Clock;
 use super::decode::Kind;
-use super::names::{access_name, command_text, protocol_name, rule_name};
+use super::names::{access_name, command_text, protocol_name, rule_name, rule_owner};
 use super::scene::{Scene, to_ip};
 use crate::device;
 use crate::policy::carriage::Carriage;
 use crate::policy::compile::asks_for_tunnel;
 use crate::policy::model::Name;
+
+pub use process::of_process;
+pub use socket::of_socket;
 
 /// `Record.type` of flows.
 pub const FLOW: &str = "flow";
@@ -43,67 +50,113 @@ pub const LOG: &str = "log";
 /// `Record.type` of losses.
 pub const LOSS: &str = "loss";
 
+/// `FlowFacts.event` of a flow's first packet.
+pub const OPENED: &str = "opened";
+
+/// What the type of an event begins with that this build does not know; its number follows.
+pub const UNKNOWN_PREFIX: &str = "unknown-";
+
 /// Every type that a filter may name. Events of a newer kernel side are `unknown-N`.
 pub const TYPES: [&str; 13] =
     [FLOW, TUNNEL, DEVICE, SERVICE, PROCESS, IDENTITY, POLICY, TOTALS, ALERT, RESPONSE, KEY, LOG, LOSS];
 
-/// The record of an event. `cgroup_path` is where the event's control group lies below the cgroup2 mount, if
-/// it is still known. The sequence number is left to [`super::sequence`].
+/// What is known besides an event's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The policy that decided, and the node.
+    pub scene: &'a Scene,
+    /// From the boot clock to the calendar.
+    pub clock: &'a Clock,
+    /// Where the event's control group lies below the cgroup2 mount, if it is still known.
+    pub cgroup_path: Option<&'a str>,
+}
+
+/// The record of a decision, not numbered. Its process is what the event tells: number, name and control group.
 #[must_use]
-pub fn record(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Record {
-    let record = common(event, scene, cgroup_path);
+pub fn record(event: &Event, context: &Context<'_>) -> v1::Record {
+    let Context { scene, .. } = *context;
+    let record = common(event, context);
     match Kind::of(event) {
-        Kind::FlowRefused | Kind::FlowAllowed => of_flow(event, scene, cgroup_path, record),
-        Kind::DeviceRefused | Kind::DeviceAllowed => of_device(event, scene, cgroup_path, record),
+        Kind::FlowRefused | Kind::FlowAllowed => of_flow(event, context, record),
+        Kind::DeviceRefused | Kind::DeviceAllowed => of_device(event, context, record),
         Kind::ServiceEntered => of_service(event, scene, record),
         // Everything that can be said of it is said, whatever it was.
         _ => v1::Record {
-            r#type: format!("unknown-{}", event.header.kind),
+            r#type: format!("{UNKNOWN_PREFIX}{}", event.header.kind),
             device: (event.device_kind != 0).then(|| device_of(event, scene)),
             access: access_name(event.access),
-            ..of_flow(event, scene, cgroup_path, record)
+            ..of_flow(event, context, record)
         },
     }
 }
 
-fn common(event: &Event, scene: &Scene, cgroup_path: Option<&str>) -> v1::Record {
+/// The record of a refused packet, with its first bytes.
+#[must_use]
+pub fn of_packet(packet: &PacketEvent, context: &Context<'_>) -> v1::Record {
+    v1::Record {
+        packet: packet.packet().to_vec(),
+        packet_length: packet.length,
+        ..record(&packet.event, context)
+    }
+}
+
+/// The record of something that this build knows no more of than when and where it was.
+#[must_use]
+pub fn of_unknown(header: &Header, context: &Context<'_>) -> v1::Record {
+    v1::Record { r#type: format!("{UNKNOWN_PREFIX}{}", header.kind), ..begun(header, context) }
+}
+
+/// What every event's record has.
+fn begun(header: &Header, context: &Context<'_>) -> v1::Record {
+    let (time, time_error_ns) = context.clock.at(header.boot_ns);
+    v1::Record {
+        time: Some(time),
+        node: context.scene.facts.name.clone(),
+        boot_ns: header.boot_ns,
+        time_error_ns,
+        cpu: Some(u32::from(header.cpu)),
+        cpu_sequence: header.sequence,
+        ..v1::Record::default()
+    }
+}
+
+fn common(event: &Event, context: &Context<'_>) -> v1::Record {
     let has_process = event.process != 0 || event.cgroup != 0;
     v1::Record {
-        time: Some(time_of(event.header.boot_ns, scene.boot_offset_ns)),
-        node: scene.facts.name.clone(),
         verdict: if event.action == 0 {
             String::new()
         } else {
             verdict::action_name(event.action).to_owned()
         },
-        reason: match event.reason {
-            reason::NONE => String::new(),
-            number => reason_name(number),
-        },
+        reason: reason_name(event.reason),
         revision: event.revision,
         hook: match hook_name(event.hook) {
             "unassigned" => format!("hook-{}", event.hook),
             name => name.to_owned(),
         },
+        cookie: event.cookie,
         process: has_process.then(|| v1::Process {
             pid: event.process,
             command: command_text(&event.command),
             cgroup_id: event.cgroup,
-            cgroup: cgroup_path.unwrap_or_default().to_owned(),
+            cgroup: context.cgroup_path.unwrap_or_default().to_owned(),
             ..v1::Process::default()
         }),
-        ..v1::Record::default()
+        ..begun(&event.header, context)
     }
 }
 
-fn reason_name(number: u16) -> String {
-    match reason::name(number) {
-        "unassigned" => format!("reason-{number}"),
-        name => name.to_owned(),
+/// Empty for no reason: allowed.
+pub(super) fn reason_name(number: u16) -> String {
+    match (number, reason::name(number)) {
+        (reason::NONE, _) => String::new(),
+        (_, "unassigned") => format!("reason-{number}"),
+        (_, name) => name.to_owned(),
     }
 }
 
-fn of_flow(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1::Record) -> v1::Record {
+fn of_flow(event: &Event, context: &Context<'_>, record: v1::Record) -> v1::Record {
+    let Context { scene, cgroup_path, .. } = *context;
     let [icmp_type, icmp_code] = event.destination_port.to_be_bytes().map(u32::from);
     let is_icmp = matches!(event.protocol, PROTOCOL_ICMP | PROTOCOL_ICMPV6);
     let source = source_workload(event, scene, cgroup_path);
@@ -111,7 +164,13 @@ fn of_flow(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1::
     v1::Record {
         r#type: FLOW.to_owned(),
         rule: rule_name(&scene.policy, event.rule),
+        rule_owner: rule_owner(&scene.policy, event.rule).map_or_else(String::new, ToString::to_string),
         shadow_rule: shadow_rule(event, scene),
+        flow: (event.protocol == PROTOCOL_TCP && event.tcp_flags != 0).then(|| v1::FlowFacts {
+            event: OPENED.to_owned(),
+            tcp_flags: u32::from(event.tcp_flags),
+            ..v1::FlowFacts::default()
+        }),
         protocol: protocol_name(event.protocol),
         icmp_type: is_icmp.then_some(icmp_type),
         icmp_code: is_icmp.then_some(icmp_code),
@@ -138,16 +197,15 @@ fn carriage(event: &Event, scene: &Scene) -> Carriage {
     Carriage::Plain
 }
 
-fn of_device(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1::Record) -> v1::Record {
+fn of_device(event: &Event, context: &Context<'_>, record: v1::Record) -> v1::Record {
+    let Context { scene, cgroup_path, .. } = *context;
     v1::Record {
         r#type: DEVICE.to_owned(),
         rule: rule_name(&scene.policy, event.rule),
         shadow_rule: shadow_rule(event, scene),
         source: Some(v1::Endpoint {
-            identity: scene.identity_name(event.source_identity),
-            of_node: scene.is_of_node(event.source_identity),
-            workload: text(by_cgroup(event, scene, cgroup_path)),
-            ..v1::Endpoint::default()
+            workload: text(by_cgroup(event.cgroup, scene, cgroup_path)),
+            ..end_of(scene, event.source_identity)
         }),
         device: Some(device_of(event, scene)),
         access: access_name(event.access),
@@ -157,17 +215,10 @@ fn of_device(event: &Event, scene: &Scene, cgroup_path: Option<&str>, record: v1
 
 /// The one who moved, and the service that was entered. No verdict: nothing was asked.
 fn of_service(event: &Event, scene: &Scene, record: v1::Record) -> v1::Record {
-    let who = |identity| {
-        Some(v1::Endpoint {
-            identity: scene.identity_name(identity),
-            of_node: scene.is_of_node(identity),
-            ..v1::Endpoint::default()
-        })
-    };
     v1::Record {
         r#type: SERVICE.to_owned(),
-        source: who(event.source_identity),
-        destination: who(event.destination_identity),
+        source: Some(end_of(scene, event.source_identity)),
+        destination: Some(end_of(scene, event.destination_identity)),
         ..record
     }
 }
@@ -199,7 +250,7 @@ fn device_of(event: &Event, scene: &Scene) -> v1::Device {
 fn source_workload<'a>(event: &Event, scene: &'a Scene, cgroup_path: Option<&str>) -> Option<&'a Name> {
     match event.hook {
         HOOK_FROM_WORKLOAD => scene.workload_at(event.interface),
-        HOOK_CONNECT | HOOK_SENDMSG | HOOK_SOCKET_EGRESS => by_cgroup(event, scene, cgroup_path),
+        HOOK_CONNECT | HOOK_SENDMSG | HOOK_SOCKET_EGRESS => by_cgroup(event.cgroup, scene, cgroup_path),
         _ => scene.workload_with(&event.source, event.source_identity),
     }
 }
@@ -207,13 +258,23 @@ fn source_workload<'a>(event: &Event, scene: &'a Scene, cgroup_path: Option<&str
 fn destination_workload<'a>(event: &Event, scene: &'a Scene, cgroup_path: Option<&str>) -> Option<&'a Name> {
     match event.hook {
         HOOK_TO_WORKLOAD => scene.workload_at(event.interface),
-        HOOK_SOCKET_INGRESS => by_cgroup(event, scene, cgroup_path),
+        HOOK_SOCKET_INGRESS => by_cgroup(event.cgroup, scene, cgroup_path),
         _ => scene.workload_with(&event.destination, event.destination_identity),
     }
 }
 
-fn by_cgroup<'a>(event: &Event, scene: &'a Scene, cgroup_path: Option<&str>) -> Option<&'a Name> {
-    scene.workload_in(event.cgroup).or_else(|| scene.workload_below(cgroup_path?))
+fn by_cgroup<'a>(cgroup: u64, scene: &'a Scene, cgroup_path: Option<&str>) -> Option<&'a Name> {
+    scene.workload_in(cgroup).or_else(|| scene.workload_below(cgroup_path?))
+}
+
+/// An end of which no more is known than whose it is.
+#[must_use]
+pub fn end_of(scene: &Scene, identity: u32) -> v1::Endpoint {
+    v1::Endpoint {
+        identity: scene.identity_name(identity),
+        of_node: scene.is_of_node(identity),
+        ..v1::Endpoint::default()
+    }
 }
 
 fn endpoint(
@@ -228,12 +289,10 @@ fn endpoint(
     // All zero is "not known yet" (a socket before connect), but a sender's true address in ICMPv6.
     let is_known = !address::is_unspecified(at) || event.protocol == PROTOCOL_ICMPV6;
     v1::Endpoint {
-        identity: scene.identity_name(identity),
-        of_node: scene.is_of_node(identity),
         workload: text(workload),
         address: if is_known { to_ip(at).to_string() } else { String::new() },
         port: if has_ports { u32::from(port) } else { 0 },
-        ..v1::Endpoint::default()
+        ..end_of(scene, identity)
     }
 }
 
@@ -241,17 +300,5 @@ fn text(name: Option<&Name>) -> String {
     name.map_or_else(String::new, |name| name.to_string())
 }
 
-/// An instant of the boot clock on the calendar.
-#[must_use]
-pub fn time_of(boot_ns: u64, boot_offset_ns: i64) -> prost_types::Timestamp {
-    const SECOND: i128 = 1_000_000_000;
-    let unix_ns = i128::from(boot_ns) + i128::from(boot_offset_ns);
-    prost_types::Timestamp {
-        seconds: i64::try_from(unix_ns.div_euclid(SECOND)).unwrap_or(i64::MAX),
-        nanos: i32::try_from(unix_ns.rem_euclid(SECOND)).unwrap_or(0),
-    }
-}
-
 #[cfg(test)]
-#[path = "record_tests.rs"]
 mod tests;
