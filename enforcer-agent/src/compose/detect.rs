@@ -1,10 +1,12 @@
 //! The detection room, joined to records, policy, identities and the kernel.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use enforcer_core::detect::respond::Mode;
+use enforcer_core::enforce::{Response, ResponseMode};
 use enforcer_core::identity::target::Target;
 use enforcer_core::policy::model::Name;
 use tokio::task::JoinSet;
@@ -86,7 +88,19 @@ impl NodeHands {
 #[tonic::async_trait]
 impl Hands for NodeHands {
     async fn hold(&self, tenant: &Name, hold: Option<Lasting>) -> Result<(), String> {
-        todo!("{tenant:?} {hold:?}")
+        let response = hold.map(|Lasting { mode, lasts }| {
+            let mode = match mode {
+                Mode::DenyNew => ResponseMode::DenyNew,
+                // A limit of nothing denies.
+                Mode::Limit(rate) => match NonZeroU32::new(rate) {
+                    Some(flows_per_second) => ResponseMode::Limit { flows_per_second },
+                    None => ResponseMode::DenyNew,
+                },
+            };
+            Response { mode, lasts }
+        });
+        let answer = self.policy.respond(Arc::clone(tenant), response).await;
+        answer.map_err(|closed| closed.to_string())?
     }
 
     async fn revoke(&self, workload: &Name, resumed: bool, reason: &str) -> Result<(), String> {

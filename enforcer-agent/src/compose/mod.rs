@@ -2,6 +2,7 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod detect;
 mod export;
 mod follow;
 mod identity;
@@ -133,6 +134,17 @@ async fn work(
     };
     follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
+    if let Some(detection) = &settings.detection {
+        let (records, tell) = (held.clone(), tell.clone());
+        let joints = detect::Joints {
+            policy: &door,
+            identity: admin.identity.clone(),
+            subscribe: Arc::new(move |scope, start, follow| records.subscribe(scope, start, follow)),
+            tell: Arc::new(move |record| tell.tell(record)),
+            stop: stopper.listener(),
+        };
+        admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
+    }
     let joints = export::Joints {
         admin: &admin,
         forensics: held,
