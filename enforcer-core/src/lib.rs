@@ -4,6 +4,7 @@
 //! the node are arguments; what should be done comes back as a value.
 
 pub mod bucket;
+pub mod detect;
 pub mod device;
 #[doc(hidden)]
 pub mod doors;

@@ -7,6 +7,7 @@ use enforcer_core::identity::entitle::Entitlements;
 use enforcer_core::policy::model::UnixNanos;
 use enforcer_proto::DESCRIPTOR;
 use enforcer_proto::v1::authority_service_server::AuthorityServiceServer;
+use enforcer_proto::v1::detection_service_server::DetectionServiceServer;
 use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
@@ -30,11 +31,13 @@ use super::limits::{
 use super::listen::local::LocalDoor;
 use super::listen::network::NetworkDoor;
 use super::service::authority::AuthorityCalls;
+use super::service::detect::DetectCalls;
 use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
 use super::service::trace::TraceCalls;
 use super::service::tunnel::TunnelCalls;
+use crate::door::detect::DetectDoor;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
@@ -84,6 +87,8 @@ pub struct Admin {
     pub tunnel: Option<TunnelDoor>,
     /// The trace room, unless it was turned off.
     pub trace: Option<TraceDoor>,
+    /// The detection room, unless it was turned off.
+    pub detect: Option<DetectDoor>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.
@@ -149,6 +154,8 @@ impl Admin {
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let trace = TraceServiceServer::new(TraceCalls::new(self.trace, stop.clone()))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let detect = DetectionServiceServer::new(DetectCalls::new(self.detect))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let router = bounded()
             .layer(InterceptorLayer::new(guard))
             .add_service(InterceptedService::new(health, members))
@@ -157,6 +164,7 @@ impl Admin {
             .add_service(InterceptedService::new(identity, operators))
             .add_service(InterceptedService::new(tunnel, operators))
             .add_service(InterceptedService::new(trace, readers))
+            .add_service(InterceptedService::new(detect, operators))
             // It asks of its callers itself that they are nodes.
             .add_optional_service(authority)
             .add_optional_service(

@@ -2,6 +2,7 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod detect;
 mod export;
 mod follow;
 mod hubble;
@@ -161,6 +162,17 @@ async fn work(
     };
     follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
+    if let Some(detection) = &settings.detection {
+        let records = held.clone();
+        let joints = detect::Joints {
+            policy: &door,
+            identity: admin.identity.clone(),
+            subscribe: Arc::new(move |scope, start, follow| records.subscribe(scope, start, follow)),
+            tell: Arc::clone(&tell),
+            stop: stopper.listener(),
+        };
+        admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
+    }
     let joints = export::Joints { admin: &admin, forensics: held, vault: keys, tell, stopper: &stopper };
     export::open(settings, joints, &mut tasks).await?;
     let reread = Arc::new(Notify::new());

@@ -40,6 +40,8 @@ pub struct RawConfig {
     pub identity: Option<RawIdentity>,
     /// Mutual TLS between workloads.
     pub tunnel: Option<RawTunnel>,
+    /// Rules over records.
+    pub detection: Option<RawDetection>,
     /// What leaves the node.
     pub export: Option<RawExport>,
     /// What is recorded, and how it is kept.
@@ -415,6 +417,18 @@ mod tests {
         assert_eq!(parse("# nothing\n\n").unwrap(), RawConfig::default());
         assert!(parse("- a\n").is_err());
     }
+}
+
+/// Rules over records, and what is done about what they say.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawDetection {
+    /// False: nothing is looked for, and no response is made.
+    pub enabled: Option<bool>,
+    /// Rules beside those that are there from the first day: a file, or a directory of `*.yaml` and `*.yml` files.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: Option<u64>,
 }
 
 /// Mutual TLS between workloads.

@@ -48,6 +48,8 @@ pub struct Settings {
     pub tunnel: Option<TunnelSettings>,
     /// Flows for the tools of Hubble; `None` where nobody asked for them.
     pub hubble: Option<HubbleSettings>,
+    /// Rules over records; `None` when they were turned off.
+    pub detection: Option<DetectionSettings>,
     /// What leaves the node.
     pub export: ExportSettings,
     /// How much is recorded.
@@ -285,6 +287,15 @@ pub struct FederationSettings {
     pub own: CertificateFiles,
     /// Trust domains whose bundles are published.
     pub published: BTreeSet<TrustDomain>,
+}
+
+/// Rules over records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectionSettings {
+    /// Rules beside those that are there from the first day.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: usize,
 }
 
 /// How much is told of allowed flows beside the first packet.

@@ -80,6 +80,7 @@ fn admin(policy: PolicyDoor, tunnel: Option<TunnelDoor>) -> Admin {
         authority: None,
         tunnel,
         trace: None,
+        detect: None,
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),

@@ -1,5 +1,6 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod detection;
 mod export;
 mod gate;
 mod hubble;
@@ -52,6 +53,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener,
         identity: raw_identity,
         tunnel: raw_tunnel,
+        detection,
         export: raw_export,
         trace: raw_trace,
         hubble: raw_hubble,
@@ -80,6 +82,7 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
         hubble: hubble::hubble(raw_hubble, has_listener, &mut problems),
         identity,
+        detection: detection::detection(detection.unwrap_or_default(), &mut problems),
         export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
         recording,
         trace,
