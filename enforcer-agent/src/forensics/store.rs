@@ -212,19 +212,22 @@ impl Store {
     }
 }
 
-/// Where a reader of the last `count` records that pass begins. `newest` is where `held` ends.
+/// Where a reader of the last `count` records that pass begins, and how many of `held` lie before. `newest` is where
+/// `held` ends.
 pub(super) fn cursor_at_last(
     held: &[Arc<v1::Record>],
     newest: Cursor,
     passes: impl Fn(&Arc<v1::Record>) -> bool,
     count: u32,
-) -> Cursor {
+) -> (Cursor, usize) {
     let mut cursor = newest;
     let mut wanted = count;
+    let mut before = held.len();
     for record in held.iter().rev() {
         if wanted == 0 {
             break;
         }
+        before -= 1;
         wanted -= u32::from(passes(record));
         if is_sample(record) {
             cursor.samples -= 1;
@@ -232,7 +235,7 @@ pub(super) fn cursor_at_last(
             cursor.security -= 1;
         }
     }
-    cursor
+    (cursor, before)
 }
 
 fn count(length: usize) -> u64 {
