@@ -26,8 +26,11 @@ pub fn config(bytes: &[u8]) {
             let has_identity = settings.identity.is_some();
             assert!(settings.listener.is_none_or(|listener| {
                 let has_material = has_identity || (listener.own.is_some() && listener.client_ca.is_some());
-                !listener.allowed.is_empty() && has_material
+                !(listener.allowed.is_empty() && listener.readers.is_empty()) && has_material
             }));
+            assert!(settings.hubble.is_none_or(|hubble| hubble.socket.path.is_absolute()));
+            let has_trace = settings.trace.as_ref().is_some_and(|trace| trace.directory.is_absolute());
+            assert!(settings.trace.is_none() || (has_trace && settings.identity.is_some()));
             assert!(settings.identity.is_none_or(|identity| identity.socket.is_absolute()));
         }
         Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),

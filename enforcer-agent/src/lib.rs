@@ -4,15 +4,19 @@
 pub mod admin;
 pub mod compose;
 pub mod config;
+pub mod detect;
 pub mod device;
 pub mod door;
 #[doc(hidden)]
 pub mod doors;
+pub mod export;
 pub mod forensics;
 mod hex;
+pub mod hubble;
 pub mod identity;
 pub mod kernel;
 mod netlink;
 pub mod policy;
 pub mod proxy;
+pub mod trace;
 pub mod workload;

@@ -34,8 +34,8 @@ type Lines = Vec<String>;
 
 fn run(flags: &RunFlags) -> Result<(), Lines> {
     let settings = config::load(flags).map_err(lines)?;
-    compose::start_logging(&settings.log);
-    compose::run(&settings).map_err(|error| vec![format!("{error:#}")])
+    let logs = compose::start_logging(&settings.log);
+    compose::run(&settings, logs).map_err(|error| vec![format!("{error:#}")])
 }
 
 fn init(flags: &RunFlags) -> Result<(), Lines> {

@@ -48,6 +48,9 @@ pub fn take(bucket: &mut BucketValue, rate: u32, burst: u32, now_ns: u64) -> boo
             bucket.filled_ns += earned * per_token;
         }
     }
+    if bucket.tokens > burst as u64 {
+        bucket.tokens = burst as u64;
+    }
     if bucket.tokens == 0 {
         return false;
     }
@@ -106,6 +109,12 @@ mod tests {
         let mut bucket = BucketValue { filled_ns: 0, tokens: 0 };
         let given = (0..20).filter(|_| take(&mut bucket, 1_000, 3, 60 * SECOND_NS)).count();
         assert_eq!(given, 3);
+    }
+
+    #[test]
+    fn a_smaller_burst_holds_at_once() {
+        let mut bucket = BucketValue { filled_ns: 5, tokens: 2_000 };
+        assert_eq!((0..20).filter(|_| take(&mut bucket, 10, 4, 5)).count(), 4);
     }
 
     #[test]

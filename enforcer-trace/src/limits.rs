@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Limits {
     /// A segment of the log that has grown to this is sealed, even within its hour.
     pub segment_bytes: u64,
+    /// Nanoseconds after which it is sealed, even within its hour.
+    pub segment_ns: u64,
     /// Records of a sealed file, at most.
     pub file_records: u64,
     /// Segments that cannot be sealed, because the disk is full, may grow to this together; then the oldest goes.
@@ -43,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
+            segment_ns: crate::name::HOUR_NS,
             file_records: 4_000_000,
             log_bytes: 1 << 30,
             keep: Keep::default(),

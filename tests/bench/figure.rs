@@ -13,6 +13,8 @@ pub(crate) enum Goal {
     RatioBelow(f64),
     /// The value is no larger.
     AtMost(f64),
+    /// The value is no smaller.
+    AtLeast(f64),
 }
 
 /// A figure. `low` and `high` are the smallest and largest of the runs whose median `value` is.
@@ -86,6 +88,7 @@ impl Figure {
                 (format!("ratio >= {least}"), self.ratio.map(|ratio| ratio >= least))
             }
             Some(Goal::RatioBelow(most)) => (format!("ratio < {most}"), self.ratio.map(|ratio| ratio < most)),
+            Some(Goal::AtLeast(least)) => (format!(">= {least} {}", self.unit), Some(self.value >= least)),
             Some(Goal::AtMost(most)) => (format!("<= {most} {}", self.unit), Some(self.value <= most)),
         };
         self.goal = Some(text);

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod datapath;
+mod evidence;
 mod figure;
 mod ground;
 mod identity;
@@ -21,6 +22,7 @@ use enforcer_lab::guard;
 use enforcer_lab::spec::LabName;
 
 use crate::datapath::Datapath;
+use crate::evidence::Evidence;
 use crate::identity::Identity;
 use crate::peer::Peer;
 use crate::tunnel::Tunnel;
@@ -41,6 +43,8 @@ enum Suite {
     Identity(Identity),
     /// Flows over mutual TLS, beside HAProxy and Envoy.
     Tunnel(Tunnel),
+    /// Records: how many, at what cost, and how fast they are found.
+    Evidence(Evidence),
     /// One end of a measurement, which the bench starts by itself.
     #[command(hide = true, subcommand)]
     Peer(Peer),
@@ -52,11 +56,16 @@ fn main() -> Result<ExitCode> {
         Some(Suite::Datapath(datapath)) => measure(&datapath::labs()?, || datapath.run()),
         Some(Suite::Identity(identity)) => measure(&identity::labs()?, || identity.run()),
         Some(Suite::Tunnel(tunnel)) => measure(&tunnel::labs()?, || tunnel.run()),
-        None => measure(&[datapath::labs()?, identity::labs()?, tunnel::labs()?].concat(), || {
-            Datapath::default().run()?;
-            Identity::default().run()?;
-            Tunnel::default().run()
-        }),
+        Some(Suite::Evidence(evidence)) => measure(&evidence::labs()?, || evidence.run()),
+        None => measure(
+            &[datapath::labs()?, identity::labs()?, tunnel::labs()?, evidence::labs()?].concat(),
+            || {
+                Datapath::default().run()?;
+                Identity::default().run()?;
+                Tunnel::default().run()?;
+                Evidence::default().run()
+            },
+        ),
     }
 }
 

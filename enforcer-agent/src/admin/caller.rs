@@ -3,6 +3,7 @@
 use std::fmt;
 
 use enforcer_core::identity::spiffe_id::SpiffeId;
+use enforcer_core::policy::model::Name;
 
 /// The other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,13 @@ pub enum Caller {
     Remote(SpiffeId),
     /// A node of the fleet, by its certificate: it may ask its authority, and nothing else.
     Node(String),
+    /// Somebody of a tenant, by their certificate: they may read that tenant's records, and nothing else.
+    Reader {
+        /// Who.
+        id: SpiffeId,
+        /// Of which tenant: the one whose trust domain the ID is in.
+        tenant: Name,
+    },
     /// Somebody who may not call; every call is refused.
     Refused,
 }
@@ -24,7 +32,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local { uid } => write!(f, "uid:{uid}"),
-            Self::Remote(id) => id.fmt(f),
+            Self::Remote(id) | Self::Reader { id, .. } => id.fmt(f),
             Self::Node(name) => write!(f, "node:{name}"),
             Self::Refused => f.write_str("refused"),
         }

@@ -23,5 +23,14 @@ pub(super) fn source(settings: &ListenerSettings, identity: Option<&IdentityDoor
     let is_wall = settings.client_ca.is_none();
     let fleet = identity.filter(|door| door.is_authority && is_wall).map(|door| door.fleet.clone());
     let is_revoked = identity.map(|door| door.is_revoked.clone());
-    Ok(TlsSource { own, callers, guests: Guests { allowed: settings.allowed.clone(), fleet, is_revoked } })
+    Ok(TlsSource {
+        own,
+        callers,
+        guests: Guests {
+            allowed: settings.allowed.clone(),
+            readers: settings.readers.clone(),
+            fleet,
+            is_revoked,
+        },
+    })
 }

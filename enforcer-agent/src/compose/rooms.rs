@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Logs;
 use super::clock::{self, MonotonicOffset};
 use super::surveyor::NodeSurveyor;
 use super::tunnel::Inherited;
@@ -23,7 +24,7 @@ use crate::config::Settings;
 use crate::config::settings::{ClassRole, DeviceKind, GateMode};
 use crate::device::{CgroupLookup, DeviceConfig, Discover, Discovery, ServiceConfig};
 use crate::door::policy::PolicyDoor;
-use crate::door::records::{Observe, Records, Scope};
+use crate::door::records::Observe;
 use crate::door::tunnel::Ends;
 use crate::forensics::Forensics;
 use crate::identity::custody::Vault;
@@ -52,6 +53,7 @@ pub(super) struct Outfit {
     pub(super) ends: watch::Sender<Arc<BTreeMap<Name, TunnelEnd>>>,
     pub(super) admin: Admin,
     pub(super) events: Option<EventReader>,
+    pub(super) logs: Logs,
     pub(super) forensics: Forensics,
     pub(super) cgroups: CgroupTree,
     pub(super) watchers: Watchers,
@@ -59,7 +61,7 @@ pub(super) struct Outfit {
 }
 
 /// Opens the rooms. When it returns, the last good policy is in force.
-pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result<Rooms> {
+pub(super) fn open(settings: &Settings, inherited: &Inherited, logs: Logs) -> anyhow::Result<Rooms> {
     let started = SystemTime::now();
     // First of all: without its key the agent does not start, and touches nothing.
     let vault = super::identity::vault(settings)?;
@@ -80,7 +82,13 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         tag_limit: settings.tag.limit(),
         clock: MonotonicOffset::default(),
     };
-    let parts = Parts { kernel: Box::new(wall), surveyor: Box::new(surveyor), store, clock: clock::now };
+    let parts = Parts {
+        kernel: Box::new(wall),
+        surveyor: Box::new(surveyor),
+        store,
+        clock: clock::now,
+        tell: logs.maker.teller(),
+    };
     let engine = Engine::start(parts, loaded).context("the last good policy")?;
     let (door, engine) = engine.open().context("cannot start the policy thread")?;
     let forensics = Forensics::new(settings.node_name.clone(), settings.records);
@@ -90,12 +98,18 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited) -> anyhow::Result
         identity: None,
         authority: None,
         tunnel: None,
+        trace: None,
+        detect: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };
     let resolver = Resolver::new(settings.node_name.clone(), cgroups.clone());
     let watchers = Watchers { resolver, discover, ends: ends.subscribe() };
-    Ok(Rooms { door, engine, outfit: Outfit { ends, admin, events, forensics, cgroups, watchers, vault } })
+    Ok(Rooms {
+        door,
+        engine,
+        outfit: Outfit { ends, admin, events, logs, forensics, cgroups, watchers, vault },
+    })
 }
 
 /// The journal. A predecessor that has handed over lets go of it as soon as its doors are closed.
@@ -162,19 +176,10 @@ fn discover(settings: &Settings, cgroups: &CgroupTree) -> Discover {
 fn observe(forensics: &Forensics) -> Observe {
     let forensics = forensics.clone();
     Arc::new(move |request, scope| {
-        if scope != Scope::Everything {
-            return Err("records are not scoped yet".to_owned());
-        }
-        let words = |errors: Vec<_>| {
-            errors.iter().map(|error: &enforcer_core::event::filter::FilterError| error.to_string()).collect()
-        };
-        match forensics.observe(&request) {
-            Ok(records) => Ok(Box::pin(records) as Records),
-            Err(errors) => {
-                let words: Vec<String> = words(errors);
-                Err(words.join("; "))
-            }
-        }
+        forensics.observe(&request, scope).map_err(|errors| {
+            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            words.join("; ")
+        })
     })
 }
 

@@ -82,8 +82,12 @@ Configuration file (every word optional):
   identity:
     trustDomain: fleet.example
     upstream: {disk: {certificate: /etc/enforcer/ca.crt, key: /etc/enforcer/ca.key}}
+  trace:
+    retention: {days: 30, maxBytes: 8589934592}
+    tenants: {team-a: {retentionDays: 90, aggregation: states}}
   listener:
     address: 10.0.0.5:7443
+    readers: [\"spiffe://team-a.fleet.example/ns/ops/sa/auditor\"]
     allowedSpiffeIds: [\"spiffe://platform.fleet.example/ns/control/sa/plane\"]";
 
 /// Words that win over the file's.

@@ -1,8 +1,16 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
+mod export;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+pub use export::{
+    RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -32,6 +40,14 @@ pub struct RawConfig {
     pub identity: Option<RawIdentity>,
     /// Mutual TLS between workloads.
     pub tunnel: Option<RawTunnel>,
+    /// Rules over records.
+    pub detection: Option<RawDetection>,
+    /// What leaves the node.
+    pub export: Option<RawExport>,
+    /// What is recorded, and how it is kept.
+    pub trace: Option<RawTrace>,
+    /// Flows for the tools of Hubble.
+    pub hubble: Option<RawHubble>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
@@ -140,8 +156,10 @@ pub struct RawListener {
     pub key: Option<PathBuf>,
     /// Authorities that callers' certificates come from, PEM.
     pub client_ca: Option<PathBuf>,
-    /// Who may call.
+    /// Who may call, and do everything.
     pub allowed_spiffe_ids: Option<Vec<String>>,
+    /// Who may read records, each those of the tenant whose trust domain it is in.
+    pub readers: Option<Vec<String>>,
 }
 
 /// Certificates for workloads.
@@ -284,6 +302,84 @@ pub struct RawFederation {
     pub tenants: Option<Vec<String>>,
 }
 
+/// What is recorded, and how it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTrace {
+    /// Whether records are kept on disk; true where identities are on.
+    pub enabled: Option<bool>,
+    /// Where.
+    pub directory: Option<PathBuf>,
+    /// Bytes of the log after which it is sealed.
+    pub segment_bytes: Option<u64>,
+    /// How long the log waits for that at most; it is sealed at each full hour all the same.
+    pub seal_interval: Option<String>,
+    /// How often a checkpoint is signed.
+    pub checkpoint_interval: Option<String>,
+    /// How long and how much.
+    pub retention: Option<RawRetention>,
+    /// `none`, `connections` or `states`.
+    pub aggregation: Option<String>,
+    /// Refusals, device decisions and alerts a second, for each tenant; 0 is no bound.
+    pub events_per_second: Option<u64>,
+    /// Samples of allowed flows a second, for each tenant; 0 is no bound.
+    pub samples_per_second: Option<u64>,
+    /// Events of processes a second, for each tenant; 0 is no bound.
+    pub processes_per_second: Option<u64>,
+    /// First bytes of refused packets that are recorded; 0 is none.
+    pub packet_bytes: Option<u64>,
+    /// What differs for some tenants.
+    pub tenants: Option<BTreeMap<String, RawTenantTrace>>,
+    /// Where sealed files are copied to.
+    pub ship: Option<RawShip>,
+}
+
+/// How long and how much is kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawRetention {
+    /// Days.
+    pub days: Option<u64>,
+    /// Bytes of sealed files, for each tenant.
+    pub max_bytes: Option<u64>,
+    /// Bytes of sealed files, of all together.
+    pub total_bytes: Option<u64>,
+    /// Bytes of the disk that are left free.
+    pub free_bytes: Option<u64>,
+}
+
+/// What differs for one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawTenantTrace {
+    /// Days.
+    pub retention_days: Option<u64>,
+    /// Bytes of sealed files.
+    pub max_bytes: Option<u64>,
+    /// `none`, `connections` or `states`.
+    pub aggregation: Option<String>,
+}
+
+/// Where sealed files are copied to.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawShip {
+    /// `s3://BUCKET/PREFIX`, `file:///DIRECTORY`.
+    pub url: Option<String>,
+    /// Options of the object store: `region`, `endpoint`, ...
+    pub options: Option<BTreeMap<String, String>>,
+    /// A file of mode 0600 with more of them, `name=value` a line: for secrets.
+    pub options_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for RawShip {
+    /// Options may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Option<Vec<&String>> = self.options.as_ref().map(|options| options.keys().collect());
+        f.debug_struct("RawShip").field("url", &self.url).field("options", &options).finish_non_exhaustive()
+    }
+}
+
 /// What is logged.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -323,6 +419,18 @@ mod tests {
     }
 }
 
+/// Rules over records, and what is done about what they say.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawDetection {
+    /// False: nothing is looked for, and no response is made.
+    pub enabled: Option<bool>,
+    /// Rules beside those that are there from the first day: a file, or a directory of `*.yaml` and `*.yml` files.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: Option<u64>,
+}
+
 /// Mutual TLS between workloads.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -357,4 +465,28 @@ pub struct RawTunnelLimits {
     pub handshakes_per_second: Option<u64>,
     /// Bytes in the agent's buffers.
     pub buffered_bytes: Option<u64>,
+}
+
+/// Flows for the tools of Hubble: served when the section is there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawHubble {
+    /// False: not served, whatever else stands here.
+    pub enabled: Option<bool>,
+    /// Unix socket.
+    pub socket: Option<PathBuf>,
+    /// Users beside root and the agent's own.
+    pub allowed_uids: Option<Vec<u32>>,
+    /// `address:port` of a network door, for the callers of the `listener`.
+    pub address: Option<String>,
+    /// The certificate chain that is shown there, PEM; the listener's without.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// Where relays reach this node, when that is not `address`.
+    pub advertise: Option<String>,
+    /// The cluster in front of the node's name.
+    pub cluster: Option<String>,
+    /// Where relays reach other nodes, by name.
+    pub peers: Option<BTreeMap<String, String>>,
 }

@@ -1,6 +1,9 @@
 //! The configuration as the rooms receive it.
 
-use std::collections::BTreeSet;
+mod export;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +11,11 @@ use std::time::Duration;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
+use enforcer_core::policy::model::Name;
+
+pub use export::{
+    CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
+};
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +46,16 @@ pub struct Settings {
     pub identity: Option<IdentitySettings>,
     /// Mutual TLS between workloads; `None` where it, or the identities it needs, were turned off.
     pub tunnel: Option<TunnelSettings>,
+    /// Flows for the tools of Hubble; `None` where nobody asked for them.
+    pub hubble: Option<HubbleSettings>,
+    /// Rules over records; `None` when they were turned off.
+    pub detection: Option<DetectionSettings>,
+    /// What leaves the node.
+    pub export: ExportSettings,
+    /// How much is recorded.
+    pub recording: RecordingSettings,
+    /// Records on disk; `None` where that was turned off, or there are no keys for them.
+    pub trace: Option<TraceSettings>,
     /// What is logged.
     pub log: LogSettings,
     /// Records that are held for `observe`.
@@ -143,8 +161,10 @@ pub struct ListenerSettings {
     pub own: Option<CertificateFiles>,
     /// Authorities that callers' certificates come from, PEM; without them the bundles of the identity wall.
     pub client_ca: Option<PathBuf>,
-    /// Who may call; not empty.
+    /// Who may do everything.
     pub allowed: BTreeSet<SpiffeId>,
+    /// Who may read a tenant's records, each with the tenant whose trust domain it is in. Not both are empty.
+    pub readers: BTreeMap<SpiffeId, Name>,
 }
 
 /// A certificate chain and its key, PEM.
@@ -269,6 +289,98 @@ pub struct FederationSettings {
     pub published: BTreeSet<TrustDomain>,
 }
 
+/// Rules over records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectionSettings {
+    /// Rules beside those that are there from the first day.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: usize,
+}
+
+/// How much is told of allowed flows beside the first packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregation {
+    /// Nothing.
+    None,
+    /// The end of each connection, with what it moved.
+    Connections,
+    /// Each change of a connection's state as well.
+    States,
+}
+
+/// How much is recorded. A rate of 0 is no bound; each is for each tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingSettings {
+    /// Refusals, device decisions and alerts a second.
+    pub events_per_second: u32,
+    /// Samples of allowed flows a second.
+    pub samples_per_second: u32,
+    /// Events of processes a second.
+    pub processes_per_second: u32,
+    /// First bytes of refused packets; 0 is none.
+    pub packet_bytes: u32,
+    /// Of tenants that are not among [`Self::tenants`].
+    pub aggregation: Aggregation,
+    /// Tenants with an aggregation of their own.
+    pub tenants: BTreeMap<Name, Aggregation>,
+}
+
+/// Records on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSettings {
+    /// Where; mode 0700.
+    pub directory: PathBuf,
+    /// Bytes of the log after which it is sealed.
+    pub segment_bytes: u64,
+    /// How long the log waits for that at most.
+    pub seal_interval: Duration,
+    /// How often a checkpoint is signed.
+    pub checkpoint_interval: Duration,
+    /// Of tenants that are not among [`Self::tenants`].
+    pub retention: RetentionSettings,
+    /// Tenants with a retention of their own.
+    pub tenants: BTreeMap<Name, RetentionSettings>,
+    /// Bytes of all sealed files together.
+    pub total_bytes: u64,
+    /// Bytes of the disk that are left free.
+    pub free_bytes: u64,
+    /// Where sealed files are copied to.
+    pub ship: Option<ShipSettings>,
+}
+
+/// How long and how much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Days.
+    pub days: u32,
+    /// Bytes of sealed files of one tenant.
+    pub max_bytes: u64,
+}
+
+/// Where sealed files are copied to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShipSettings {
+    /// `s3://BUCKET/PREFIX`, `file:///DIRECTORY`.
+    pub url: String,
+    /// Options of the object store.
+    pub options: BTreeMap<String, String>,
+    /// A file of mode 0600 with more of them.
+    pub options_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for ShipSettings {
+    /// Options may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Vec<&String> = self.options.keys().collect();
+        f.debug_struct("ShipSettings")
+            .field("url", &self.url)
+            .field("options", &options)
+            .field("options_file", &self.options_file)
+            .finish()
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -319,4 +431,28 @@ pub struct TunnelLimits {
     pub handshakes_per_second: u32,
     /// Bytes in the agent's buffers.
     pub buffered_bytes: u64,
+}
+
+/// Flows for the tools of Hubble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubbleSettings {
+    /// The local door.
+    pub socket: SocketSettings,
+    /// The network door, if it was asked for.
+    pub network: Option<HubbleNetwork>,
+    /// Where relays reach this node, when that is not where it listens.
+    pub advertise: Option<String>,
+    /// The cluster in front of the node's name; `default` is left out.
+    pub cluster: String,
+    /// Where relays reach other nodes, by name.
+    pub peers: BTreeMap<String, String>,
+}
+
+/// Hubble's network door, for the callers of the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubbleNetwork {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate that is shown; the listener's without.
+    pub own: Option<CertificateFiles>,
 }

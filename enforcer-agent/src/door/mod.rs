@@ -3,12 +3,16 @@
 
 pub mod accept;
 pub mod authority;
+pub mod detect;
 pub mod identity;
 pub mod manager;
+pub mod names;
 pub mod policy;
 pub mod records;
+pub mod safe;
 pub mod stop;
 pub mod survey;
+pub mod trace;
 pub mod tunnel;
 pub mod unix;
 pub mod upstream;

@@ -1,60 +1,123 @@
 //! An observer's stream. It reads the store at its own pace: a slow observer holds no memory and slows nobody
-//! down, it misses records, and is told how many.
+//! down, it misses records, and is told how many. A tenant is told how many of its own: what is pushed out of others' records
+//! is not its to know.
+
+use std::sync::Arc;
 
 use enforcer_core::event::filter::Filter;
+use enforcer_core::event::redact::share;
 use enforcer_core::event::sequence;
 use enforcer_proto::v1;
-use tokio::sync::mpsc;
-use tokio_stream::Stream;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Forensics;
-use super::store::{Cursor, Page};
+use super::store::{Cursor, Page, cursor_at_last};
+use crate::door::records::{Records, Scope, Start};
 
 /// Why a reader missed records, as loss records say it.
 const CAUSE: &str = "observer_slow";
+/// Why a reader does not get what it asked to go on with.
+const NOT_HELD: &str = "not_held";
 /// Records taken from the store at once.
 const PAGE: usize = 256;
 /// Records that wait for the receiver.
 const AHEAD: usize = 64;
 
+/// Whose records, and which of them.
+pub(super) struct View {
+    pub(super) scope: Scope,
+    pub(super) filter: Filter,
+}
+
+impl View {
+    /// The record as it is seen: first without what is not the viewer's, then by what was asked for.
+    fn of(&self, record: &Arc<v1::Record>) -> Option<Arc<v1::Record>> {
+        let seen = match &self.scope {
+            Scope::Everything => Arc::clone(record),
+            Scope::Tenant(tenant) => share(record, tenant)?,
+        };
+        self.filter.passes(&seen).then_some(seen)
+    }
+
+    fn is_own(&self, record: &v1::Record) -> bool {
+        match &self.scope {
+            Scope::Everything => true,
+            Scope::Tenant(tenant) => {
+                enforcer_core::event::redact::viewers(record).any(|viewer| *viewer == **tenant)
+            }
+        }
+    }
+}
+
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begin {
+    At(Start),
+    /// With the last ones that are seen.
+    Last(u32),
+}
+
 /// The stream; its task ends when the stream is dropped, at the end of what is held unless `follow`, or when
 /// the room is gone.
-pub(super) fn stream(
-    forensics: Forensics,
-    filter: Filter,
-    last: Option<u32>,
-    follow: bool,
-) -> impl Stream<Item = v1::Record> + Send + use<> {
+pub(super) fn stream(forensics: Forensics, view: View, begin: Begin, follow: bool) -> Records {
     let (out, records) = mpsc::channel(AHEAD);
     // Taken now, so that nothing that comes after the call is missed before the task first runs.
-    let start = forensics.start(&filter, last);
-    let stored = forensics.subscribe();
-    let end = forensics.newest();
-    let reader = Reader { forensics, filter, out };
+    let stored = forensics.stored();
+    let end = forensics.store().newest();
+    let (cursor, missed) = start(&forensics, &view, begin);
+    let mut reader = Reader { forensics, view, out, own: 0 };
+    reader.own = reader.own_before(cursor);
     tokio::spawn(async move {
-        if follow { reader.follow(start, stored).await } else { reader.until(start, end).await }
+        if missed != 0 && reader.tell(NOT_HELD, missed, None).await.is_none() {
+            return;
+        }
+        if follow { reader.follow(cursor, stored).await } else { reader.until(cursor, end).await }
     });
-    ReceiverStream::new(records)
+    Box::pin(ReceiverStream::new(records))
+}
+
+/// Where to begin, and how many records of what was asked for are no longer held.
+fn start(forensics: &Forensics, view: &View, begin: Begin) -> (Cursor, u64) {
+    match begin {
+        Begin::At(Start::Oldest) => (forensics.store().oldest(), 0),
+        Begin::At(Start::Newest) => (forensics.store().newest(), 0),
+        Begin::At(Start::After(sequence)) => {
+            let store = forensics.store();
+            let (cursor, missed) = store.after(sequence);
+            let missed = match &view.scope {
+                Scope::Everything => missed,
+                // How many of its own were behind that number is not known; that one was, is.
+                Scope::Tenant(tenant) => u64::from(store.gone(tenant).last > sequence),
+            };
+            (cursor, missed)
+        }
+        Begin::Last(count) => {
+            let (held, newest) = forensics.store().held();
+            (cursor_at_last(&held, newest, |record| view.of(record).is_some(), count), 0)
+        }
+    }
 }
 
 struct Reader {
     forensics: Forensics,
-    filter: Filter,
+    view: View,
     out: mpsc::Sender<v1::Record>,
+    /// How many of the viewer's own records lie before the cursor: what was pushed out of those and not passed was missed.
+    own: u64,
 }
 
 impl Reader {
     /// Until nobody receives any more, or the room is gone.
-    async fn follow(self, mut cursor: Cursor, mut stored: tokio::sync::watch::Receiver<u64>) {
+    async fn follow(mut self, mut cursor: Cursor, mut stored: watch::Receiver<u64>) {
         loop {
             stored.mark_unchanged();
             loop {
-                let page = self.forensics.read(cursor, None, PAGE);
+                let (page, missed) = self.read(cursor, None);
                 if page.records.is_empty() && page.missed == 0 {
                     break;
                 }
-                let Some(next) = self.hand_on(page).await else { return };
+                let Some(next) = self.hand_on(page, missed).await else { return };
                 cursor = next;
             }
             tokio::select! {
@@ -66,26 +129,65 @@ impl Reader {
 
     /// Up to where the store ended when the stream was asked for, and not after: a busy node would never let
     /// the reader go.
-    async fn until(self, mut cursor: Cursor, end: Cursor) {
+    async fn until(mut self, mut cursor: Cursor, end: Cursor) {
         while cursor != end {
-            let page = self.forensics.read(cursor, Some(end), PAGE);
-            let Some(next) = self.hand_on(page).await else { return };
+            let (page, missed) = self.read(cursor, Some(end));
+            let Some(next) = self.hand_on(page, missed).await else { return };
+            if next == cursor {
+                return;
+            }
             cursor = next;
         }
     }
 
+    /// The next page, and how many of the viewer's own records were missed before it.
+    fn read(&mut self, cursor: Cursor, end: Option<Cursor>) -> (Page, u64) {
+        let (page, gone) = {
+            let store = self.forensics.store();
+            let gone = match &self.view.scope {
+                Scope::Everything => 0,
+                Scope::Tenant(tenant) => store.gone(tenant).count,
+            };
+            (store.read(cursor, end, PAGE), gone)
+        };
+        let own = page.records.iter().filter(|record| self.view.is_own(record)).count();
+        let own = u64::try_from(own).unwrap_or(u64::MAX);
+        let missed = match &self.view.scope {
+            Scope::Everything => page.missed,
+            Scope::Tenant(_) if page.missed == 0 => 0,
+            Scope::Tenant(_) => gone.saturating_sub(self.own),
+        };
+        self.own = self.own.saturating_add(missed).saturating_add(own);
+        (page, missed)
+    }
+
+    /// How many of a tenant's records lie before a place, those that are gone included.
+    fn own_before(&self, cursor: Cursor) -> u64 {
+        let Scope::Tenant(tenant) = &self.view.scope else { return 0 };
+        let store = self.forensics.store();
+        let before = store.read(store.oldest(), Some(cursor), usize::MAX).records;
+        let held = before.iter().filter(|record| self.view.is_own(record)).count();
+        store.gone(tenant).count + u64::try_from(held).unwrap_or(u64::MAX)
+    }
+
     /// Where to go on; `None` when nobody receives any more.
-    async fn hand_on(&self, page: Page) -> Option<Cursor> {
-        if page.missed != 0 {
-            let time = page.records.first().and_then(|record| record.time).unwrap_or_default();
-            let loss = sequence::loss(self.forensics.node(), CAUSE, page.missed, time);
-            if self.filter.passes(&loss) {
-                self.out.send(loss).await.ok()?;
-            }
+    async fn hand_on(&self, page: Page, missed: u64) -> Option<Cursor> {
+        if missed != 0 {
+            self.tell(CAUSE, missed, page.records.first()).await?;
         }
-        for record in page.records.iter().filter(|record| self.filter.passes(record)) {
-            self.out.send(v1::Record::clone(record)).await.ok()?;
+        for record in page.records.iter().filter_map(|record| self.view.of(record)) {
+            self.out.send(Arc::unwrap_or_clone(record)).await.ok()?;
         }
         Some(page.next)
+    }
+
+    /// That something was missed, before a record.
+    async fn tell(&self, cause: &str, missed: u64, before: Option<&Arc<v1::Record>>) -> Option<()> {
+        let time = before.and_then(|record| record.time).unwrap_or_else(super::clock::now);
+        let loss = sequence::loss(self.forensics.node(), cause, missed, time);
+        if self.view.filter.passes(&loss) {
+            self.out.send(loss).await.ok()?;
+        }
+        Some(())
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use enforcer_proto::v1;
 use tokio::sync::mpsc;
 
+use crate::door::records::Tell;
+
 /// Records that wait for their number.
 const WAITING_MAX: usize = 16_384;
 
@@ -32,6 +34,13 @@ pub fn queue() -> (Maker, Made) {
 }
 
 impl Maker {
+    /// The same, for rooms that know only the door.
+    #[must_use]
+    pub fn teller(&self) -> Tell {
+        let maker = self.clone();
+        Arc::new(move |record| maker.tell(record))
+    }
+
     /// Hands a record over.
     pub fn tell(&self, record: v1::Record) {
         if self.queue.try_send(record).is_err() {
@@ -41,6 +50,16 @@ impl Maker {
 }
 
 impl Made {
+    /// What waits now.
+    #[cfg(test)]
+    pub(crate) async fn waiting(&mut self) -> Vec<v1::Record> {
+        let mut records = Vec::new();
+        while let Ok(record) = self.queue.try_recv() {
+            records.push(record);
+        }
+        records
+    }
+
     /// The next records, up to `limit`, and how many were lost before them; never returns once every maker is gone.
     pub(super) async fn take(&mut self, limit: usize) -> (Vec<v1::Record>, u64) {
         let mut records = Vec::new();

@@ -1,11 +1,17 @@
 //! What happened on this node, with names: events come in as bytes, records go out to observers and to the
 //! log. Enforcement never waits for this room; what is lost on the way is counted and told.
 
+mod clock;
+mod desk;
 mod follow;
 mod ingest;
 mod line;
 mod made;
 mod paths;
+mod proc;
+mod processes;
+mod serials;
+mod sockets;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +19,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use enforcer_core::event::filter::{Filter, FilterError};
 use enforcer_proto::v1;
 use tokio::sync::watch;
-use tokio_stream::Stream;
 
-pub use ingest::{Intake, boot_offset_ns};
+pub use ingest::{Counters, Intake};
 pub use line::TARGET;
 pub use made::{Made, Maker, queue};
 pub use paths::PathLookup;
+pub use proc::GroupLookup;
 pub use store::Totals;
 
-use store::{Cursor, Page, Store};
+use crate::door::records::{Records, Scope, Start};
+use follow::{Begin, View};
+use store::Store;
 
 /// Records held when nothing else is configured.
 pub const DEFAULT_CAPACITY: usize = 65_536;
@@ -48,17 +56,26 @@ impl Forensics {
         Self { shared: Arc::new(Shared { node, store, stored: watch::Sender::new(0) }) }
     }
 
-    /// The records that `request` asks for, oldest first; with `follow`, those to come as well, until the
+    /// The records that `request` asks for within a scope, oldest first; with `follow`, those to come as well, until the
     /// receiver is dropped. A receiver that is too slow is told, by a record, how many it missed.
     ///
     /// # Errors
     /// Words of the request that mean nothing.
-    pub fn observe(
-        &self,
-        request: &v1::ObserveRequest,
-    ) -> Result<impl Stream<Item = v1::Record> + Send + use<>, Vec<FilterError>> {
+    pub fn observe(&self, request: &v1::ObserveRequest, scope: Scope) -> Result<Records, Vec<FilterError>> {
         let filter = Filter::parse(request)?;
-        Ok(follow::stream(self.clone(), filter, request.last, request.follow))
+        let begin = match (request.last, filter.after()) {
+            (Some(count), _) => Begin::Last(count),
+            (None, Some(sequence)) => Begin::At(Start::After(sequence)),
+            (None, None) => Begin::At(Start::Oldest),
+        };
+        Ok(follow::stream(self.clone(), View { scope, filter }, begin, request.follow))
+    }
+
+    /// Every record within a scope from a start; with `follow`, those to come as well.
+    #[must_use]
+    pub fn subscribe(&self, scope: Scope, start: Start, follow: bool) -> Records {
+        let view = View { scope, filter: Filter::default() };
+        follow::stream(self.clone(), view, Begin::At(start), follow)
     }
 
     /// What is held, and what was pushed out.
@@ -67,34 +84,16 @@ impl Forensics {
         self.store().totals()
     }
 
-    fn append(&self, records: impl IntoIterator<Item = v1::Record>) {
+    pub(crate) fn append(&self, records: &[Arc<v1::Record>]) {
         let total = {
             let mut store = self.store();
-            records.into_iter().for_each(|record| store.push(record));
+            records.iter().for_each(|record| store.push(Arc::clone(record)));
             store.totals().stored
         };
         self.shared.stored.send_replace(total);
     }
 
-    fn read(&self, cursor: Cursor, end: Option<Cursor>, limit: usize) -> Page {
-        self.store().read(cursor, end, limit)
-    }
-
-    fn start(&self, filter: &Filter, last: Option<u32>) -> Cursor {
-        match last {
-            None => self.store().oldest(),
-            Some(count) => {
-                let (held, newest) = self.store().held();
-                store::cursor_at_last(&held, newest, filter, count)
-            }
-        }
-    }
-
-    fn newest(&self) -> Cursor {
-        self.store().newest()
-    }
-
-    fn subscribe(&self) -> watch::Receiver<u64> {
+    fn stored(&self) -> watch::Receiver<u64> {
         self.shared.stored.subscribe()
     }
 

@@ -1,12 +1,16 @@
 //! The records that are held: two rings with one order, so that samples of allowed flows never push out what
-//! a person must see. Pushing out is counted, and each reader is told what it missed.
+//! a person must see. Pushing out is counted, for each tenant by itself, and each reader is told what it missed.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use enforcer_core::event::filter::Filter;
+use enforcer_core::event::redact::viewers;
 use enforcer_core::event::sort::is_sample;
+use enforcer_core::hubble::flow::is_flow;
 use enforcer_proto::v1;
+
+/// Tenants whose missed records are counted.
+const TENANTS_MAX: usize = 65_536;
 
 /// What is held, and what was pushed out, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Totals {
     pub evicted: u64,
     /// The same of allowed flows.
     pub evicted_samples: u64,
+    /// Flows ever stored, tunnelled ones too.
+    pub flows: u64,
 }
 
 /// How far a reader has come in each ring.
@@ -39,6 +45,15 @@ pub(super) struct Page {
     pub(super) next: Cursor,
 }
 
+/// What was pushed out of a tenant's records, and that would be one's own to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// How many.
+    pub(super) count: u64,
+    /// The number of the last one.
+    pub(super) last: u64,
+}
+
 /// A ring whose places are numbered from the first record ever.
 struct Ring {
     records: VecDeque<Arc<v1::Record>>,
@@ -51,16 +66,24 @@ impl Ring {
         Self { records: VecDeque::new(), capacity: capacity.max(1), evicted: 0 }
     }
 
-    fn push(&mut self, record: Arc<v1::Record>) {
+    /// What was pushed out for it.
+    fn push(&mut self, record: Arc<v1::Record>) -> Option<Arc<v1::Record>> {
+        let mut gone = None;
         if self.records.len() >= self.capacity {
-            self.records.pop_front();
+            gone = self.records.pop_front();
             self.evicted += 1;
         }
         self.records.push_back(record);
+        gone
     }
 
     fn end(&self) -> u64 {
         self.evicted + count(self.records.len())
+    }
+
+    /// The place of the first record behind a number.
+    fn place_after(&self, sequence: u64) -> u64 {
+        self.evicted + count(self.records.partition_point(|record| record.sequence <= sequence))
     }
 
     /// The record at `place`, if that is before `end`.
@@ -76,17 +99,46 @@ impl Ring {
 pub(super) struct Store {
     security: Ring,
     samples: Ring,
+    gone: HashMap<Box<str>, Gone>,
+    /// The number of the last record.
+    newest: u64,
+    flows: u64,
 }
 
 impl Store {
     pub(super) fn new(capacity: usize) -> Self {
         let samples = capacity / 4;
-        Self { security: Ring::new(capacity - samples), samples: Ring::new(samples) }
+        Self {
+            security: Ring::new(capacity - samples),
+            samples: Ring::new(samples),
+            gone: HashMap::new(),
+            newest: 0,
+            flows: 0,
+        }
     }
 
-    pub(super) fn push(&mut self, record: v1::Record) {
+    pub(super) fn push(&mut self, record: Arc<v1::Record>) {
+        self.newest = record.sequence;
+        self.flows += u64::from(is_flow(&record));
         let ring = if is_sample(&record) { &mut self.samples } else { &mut self.security };
-        ring.push(Arc::new(record));
+        if let Some(gone) = ring.push(record) {
+            self.count_gone(&gone);
+        }
+    }
+
+    fn count_gone(&mut self, record: &v1::Record) {
+        for tenant in viewers(record) {
+            if let Some(gone) = self.gone.get_mut(tenant) {
+                *gone = Gone { count: gone.count + 1, last: gone.last.max(record.sequence) };
+            } else if self.gone.len() < TENANTS_MAX {
+                self.gone.insert(tenant.into(), Gone { count: 1, last: record.sequence });
+            }
+        }
+    }
+
+    /// What was pushed out of a tenant's records.
+    pub(super) fn gone(&self, tenant: &str) -> Gone {
+        self.gone.get(tenant).copied().unwrap_or_default()
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -95,6 +147,7 @@ impl Store {
             held: count(self.security.records.len() + self.samples.records.len()),
             evicted: self.security.evicted,
             evicted_samples: self.samples.evicted,
+            flows: self.flows,
         }
     }
 
@@ -106,6 +159,18 @@ impl Store {
         Cursor { security: self.security.end(), samples: self.samples.end() }
     }
 
+    /// Where the records behind a number begin, and how many of those are no longer held.
+    pub(super) fn after(&self, sequence: u64) -> (Cursor, u64) {
+        let cursor = Cursor {
+            security: self.security.place_after(sequence),
+            samples: self.samples.place_after(sequence),
+        };
+        let held = (self.security.end() - cursor.security) + (self.samples.end() - cursor.samples);
+        // Numbers have no gaps; a node that began to number anew has none behind.
+        let first = self.newest.saturating_sub(self.totals().stored);
+        (cursor, self.newest.saturating_sub(sequence.max(first)).saturating_sub(held))
+    }
+
     /// At most `limit` records from `cursor` on, and before `end` if there is one.
     pub(super) fn read(&self, cursor: Cursor, end: Option<Cursor>, limit: usize) -> Page {
         let oldest = self.oldest();
@@ -114,7 +179,8 @@ impl Store {
             security: cursor.security.max(oldest.security).min(end.security),
             samples: cursor.samples.max(oldest.samples).min(end.samples),
         };
-        let missed = (next.security - cursor.security) + (next.samples - cursor.samples);
+        let missed =
+            next.security.saturating_sub(cursor.security) + next.samples.saturating_sub(cursor.samples);
         let mut records = Vec::new();
         while records.len() < limit {
             let record = self.security.before(next.security, end.security);
@@ -150,7 +216,7 @@ impl Store {
 pub(super) fn cursor_at_last(
     held: &[Arc<v1::Record>],
     newest: Cursor,
-    filter: &Filter,
+    passes: impl Fn(&Arc<v1::Record>) -> bool,
     count: u32,
 ) -> Cursor {
     let mut cursor = newest;
@@ -159,7 +225,7 @@ pub(super) fn cursor_at_last(
         if wanted == 0 {
             break;
         }
-        wanted -= u32::from(filter.passes(record));
+        wanted -= u32::from(passes(record));
         if is_sample(record) {
             cursor.samples -= 1;
         } else {

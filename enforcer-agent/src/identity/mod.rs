@@ -13,6 +13,7 @@ pub mod remote;
 pub mod secret;
 pub mod serve;
 pub mod svid;
+mod told;
 pub mod wallet;
 
 /// Tests of other rooms play a node, whose files hold its key.

@@ -3,8 +3,6 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{MapData, RingBuf};
-use enforcer_common::event::Event;
-use enforcer_common::identity;
 use enforcer_core::event::batch::Batch;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
@@ -39,14 +37,14 @@ impl EventReader {
     }
 
     /// Puts up to `limit` events into `batch`, and says how many were read; fewer than `limit` means that the rings
-    /// were empty. Canary operations are left out.
+    /// were empty. Canary operations are among them: they have numbers too.
     pub fn drain(&mut self, limit: usize, batch: &mut Batch) -> usize {
         let mut taken = 0;
         for ring in [&mut self.events, &mut self.processes, &mut self.samples] {
             while taken < limit {
                 let Some(item) = ring.next() else { break };
                 taken += 1;
-                if !is_canary(&item) && !batch.push(&item) {
+                if !batch.push(&item) {
                     return taken;
                 }
             }
@@ -59,13 +57,4 @@ impl AsRawFd for EventReader {
     fn as_raw_fd(&self) -> RawFd {
         self.epoll.0.as_raw_fd()
     }
-}
-
-/// An event that one of our own canaries caused.
-fn is_canary(bytes: &[u8]) -> bool {
-    [std::mem::offset_of!(Event, source_identity), std::mem::offset_of!(Event, destination_identity)]
-        .into_iter()
-        .filter_map(|offset| bytes.get(offset..offset + 4)?.try_into().ok())
-        .map(u32::from_ne_bytes)
-        .any(|who| who == identity::CANARY || who == identity::CANARY_SERVICE)
 }

@@ -14,7 +14,9 @@ use tracing::{error, warn};
 
 use super::history::History;
 use super::store::Store;
+use super::told::{self, Asked};
 use crate::door::policy::{Command, InForce, PolicyDoor, WAITING_MAX};
+use crate::door::records::Tell;
 use crate::door::survey::Surveyor;
 
 /// The kernel side as the engine uses it.
@@ -35,6 +37,8 @@ pub struct Parts {
     pub store: Store,
     /// The time of day.
     pub clock: Clock,
+    /// Where changes are told.
+    pub tell: Tell,
 }
 
 /// How well the engine knows what the tables hold.
@@ -54,6 +58,7 @@ pub struct Engine {
     pub(super) surveyor: Box<dyn Surveyor>,
     pub(super) store: Store,
     pub(super) clock: Clock,
+    pub(super) tell: Tell,
     pub(super) history: History,
     pub(super) facts: Arc<NodeFacts>,
     pub(super) node_warnings: Vec<String>,
@@ -95,10 +100,16 @@ impl Engine {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Apply(submission, reply) => {
-                let _gone = reply.send(self.apply(submission));
+                let asked = self.asked(&submission.author, submission.source.clone());
+                let answer = self.apply(submission);
+                (self.tell)(told::answered(&asked, &answer));
+                let _gone = reply.send(answer);
             }
             Command::Rollback(rollback, reply) => {
-                let _gone = reply.send(self.roll_back(rollback));
+                let asked = self.asked(&rollback.author, format!("rollback to {}", rollback.revision));
+                let answer = self.roll_back(rollback);
+                (self.tell)(told::answered(&asked, &answer));
+                let _gone = reply.send(answer);
             }
             Command::Validate(submission, reply) => {
                 let _gone = reply.send(self.validate(&submission));
@@ -115,8 +126,18 @@ impl Engine {
             Command::Prove(request, reply) => {
                 let _gone = reply.send(self.kernel.prove(&request).map_err(|error| error.to_string()));
             }
+            Command::Respond(tenant, response, reply) => {
+                let _gone = reply.send(self.respond(&tenant, response.as_ref()));
+            }
+            Command::Aggregate(tenants, reply) => {
+                let _gone = reply.send(self.aggregate(&tenants));
+            }
             Command::Recheck => self.recheck(),
         }
+    }
+
+    fn asked(&self, author: &str, source: String) -> Asked {
+        Asked { author: author.to_owned(), source, before: self.history.current().number }
     }
 
     /// What can wait until nobody does.

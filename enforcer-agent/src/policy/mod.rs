@@ -10,9 +10,11 @@ mod prospect;
 mod recheck;
 mod refuse;
 mod report;
+mod respond;
 pub mod source;
 mod start;
 pub mod store;
+mod told;
 mod validate;
 
 pub use engine::{Clock, Engine, Kernel, Parts};

@@ -58,7 +58,7 @@ impl Engine {
         if loaded.torn_bytes > 0 {
             warn!(bytes = loaded.torn_bytes, "the journal ended in an unfinished record, which was cut off");
         }
-        let Parts { kernel, mut surveyor, store, clock } = parts;
+        let Parts { kernel, mut surveyor, store, clock, tell } = parts;
         let (_, kernel_revision) = kernel.digest();
         let (history, footing) = match keep::replay(loaded.entries)? {
             Some(history) => (history, Footing::Unsure),
@@ -78,6 +78,7 @@ impl Engine {
             surveyor,
             store,
             clock,
+            tell,
             history,
             facts,
             node_warnings: warnings,

@@ -52,6 +52,43 @@ async fn filters_are_the_agents_work() {
         ..Default::default()
     };
     assert_eq!(agent.asked().observe, [request]);
+    let args =
+        ["--after", "41", "--workload", "web", "--address", "10.0.0.0/8", "--port", "443", "--pid", "7"];
+    let more = ["--executable", "curl", "--rule", "web-to-db", "--serial", "0A:1B"];
+    agent.run(&[["observe"].as_slice(), &args, &more].concat()).await;
+    agent.run(&["observe", "--device", "nvidia"]).await;
+    let request = v1::ObserveRequest {
+        after: Some(41),
+        workload: Some("web".to_owned()),
+        address: Some("10.0.0.0/8".to_owned()),
+        port: Some(443),
+        pid: Some(7),
+        executable: Some("curl".to_owned()),
+        rule: Some("web-to-db".to_owned()),
+        serial: Some("0A:1B".to_owned()),
+        ..Default::default()
+    };
+    let device = v1::ObserveRequest { device: Some("nvidia".to_owned()), ..Default::default() };
+    assert_eq!(agent.asked().observe[1..], [request, device]);
+}
+
+/// Said before the agent is asked.
+#[tokio::test]
+async fn a_filter_that_means_nothing_is_a_usage_error() {
+    let agent = observing(Vec::new());
+    for args in [
+        ["--address", "10.1.2.3/8"],
+        ["--pid", "0"],
+        ["--executable", "bin/sh"],
+        ["--serial", "xyz"],
+        ["--tenant", ""],
+    ] {
+        let ran = agent.run(&[["observe"].as_slice(), &args].concat()).await;
+        assert_eq!(ran.exit, Exit::Usage, "{args:?}: {}", ran.err);
+    }
+    let ran = agent.run(&["observe", "--type", "policy", "--port", "80"]).await;
+    assert_eq!((ran.exit, ran.err.contains("no record of type policy has a port")), (Exit::Usage, true));
+    assert_eq!(agent.asked().observe.len(), 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `observe`: what was refused and allowed.
 
 use clap::{Args, ValueEnum};
+use enforcer_core::event::filter::Filter;
 use enforcer_proto::v1;
 
 use super::open;
@@ -17,6 +18,8 @@ use crate::view::record::RecordView;
     after_help = "Examples:\n  enforcerctl observe -f --verdict deny\n  \
                   enforcerctl observe --last 100 --tenant team-a --type device -o json\n  \
                   enforcerctl observe -f --type tunnel --tenant team-a\n  \
+                  enforcerctl observe --executable curl --address 10.1.0.0/16 --port 5432\n  \
+                  enforcerctl observe -f --after 41 -o json\n  \
                   enforcerctl observe --reason cross_tenant_no_rule"
 )]
 pub(crate) struct Observe {
@@ -43,6 +46,42 @@ pub(crate) struct Observe {
     /// Only of this type.
     #[arg(long = "type", value_enum)]
     kind: Option<Kind>,
+
+    /// Go on behind this sequence number, as far as records are still held.
+    #[arg(long, value_name = "N", conflicts_with = "last")]
+    after: Option<u64>,
+
+    /// Only with this workload on either end.
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
+
+    /// Only with an address within this prefix on either end.
+    #[arg(long, value_name = "PREFIX")]
+    address: Option<String>,
+
+    /// Only with this port on either end.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+
+    /// Only of the process with this id.
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+
+    /// Only of this executable: the whole path, or its last component.
+    #[arg(long, value_name = "PATH")]
+    executable: Option<String>,
+
+    /// Only of this device class.
+    #[arg(long, value_name = "CLASS")]
+    device: Option<String>,
+
+    /// Only by this rule.
+    #[arg(long, value_name = "RULE")]
+    rule: Option<String>,
+
+    /// Only with the certificate of this serial number (hexadecimal) on either end.
+    #[arg(long, value_name = "HEX")]
+    serial: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,6 +97,15 @@ enum Kind {
     Tunnel,
     Device,
     Service,
+    Process,
+    Identity,
+    Policy,
+    Totals,
+    Alert,
+    Response,
+    Key,
+    Log,
+    Loss,
 }
 
 /// A misspelt reason would match nothing, and look like "nothing was refused".
@@ -73,6 +121,11 @@ fn known_reason(word: &str) -> Result<String, String> {
 impl Observe {
     /// Asks, and prints each record as it comes.
     pub(crate) async fn run(&self, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
+        // Said by the same code as the agent's, before anybody is asked.
+        if let Err(errors) = Filter::parse(&self.request()) {
+            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            return Err(Failure::Usage(words.join("; ")));
+        }
         let session = open(global).await?;
         let mut records = session.answer(session.node().observe(self.request())).await?;
         loop {
@@ -95,7 +148,15 @@ impl Observe {
             verdict: self.verdict.map(Verdict::word),
             reason: self.reason.clone(),
             r#type: self.kind.map(Kind::word),
-            ..Default::default()
+            after: self.after,
+            workload: self.workload.clone(),
+            address: self.address.clone(),
+            port: self.port.map(u32::from),
+            pid: self.pid,
+            executable: self.executable.clone(),
+            device: self.device.clone(),
+            rule: self.rule.clone(),
+            serial: self.serial.clone(),
         }
     }
 }
@@ -118,6 +179,15 @@ impl Kind {
             Self::Tunnel => "tunnel",
             Self::Device => "device",
             Self::Service => "service",
+            Self::Process => "process",
+            Self::Identity => "identity",
+            Self::Policy => "policy",
+            Self::Totals => "totals",
+            Self::Alert => "alert",
+            Self::Response => "response",
+            Self::Key => "key",
+            Self::Log => "log",
+            Self::Loss => "loss",
         }
         .to_owned()
     }

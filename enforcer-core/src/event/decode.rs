@@ -6,6 +6,8 @@ use enforcer_common::event::{
     KIND_SOCKET_STATE, PROCESS_SHORT_BYTES, PacketEvent, ProcessEvent, SocketEvent,
 };
 
+use enforcer_common::identity;
+
 use super::wire::Wire;
 
 /// Bytes of a decision without a packet's.
@@ -41,6 +43,20 @@ impl Decoded {
             Self::Process(process) => &process.header,
             Self::Unknown(header) => header,
         }
+    }
+
+    /// True for what one of the agent's own canary operations caused.
+    #[must_use]
+    pub fn is_canary(&self) -> bool {
+        let ends = match self {
+            Self::Decision(event) | Self::Packet(PacketEvent { event, .. }) => {
+                [event.source_identity, event.destination_identity]
+            }
+            Self::Socket(socket) => [socket.identity, socket.remote_identity],
+            Self::Process(process) => [process.identity; 2],
+            Self::Unknown(_) => return false,
+        };
+        ends.into_iter().any(|who| who == identity::CANARY || who == identity::CANARY_SERVICE)
     }
 }
 
@@ -114,6 +130,12 @@ impl Kind {
             number => Self::Unknown(number),
         }
     }
+}
+
+/// What an event begins with, if it is long enough for that.
+#[must_use]
+pub fn header(bytes: &[u8]) -> Option<Header> {
+    Header::read(&mut &*bytes)
 }
 
 /// The event in `bytes`, native endian: kernel and agent share the machine.

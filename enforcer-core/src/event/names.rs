@@ -4,7 +4,7 @@ use enforcer_common::device::{ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE};
 use enforcer_common::maps;
 use enforcer_common::packet;
 
-use crate::policy::model::Policy;
+use crate::policy::model::{Name, Policy};
 
 /// The word for a rule number that no rule of the policy has: a default's name.
 #[must_use]
@@ -39,6 +39,13 @@ pub fn rule_name(policy: &Policy, rule: u32) -> String {
         .unwrap_or_else(|| format!("rule-{rule}"))
 }
 
+/// The tenant that owns a rule of the policy; none for defaults, and for what the policy no longer has.
+#[must_use]
+pub fn rule_owner(policy: &Policy, rule: u32) -> Option<&Name> {
+    let name = policy.index.rule_numbers.get(&rule).filter(|_| default_rule_name(rule).is_none())?;
+    policy.rules.get(name)?.owner()
+}
+
 /// The name of an IP protocol, or its number; empty for an event that has none.
 #[must_use]
 pub fn protocol_name(protocol: u8) -> String {
@@ -61,18 +68,24 @@ pub fn access_name(access: u8) -> String {
     held.collect::<Vec<_>>().join("+")
 }
 
-/// A process name as text that can be shown: whoever runs a process chooses it, so nothing in it may steer a
-/// terminal or a log.
+/// A process name as text that can be shown.
 #[must_use]
 pub fn command_text(command: &[u8; 16]) -> String {
     let end = command.iter().position(|byte| *byte == 0).unwrap_or(command.len());
-    let bytes = command.get(..end).unwrap_or_default();
+    shown(command.get(..end).unwrap_or_default())
+}
+
+/// Bytes of a process as text that can be shown: whoever runs it chooses them, so nothing in them may steer a terminal
+/// or a log.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
     let is_harmful =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    let text = String::from_utf8_lossy(bytes);
+    if !text.contains(is_harmful) {
+        return text.into_owned();
+    }
+    text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The word for a loss cell (`enforcer_common::maps::LOST_*`).

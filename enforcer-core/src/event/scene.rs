@@ -20,8 +20,6 @@ pub struct Scene {
     pub policy: Arc<Policy>,
     /// The node.
     pub facts: Arc<NodeFacts>,
-    /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, in nanoseconds: when an event was.
-    pub boot_offset_ns: i64,
     by_interface: BTreeMap<u32, Name>,
     by_cgroup: BTreeMap<u64, Name>,
 }
@@ -29,7 +27,7 @@ pub struct Scene {
 impl Scene {
     /// Of a policy in force on a node.
     #[must_use]
-    pub fn new(revision: u64, policy: Arc<Policy>, facts: Arc<NodeFacts>, boot_offset_ns: i64) -> Self {
+    pub fn new(revision: u64, policy: Arc<Policy>, facts: Arc<NodeFacts>) -> Self {
         let mut by_interface = BTreeMap::new();
         let mut by_cgroup = BTreeMap::new();
         // Where two claim the same place, the first by name holds it, as in the tables of the kernel.
@@ -41,7 +39,7 @@ impl Scene {
                 by_cgroup.entry(cgroup).or_insert_with(|| Arc::clone(name));
             }
         }
-        Self { revision, policy, facts, boot_offset_ns, by_interface, by_cgroup }
+        Self { revision, policy, facts, by_interface, by_cgroup }
     }
 
     /// Tenant, host service or reserved identity by name; `identity-N` for a number that nobody has.

@@ -4,6 +4,7 @@
 mod device;
 mod flow;
 mod identity;
+mod investigate;
 mod life;
 mod packet;
 mod policy;
@@ -18,7 +19,7 @@ use anyhow::Result;
 use clap::Args;
 use enforcer_lab::{guard, lab};
 
-use crate::build;
+use crate::{build, setup};
 use script::Script;
 use stage::Stage;
 
@@ -37,6 +38,7 @@ impl Demo {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         if !guard::is_child() {
             build::programs()?;
+            setup::clients()?;
         }
         guard::guarded(&[LAB.parse()?], || match self.play() {
             Ok(true) => ExitCode::SUCCESS,
@@ -59,6 +61,7 @@ impl Demo {
         identity::play(&stage, &mut script);
         tunnel::play(&mut stage, &mut script);
         life::play(&mut stage, &mut script);
+        investigate::play(&stage, &mut script);
         let topology = stage.lab().topology().clone();
         drop(stage);
         script.step("take the lab down: what is left behind", "nothing", || {

@@ -44,9 +44,13 @@ impl Setup {
         println!("lab: iproute2");
         tokens()?;
         clients()?;
-        println!("tests of identities: SoftHSM, OpenSSL, py-spiffe and Envoy in target/python");
+        println!("tests of identities: SoftHSM, OpenSSL; py-spiffe and Envoy in target/python");
         programs()?;
         println!("tests of tunnels: OpenSSL, curl, Python");
+        readers()?;
+        println!(
+            "tests of evidence: tshark; pyarrow, DuckDB, OpenTelemetry, Prometheus and moto in target/python"
+        );
         if self.bench {
             tools::NFT.ensure()?;
             tools::IPERF.ensure()?;
@@ -62,7 +66,7 @@ pub(crate) fn tokens() -> Result<()> {
     tools::SOFTHSM.ensure()
 }
 
-/// The clients of the level `identity` that others wrote.
+/// The programs in Python of the levels `identity` and `evidence`.
 pub(crate) fn clients() -> Result<()> {
     tools::OPENSSL.ensure()?;
     python::ensure()
@@ -73,6 +77,12 @@ pub(crate) fn programs() -> Result<()> {
     tools::OPENSSL.ensure()?;
     tools::CURL.ensure()?;
     tools::python().map(drop)
+}
+
+/// The programs of the level `evidence` that read what we wrote.
+pub(crate) fn readers() -> Result<()> {
+    tools::TSHARK.ensure()?;
+    clients()
 }
 
 /// The compiler to use, with its linker; installed when there is none.

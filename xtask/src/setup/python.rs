@@ -1,4 +1,4 @@
-//! The virtual environment of the level `identity`: clients that others wrote, pinned by version.
+//! The virtual environment of the levels `identity` and `evidence`: programs that others wrote, pinned by version.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::tools;
 use crate::{root, shell};
 
-const REQUIREMENTS: &str = "tests/identity/requirements.txt";
+const REQUIREMENTS: &str = "tests/requirements.txt";
 const HOME: &str = "target/python";
 /// A copy of the requirements that the environment was made from.
 const STAMP: &str = "made-from.txt";
@@ -30,6 +30,6 @@ pub(crate) fn ensure() -> Result<()> {
     shell::run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&home))?;
     let mut install = Command::new(home.join("bin/python"));
     install.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
-    shell::run(&mut install).context("the packages that the level `identity` uses")?;
+    shell::run(&mut install).context("the packages that the levels `identity` and `evidence` use")?;
     fs::write(&stamp, wanted).with_context(|| format!("{}", stamp.display()))
 }

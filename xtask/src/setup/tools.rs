@@ -26,6 +26,8 @@ pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// A stream, measured by somebody else.
 pub(crate) const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
 
+/// Packets, taken apart by somebody else.
+pub(crate) const TSHARK: Tool = Tool { program: "tshark", package: "tshark" };
 /// Mutual TLS, carried by somebody else.
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 

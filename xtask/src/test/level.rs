@@ -11,8 +11,15 @@ use super::tally::Tally;
 use crate::{setup, shell};
 
 /// Packages whose tests need nothing but a compiler.
-const PURE: [&str; 6] =
-    ["enforcer-common", "enforcer-core", "enforcer-agent", "enforcer-cli", "enforcer-lab", "xtask"];
+const PURE: [&str; 7] = [
+    "enforcer-common",
+    "enforcer-core",
+    "enforcer-trace",
+    "enforcer-agent",
+    "enforcer-cli",
+    "enforcer-lab",
+    "xtask",
+];
 /// Packages with examples in their documentation.
 const DOCUMENTED: [&str; 3] = ["enforcer-common", "enforcer-core", "enforcer-agent"];
 /// In the names of the tests that replay the corpus of a fuzz target.
@@ -35,12 +42,14 @@ pub(crate) enum Level {
     Identity,
     /// Flows over mutual TLS, honest and otherwise. Needs root.
     Tunnel,
+    /// Traces, from the kernel to the tools that read them. Needs root.
+    Evidence,
 }
 
 impl Level {
     /// Every level that is not part of another.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel, Self::Evidence];
 
     /// What a pass means.
     pub(crate) const fn proves(self) -> &'static str {
@@ -52,6 +61,9 @@ impl Level {
             Self::Device => "the device gate on the running kernel",
             Self::Identity => "certificates for workloads, as other people's programs see them",
             Self::Tunnel => "flows over mutual TLS between real agents, and peers that keep to no rule",
+            Self::Evidence => {
+                "records from the kernel to the disk and out again, read by other people's programs"
+            }
         }
     }
 
@@ -72,7 +84,7 @@ impl Level {
     }
 
     const fn needs_root(self) -> bool {
-        matches!(self, Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel)
+        !matches!(self, Self::Unit | Self::Fuzz)
     }
 
     /// Other people's programs without which it would only fail.
@@ -81,6 +93,7 @@ impl Level {
             Self::Unit => setup::tokens(),
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
             Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
+            Self::Evidence => setup::readers(),
             Self::Fuzz | Self::Programs | Self::Netns | Self::Device => Ok(()),
         }
     }
@@ -100,7 +113,7 @@ impl Level {
             Self::Fuzz => {
                 vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
             }
-            Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel => {
+            Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel | Self::Evidence => {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
@@ -147,6 +160,7 @@ impl fmt::Display for Level {
             Self::Device => "device",
             Self::Identity => "identity",
             Self::Tunnel => "tunnel",
+            Self::Evidence => "evidence",
         };
         f.pad(word)
     }

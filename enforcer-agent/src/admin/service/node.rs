@@ -20,12 +20,14 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{devices, names, status, time};
+use super::{devices, names, status, time, trace};
+use crate::admin::guard;
 use crate::admin::serve::NodeIdentity;
 use crate::door::identity::Health;
 use crate::door::policy::{InForce, PolicyDoor, Report};
-use crate::door::records::{Observe, Scope};
+use crate::door::records::Observe;
 use crate::door::stop::Stop;
+use crate::door::trace::{Command, Told, TraceDoor};
 
 /// Records between their keeper and one caller.
 const RECORDS_AHEAD_MAX: usize = 64;
@@ -36,6 +38,7 @@ pub(in crate::admin) struct NodeCalls {
     observe: Observe,
     node: Arc<NodeIdentity>,
     identity: Option<watch::Receiver<Health>>,
+    trace: Option<TraceDoor>,
     stop: Stop,
 }
 
@@ -45,9 +48,10 @@ impl NodeCalls {
         observe: Observe,
         node: Arc<NodeIdentity>,
         identity: Option<watch::Receiver<Health>>,
+        trace: Option<TraceDoor>,
         stop: Stop,
     ) -> Self {
-        Self { door, observe, node, identity, stop }
+        Self { door, observe, node, identity, trace, stop }
     }
 }
 
@@ -55,12 +59,15 @@ impl NodeCalls {
 impl NodeService for NodeCalls {
     type ObserveStream = ReceiverStream<Result<v1::Record, Status>>;
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        guard::operator(&request)?;
         let report = self.door.report().await.map_err(status::closed)?.map_err(status::unreadable)?;
         let Report { revision, digest, drift, hooks, capacities, losses, mut warnings } = report;
         let identity = self.identity.as_ref().map(|health| health.borrow().clone());
         let identity_ready = identity.as_ref().map(|health| health.ready);
         warnings.extend(identity.into_iter().flat_map(|health| health.warnings));
+        let Told { losses: unkept, problems } = self.trace.as_ref().map(TraceDoor::told).unwrap_or_default();
+        warnings.extend(problems);
         let in_force = self.door.in_force();
         let facts = Arc::clone(&in_force.facts);
         Ok(Response::new(StatusResponse {
@@ -86,6 +93,7 @@ impl NodeService for NodeCalls {
                     count: loss.count,
                     source: names::identity(&in_force, loss.source),
                 })
+                .chain(unkept)
                 .collect(),
             started: Some(time::system(self.node.started)),
         }))
@@ -95,6 +103,7 @@ impl NodeService for NodeCalls {
         &self,
         request: Request<CountersRequest>,
     ) -> Result<Response<CountersResponse>, Status> {
+        guard::operator(&request)?;
         let tenant = request.into_inner().tenant;
         let cells = self.door.counters().await.map_err(status::closed)?.map_err(status::unreadable)?;
         let in_force = self.door.in_force();
@@ -117,7 +126,8 @@ impl NodeService for NodeCalls {
         Ok(Response::new(CountersResponse { counters: counters.filter(wanted).collect() }))
     }
 
-    async fn devices(&self, _: Request<DevicesRequest>) -> Result<Response<DevicesResponse>, Status> {
+    async fn devices(&self, request: Request<DevicesRequest>) -> Result<Response<DevicesResponse>, Status> {
+        guard::operator(&request)?;
         Ok(Response::new(DevicesResponse { devices: devices::list(&self.door.in_force()) }))
     }
 
@@ -125,8 +135,15 @@ impl NodeService for NodeCalls {
         &self,
         request: Request<ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let mut records =
-            (self.observe)(request.into_inner(), Scope::Everything).map_err(Status::invalid_argument)?;
+        let scope = guard::scope(&guard::caller(&request))?;
+        let request = request.into_inner();
+        // What memory no longer holds of a stream that goes on is in the traces.
+        if let (Some(_), Some(trace)) = (request.after, &self.trace) {
+            let streamed = trace.ask(|reply| Command::Stream(Box::new(request), scope, reply)).await;
+            let found = streamed.map_err(status::closed)?.map_err(trace::refused)?;
+            return Ok(Response::new(trace::hand_on(found, self.stop.clone())));
+        }
+        let mut records = (self.observe)(request, scope).map_err(Status::invalid_argument)?;
         let mut stop = self.stop.clone();
         let (ahead, stream) = mpsc::channel(RECORDS_AHEAD_MAX);
         tokio::spawn(async move {

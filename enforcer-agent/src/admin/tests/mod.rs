@@ -1,5 +1,6 @@
 //! The doors and services from outside, over real sockets, with a policy room that answers by rote.
 
+mod callers;
 mod doors;
 mod garbage;
 mod network;
@@ -64,12 +65,22 @@ async fn serve_all(network: Option<NetworkDoor>, tunnel: Option<TunnelDoor>) -> 
     let stopper = Stopper::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(answer(inbox, sender.clone()));
-    let admin = Admin {
-        policy: door,
+    let admin = admin(door, tunnel);
+    let local = LocalDoor::open(&socket, &Default::default()).unwrap();
+    let stop = stopper.listener();
+    tasks.spawn(async move { admin.serve(local, network, stop).await.unwrap() });
+    Served { socket, in_force: sender, stopper, tasks, _directory: directory }
+}
+
+fn admin(policy: PolicyDoor, tunnel: Option<TunnelDoor>) -> Admin {
+    Admin {
+        policy,
         observe: Arc::new(|_, _| Err("no records here".to_owned())),
         identity: None,
         authority: None,
         tunnel,
+        trace: None,
+        detect: None,
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),
@@ -78,11 +89,7 @@ async fn serve_all(network: Option<NetworkDoor>, tunnel: Option<TunnelDoor>) -> 
             started: SystemTime::UNIX_EPOCH,
         }),
         clock: || 1,
-    };
-    let local = LocalDoor::open(&socket, &Default::default()).unwrap();
-    let stop = stopper.listener();
-    tasks.spawn(async move { admin.serve(local, network, stop).await.unwrap() });
-    Served { socket, in_force: sender, stopper, tasks, _directory: directory }
+    }
 }
 
 /// Takes what changes something, refuses the rest: enough for a service to show what it makes of both.

@@ -1,6 +1,6 @@
 //! The network door: mutual TLS with exactly one SPIFFE ID that is on the list, or nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -82,6 +82,7 @@ impl Fleet {
             callers: Callers::File(place("ca.crt", &authority.pem())),
             guests: Guests {
                 allowed: BTreeSet::from([PLANE.parse().unwrap()]),
+                readers: BTreeMap::new(),
                 fleet: None,
                 is_revoked: None,
             },
@@ -207,4 +208,18 @@ async fn tls_1_2_is_not_spoken() {
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("agent").unwrap();
     assert!(TlsConnector::from(Arc::new(config)).connect(name, stream).await.is_err());
+}
+
+#[tokio::test]
+async fn a_tenants_reader_comes_in_and_changes_nothing() {
+    const READER: &str = "spiffe://red.fleet.example/ns/ops/sa/auditor";
+    let mut fleet = Fleet::new();
+    fleet.source.guests.readers = BTreeMap::from([(READER.parse().unwrap(), "red".into())]);
+    let (served, address) = fleet.serve().await;
+    let error = fleet.call(address, Some(leaf(&fleet.authority, &[READER], |_| ()))).await.unwrap_err();
+    assert!(error.contains("PermissionDenied") && error.contains("permission denied"), "{error}");
+    assert_eq!(served.in_force.borrow().current.number, 0);
+    let sibling = leaf(&fleet.authority, &["spiffe://red.fleet.example/ns/ops/sa/other"], |_| ());
+    let error = fleet.call(address, Some(sibling)).await.unwrap_err();
+    assert!(!error.contains("PermissionDenied"), "a stranger got as far as a service: {error}");
 }

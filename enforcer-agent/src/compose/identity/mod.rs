@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::config::settings::{IdentitySettings, UpstreamSettings};
 use crate::door::identity::{Health, IdentityDoor, IsRevoked, Peer, VerifyPeer, WAITING_MAX};
 use crate::door::policy::PolicyDoor;
+use crate::door::records::Tell;
 use crate::door::stop::Stopper;
 use crate::door::upstream::Upstream;
 use crate::identity::clock;
@@ -69,7 +70,7 @@ pub(super) async fn open(
     vault: Arc<Vault>,
     policy: &PolicyDoor,
     cgroups: &CgroupTree,
-    (tasks, stopper): (&mut JoinSet<()>, &Stopper),
+    (tasks, stopper, tell): (&mut JoinSet<()>, &Stopper, Tell),
 ) -> Result<Opened> {
     let clock = clock::system();
     let views = Views::of(&policy.in_force(), identity.trust_domain.clone());
@@ -108,10 +109,12 @@ pub(super) async fn open(
         own,
         verify: Arc::clone(&door.verify),
         weaknesses: weaknesses(identity),
+        tell: Arc::clone(&tell),
     });
     tasks.spawn(keeper.run(stopper.listener()));
     tasks.spawn(watch_key(vault));
-    let serving = serve::Serving { settings, identity, upstream: &upstream, wallet, places, cgroups, clock };
+    let serving =
+        serve::Serving { settings, identity, upstream: &upstream, wallet, places, cgroups, clock, tell };
     serving.start(tasks, stopper).await?;
     Ok(Opened { door, upstream, entitlements })
 }

@@ -10,6 +10,7 @@ use tracing::error;
 
 use crate::config::Settings;
 use crate::config::settings::{FederationSettings, IdentitySettings};
+use crate::door::records::Tell;
 use crate::door::stop::Stopper;
 use crate::door::upstream::Upstream;
 use crate::identity::attest::Attestor;
@@ -33,6 +34,7 @@ pub(super) struct Serving<'a> {
     pub(super) places: watch::Receiver<Arc<Places>>,
     pub(super) cgroups: &'a CgroupTree,
     pub(super) clock: Clock,
+    pub(super) tell: Tell,
 }
 
 impl Serving<'_> {
@@ -56,6 +58,7 @@ impl Serving<'_> {
             node: self.settings.node_name.clone(),
             jwt: self.jwt(),
             limits: limits(self.identity),
+            tell: self.tell,
             stop: stopper.listener(),
         };
         tasks.spawn(async move {

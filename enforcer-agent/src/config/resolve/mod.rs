@@ -1,9 +1,13 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod detection;
+mod export;
 mod gate;
+mod hubble;
 pub mod identity;
 mod listener;
 mod numbers;
+mod trace;
 mod tunnel;
 
 use std::path::{Path, PathBuf};
@@ -49,15 +53,23 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener,
         identity: raw_identity,
         tunnel: raw_tunnel,
+        detection,
+        export: raw_export,
+        trace: raw_trace,
+        hubble: raw_hubble,
         log: raw_log,
         records,
     } = raw;
     let identity = identity::identity(raw_identity.unwrap_or_default(), &mut problems);
     let has_identity = identity.is_some();
+    let fleet = identity.as_ref().map(|identity| identity.trust_domain.clone());
+    let has_listener = listener.is_some();
     let (capacity, flows) = numbers::capacities(&capacities.unwrap_or_default(), &mut problems);
+    let state_directory = absolute("stateDirectory", state_directory, STATE_DIRECTORY, &mut problems);
+    let (recording, trace) = trace::trace(raw_trace, &state_directory, has_identity, &mut problems);
     let settings = Settings {
         node_name: node_name(name, host, &mut problems),
-        state_directory: absolute("stateDirectory", state_directory, STATE_DIRECTORY, &mut problems),
+        state_directory,
         socket: socket(raw_socket.unwrap_or_default(), &mut problems),
         pin_directory: absolute("pinDirectory", pin_directory, PIN_DIRECTORY, &mut problems),
         cgroup_root: cgroup_root(raw_cgroup_root, host, &mut problems),
@@ -66,9 +78,14 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         capacity,
         flows,
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
-        listener: listener.and_then(|listener| listener::listener(listener, has_identity, &mut problems)),
+        listener: listener.and_then(|listener| listener::listener(listener, fleet.as_ref(), &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
+        hubble: hubble::hubble(raw_hubble, has_listener, &mut problems),
         identity,
+        detection: detection::detection(detection.unwrap_or_default(), &mut problems),
+        export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
+        recording,
+        trace,
         log: log(raw_log.unwrap_or_default(), &mut problems),
         records: numbers::records(records, &mut problems),
     };

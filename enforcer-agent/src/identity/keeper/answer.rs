@@ -20,6 +20,7 @@ use crate::door::identity::{Answer, Command, Enrolled, Order, Refused};
 use crate::door::upstream::Target;
 use crate::hex::hex;
 use crate::identity::pem;
+use crate::identity::told::Told;
 
 impl Keeper {
     /// Answers, at once or when the authority has.
@@ -148,6 +149,7 @@ impl Keeper {
             return;
         }
         info!(%target, reason, author, "revoking");
+        self.tell_order("revoke_ordered", &target, &author, &reason);
         let names = self.meant(Some(&target)).iter().map(ToString::to_string).collect();
         let upstream = Arc::clone(&self.upstream);
         self.tell(reply, async move { upstream.revoke(&target).await.map(|()| names) });
@@ -167,9 +169,38 @@ impl Keeper {
             return;
         }
         info!(%target, author, "taking a revocation back");
+        self.tell_order("restored", &target, &author, "");
         let names = self.meant(Some(&target)).iter().map(ToString::to_string).collect();
         let upstream = Arc::clone(&self.upstream);
         self.tell(reply, async move { upstream.restore(&target).await.map(|()| names) });
+    }
+
+    /// For the tenant that it is about, where that is one.
+    fn tell_order(&self, event: &'static str, target: &Target, author: &str, reason: &str) {
+        let workload = match target {
+            Target::Workload(name) => Some(name),
+            Target::Tenant(_) => None,
+            Target::SpiffeId(id) => {
+                let mut members = self.entitlements.members.iter();
+                members.find(|(_, member)| member.id.as_ref() == Ok(id)).map(|(name, _)| name)
+            }
+        };
+        let tenant = match target {
+            Target::Tenant(tenant) => Some(tenant),
+            Target::Workload(_) | Target::SpiffeId(_) => {
+                workload.and_then(|name| self.entitlements.members.get(name)).map(|member| &member.tenant)
+            }
+        };
+        let told = Told {
+            event,
+            tenant: tenant.map_or("", |tenant| tenant),
+            workload: workload.map_or("", |name| name),
+            subject: target.to_string(),
+            actor: author,
+            message: reason,
+            ..Told::default()
+        };
+        (self.tell)(told.record());
     }
 
     fn rotate(&mut self, target: Option<&Target>) -> Answer {

@@ -22,6 +22,7 @@ use crate::hex::hex;
 use crate::identity::authority::NodeCa;
 use crate::identity::clock::die;
 use crate::identity::svid::Svid;
+use crate::identity::told::Told;
 
 impl Keeper {
     /// Learns what a task found or did.
@@ -142,6 +143,18 @@ impl Keeper {
             serial = hex(&svid.serial),
             not_after = svid.not_after.as_secs(),
             "certificate in place"
+        );
+        (self.tell)(
+            Told {
+                event: if member.svid.is_some() { "renewed" } else { "issued" },
+                tenant: &member.entitlement.tenant,
+                workload,
+                id: svid.id.to_string(),
+                serial: hex(&svid.serial),
+                fields: vec![("not_after", svid.not_after.as_secs().to_string())],
+                ..Told::default()
+            }
+            .record(),
         );
         member.earlier.retain(|entry| !entry.has_ended(now));
         let before = member.svid.replace(Arc::new(svid));

@@ -23,6 +23,7 @@ use super::own::Own;
 use super::shelf::Shelf;
 use super::task::{Outcome, Wish};
 use crate::door::identity::{Command, Health, VerifyPeer};
+use crate::door::records::Tell;
 use crate::door::stop::Stop;
 use crate::door::upstream::Upstream;
 use crate::identity::clock::{Clock, die};
@@ -69,6 +70,8 @@ pub struct Parts {
     pub verify: VerifyPeer,
     /// What the configuration made weaker, a sentence each: told for as long as it is so.
     pub weaknesses: Vec<String>,
+    /// Where what happens to identities is told.
+    pub tell: Tell,
 }
 
 /// The keeper.
@@ -83,6 +86,7 @@ pub struct Keeper {
     pub(super) verify: VerifyPeer,
     pub(super) health: watch::Sender<Health>,
     pub(super) weaknesses: Vec<String>,
+    pub(super) tell: Tell,
     pub(super) entitlements: Arc<Entitlements>,
     pub(super) trust: Arc<Trust>,
     pub(super) members: BTreeMap<Name, Member>,
@@ -122,6 +126,7 @@ impl Keeper {
             own,
             verify,
             weaknesses,
+            tell,
         } = parts;
         let (outcomes, answers) = mpsc::channel(OUTCOMES_WAITING_MAX);
         let entitlements = Arc::clone(&scenes.borrow().entitlements);
@@ -137,6 +142,7 @@ impl Keeper {
             verify,
             health,
             weaknesses,
+            tell,
             entitlements,
             trust: Arc::default(),
             members: BTreeMap::new(),

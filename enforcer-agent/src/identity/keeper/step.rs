@@ -14,7 +14,9 @@ use super::material::Stock;
 use super::member::Member;
 use super::run::Keeper;
 use super::task::Wish;
+use crate::hex::hex;
 use crate::identity::clock::die;
+use crate::identity::told::Told;
 
 impl Keeper {
     /// Lets something happen to a workload, and does what follows.
@@ -46,13 +48,25 @@ impl Keeper {
         let Some(member) = self.members.get_mut(name) else { return };
         member.question = 0;
         let (svid, is_revoked) = (member.svid.take(), matches!(member.state, State::Revoked(_)));
-        let domain = member.entitlement.domain.clone();
+        let (domain, tenant) = (member.entitlement.domain.clone(), Arc::clone(&member.entitlement.tenant));
         let earlier = std::mem::take(&mut member.earlier);
         if let Some(domain) = self.domains.get_mut(&domain) {
             domain.unlisted.remove(name);
         }
         if svid.is_some() {
             info!(workload = %name, reason, "certificate withdrawn");
+        }
+        if let Some(svid) = &svid {
+            let told = Told {
+                event: if is_revoked { "revoked" } else { "withdrawn" },
+                tenant: &tenant,
+                workload: name,
+                id: svid.id.to_string(),
+                serial: hex(&svid.serial),
+                message: reason,
+                ..Told::default()
+            };
+            (self.tell)(told.record());
         }
         self.publish(name);
         if member_left(self.members.get(name)) || is_revoked {

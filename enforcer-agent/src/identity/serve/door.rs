@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use enforcer_proto::v1;
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, warn};
@@ -13,8 +14,10 @@ use super::connection::{Connection, Counted};
 use super::gate::Gate;
 use super::refusal::rule;
 use crate::door::accept::rest_after;
+use crate::door::records::Tell;
 use crate::door::unix::{SocketError, UnixSocket};
 use crate::identity::attest::Process;
+use crate::identity::told::Told;
 
 /// The socket, open.
 #[derive(Debug)]
@@ -30,8 +33,8 @@ impl WorkloadDoor {
     }
 
     /// Accepts until the receiver is gone.
-    pub(super) async fn accept(self, gate: Gate, connections: mpsc::Sender<Connection>) {
-        let hall = Hall::new(gate);
+    pub(super) async fn accept(self, gate: Gate, connections: mpsc::Sender<Connection>, tell: Tell) {
+        let hall = Hall::new(gate, tell);
         loop {
             let stream = tokio::select! {
                 () = connections.closed() => return,
@@ -55,14 +58,20 @@ impl WorkloadDoor {
 /// Where callers are received, each where it belongs.
 struct Hall {
     gate: Gate,
+    tell: Tell,
     strangers: Arc<Semaphore>,
     surplus: Arc<Semaphore>,
 }
 
 impl Hall {
-    fn new(gate: Gate) -> Self {
+    fn new(gate: Gate, tell: Tell) -> Self {
         let places = gate.budget.limits().connections_refused;
-        Self { gate, strangers: Arc::new(Semaphore::new(places)), surplus: Arc::new(Semaphore::new(places)) }
+        Self {
+            tell,
+            gate,
+            strangers: Arc::new(Semaphore::new(places)),
+            surplus: Arc::new(Semaphore::new(places)),
+        }
     }
 
     fn receive(&self, stream: UnixStream) -> Option<Connection> {
@@ -72,13 +81,20 @@ impl Hall {
             Err(error) => {
                 self.gate.quiet.say(rule(&error), |unsaid| {
                     warn!(rule = rule(&error), %error, unsaid, "caller of the workload socket refused");
+                    self.denied(None, rule(&error), &error.to_string(), unsaid);
                 });
                 return self.refuse(stream, None, Reception::Stranger);
             }
         };
-        let Ok(member) = self.gate.attest.attest(&process) else {
-            // Said when it calls.
-            return self.refuse(stream, Some(process), Reception::Stranger);
+        let member = match self.gate.attest.attest(&process) {
+            Ok(member) => member,
+            Err(error) => {
+                // Said in the log when it calls.
+                self.gate.quiet.say("stranger", |unsaid| {
+                    self.denied(u32::try_from(process.pid()).ok(), rule(&error), &error.to_string(), unsaid);
+                });
+                return self.refuse(stream, Some(process), Reception::Stranger);
+            }
         };
         match self.gate.budget.connection(&member) {
             Ok(place) => {
@@ -93,6 +109,19 @@ impl Hall {
                 self.refuse(stream, Some(process), Reception::Surplus)
             }
         }
+    }
+
+    /// Tells that somebody is no workload, with who it was, as far as that is known.
+    fn denied(&self, pid: Option<u32>, rule: &'static str, message: &str, unsaid: u64) {
+        let told = Told {
+            event: "denied",
+            subject: "attestation".to_owned(),
+            message,
+            fields: vec![("rule", rule.to_owned()), ("unsaid", unsaid.to_string())],
+            ..Told::default()
+        };
+        let process = pid.map(|pid| v1::Process { pid, ..v1::Process::default() });
+        (self.tell)(v1::Record { process, ..told.record() });
     }
 
     /// To be told no; or dropped when too many are being told.

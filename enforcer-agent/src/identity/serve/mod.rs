@@ -47,6 +47,7 @@ use self::sds::nobody::Nobody;
 use self::workload_api::WorkloadCalls;
 use super::attest::Attest;
 use super::wallet::Wallet;
+use crate::door::records::Tell;
 use crate::door::stop::Stop;
 use crate::door::upstream::Upstream;
 
@@ -85,6 +86,8 @@ pub struct ServeParts {
     pub jwt: Jwt,
     /// How much callers may take.
     pub limits: ServeLimits,
+    /// Where callers that are turned away are told.
+    pub tell: Tell,
     /// When to end.
     pub stop: Stop,
 }
@@ -117,7 +120,7 @@ struct Shared {
 /// # Errors
 /// The server failed.
 pub async fn run(parts: ServeParts) -> Result<(), ServeError> {
-    let ServeParts { door, attest, wallet, upstream, node, jwt, limits, stop } = parts;
+    let ServeParts { door, attest, wallet, upstream, node, jwt, limits, tell, stop } = parts;
     let gate = Gate::new(attest, Budget::new(limits));
     let shared = Arc::new(Shared {
         gate: gate.clone(),
@@ -130,7 +133,7 @@ pub async fn run(parts: ServeParts) -> Result<(), ServeError> {
     });
     let (connections, accepted) = mpsc::channel::<Connection>(HANDED_OVER_MAX);
     let mut doors = JoinSet::new();
-    doors.spawn(door.accept(gate, connections));
+    doors.spawn(door.accept(gate, connections, tell));
     serve(&shared, accepted, stop).await
 }
 

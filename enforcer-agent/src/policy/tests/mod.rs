@@ -4,8 +4,10 @@ mod crash;
 mod follow;
 mod order;
 mod refuse;
+mod respond;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use enforcer_core::policy::change::Change;
@@ -43,6 +45,7 @@ impl Bench {
             surveyor: Box::new(self.node.clone()),
             store,
             clock: || 1_700_000_000_000_000_000,
+            tell: Arc::new(|_| {}),
         };
         Engine::start(parts, loaded)
     }

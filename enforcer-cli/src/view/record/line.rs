@@ -2,23 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::{EndpointView, ProcessView, RecordView};
+use enforcer_proto::v1;
+
+use super::{EndpointView, RecordView, process};
 use crate::console::Show;
+use crate::instant;
 use crate::style::{self, Paint, Style};
 use crate::table::plain;
 use crate::view::device::DeviceView;
-use crate::view::tunnel::facts::FactsView;
+use crate::view::tunnel::facts::{CertificateView, FactsView};
 
 impl Show for RecordView {
     fn text(&self, style: Style) -> String {
+        let record = &self.0;
         let mut text = String::new();
-        if self.lost_before > 0 {
-            let lost = format!("-- {} records lost before the next --", self.lost_before);
+        if record.lost_before > 0 {
+            let lost = format!("-- {} records lost before the next --", record.lost_before);
             let _ = writeln!(text, "{}", style.paint(Paint::Warn, &lost));
         }
-        let verdict = style.paint(style::of_verdict(&self.verdict), &format!("{:<5}", plain(&self.verdict)));
-        let _ = write!(text, "{}  {verdict}  {:<7}", plain(&self.column), plain(&self.kind));
-        for part in self.parts() {
+        let verdict = &record.verdict;
+        let verdict = style.paint(style::of_verdict(verdict), &format!("{:<5}", plain(verdict)));
+        let time = instant::column(record.time.as_ref());
+        let _ = write!(text, "{time}  {verdict}  {:<7}", plain(&record.r#type));
+        for part in parts(record) {
             let _ = write!(text, "  {}", plain(&part));
         }
         text.push('\n');
@@ -26,47 +32,101 @@ impl Show for RecordView {
     }
 }
 
-impl RecordView {
-    /// What is known, in the order in which one reads it.
-    fn parts(&self) -> Vec<String> {
-        let reason = if self.reason == "none" { "" } else { &self.reason };
-        let tunnel = self.tunnel.as_ref().map(FactsView::parts).unwrap_or_default();
-        let parts = [
-            self.ends(),
-            self.service(),
-            self.device_and_access(),
-            tunnel.join("  "),
-            labelled("carriage", &self.carriage),
-            reason.to_owned(),
-            labelled("rule", &self.rule),
-            labelled("shadow", &self.shadow_rule),
-            self.process.as_ref().map(ProcessView::brief).unwrap_or_default(),
-            labelled("hook", &self.hook),
-            labelled("revision", &self.revision.to_string()),
-        ];
-        parts.into_iter().filter(|part| !part.is_empty()).collect()
-    }
+/// What is known, in the order in which one reads it.
+fn parts(record: &v1::Record) -> Vec<String> {
+    let reason = if record.reason == "none" { "" } else { &record.reason };
+    let tunnel = record.tunnel.clone().map(|facts| FactsView::from(facts).parts()).unwrap_or_default();
+    let revision = if record.revision == 0 { String::new() } else { record.revision.to_string() };
+    let parts = [
+        ends(record),
+        service(record),
+        device_and_access(record),
+        tunnel.join("  "),
+        certificates(record),
+        record.flow.as_ref().map(flow).unwrap_or_default(),
+        record.note.as_ref().map(note).unwrap_or_default(),
+        labelled("carriage", &record.carriage),
+        reason.to_owned(),
+        rule(record),
+        labelled("shadow", &record.shadow_rule),
+        record.process.as_ref().map(process::brief).unwrap_or_default(),
+        if record.half { "half".to_owned() } else { String::new() },
+        labelled("hook", &record.hook),
+        labelled("revision", &revision),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect()
+}
 
-    fn ends(&self) -> String {
-        match (&self.source, &self.destination) {
-            (Some(source), Some(destination)) => format!("{} -> {}", source.brief(), destination.brief()),
-            (Some(one), None) | (None, Some(one)) => one.brief(),
-            (None, None) => String::new(),
-        }
+fn ends(record: &v1::Record) -> String {
+    let brief = |end: &v1::Endpoint| EndpointView::from(end.clone()).brief();
+    match (&record.source, &record.destination) {
+        (Some(source), Some(destination)) => format!("{} -> {}", brief(source), brief(destination)),
+        (Some(one), None) | (None, Some(one)) => brief(one),
+        (None, None) => String::new(),
     }
+}
 
-    fn service(&self) -> String {
-        match (self.icmp_type, self.icmp_code) {
-            (Some(kind), Some(code)) => format!("{} type={kind} code={code}", self.protocol),
-            (Some(kind), None) => format!("{} type={kind}", self.protocol),
-            (None, _) => self.protocol.clone(),
-        }
+fn service(record: &v1::Record) -> String {
+    match (record.icmp_type, record.icmp_code) {
+        (Some(kind), Some(code)) => format!("{} type={kind} code={code}", record.protocol),
+        (Some(kind), None) => format!("{} type={kind}", record.protocol),
+        (None, _) => record.protocol.clone(),
     }
+}
 
-    fn device_and_access(&self) -> String {
-        let device = self.device.as_ref().map(DeviceView::brief).unwrap_or_default();
-        if self.access.is_empty() { device } else { format!("{device} {}", self.access).trim().to_owned() }
+fn device_and_access(record: &v1::Record) -> String {
+    let device = record.device.clone().map(|device| DeviceView::from(device).brief()).unwrap_or_default();
+    if record.access.is_empty() { device } else { format!("{device} {}", record.access).trim().to_owned() }
+}
+
+/// The certificates that the ends held; a tunnel's facts say which were shown.
+fn certificates(record: &v1::Record) -> String {
+    if record.tunnel.is_some() {
+        return String::new();
     }
+    let brief = |end: &Option<v1::Endpoint>| {
+        let certificate = end
+            .as_ref()
+            .map(|end| CertificateView { spiffe_id: end.spiffe_id.clone(), serial: end.svid_serial.clone() });
+        certificate.map(|certificate| certificate.brief()).unwrap_or_default()
+    };
+    let (source, destination) = (brief(&record.source), brief(&record.destination));
+    [labelled("from", &source), labelled("to", &destination)].join(" ").trim().to_owned()
+}
+
+/// The rule with its owner, where that is a tenant.
+fn rule(record: &v1::Record) -> String {
+    let owner =
+        if record.rule_owner.is_empty() { String::new() } else { format!(" of {}", record.rule_owner) };
+    if record.rule.is_empty() { String::new() } else { format!("rule={}{owner}", record.rule) }
+}
+
+/// `ESTAB->CLOSE-WAIT`, and what was moved where that was counted.
+fn flow(facts: &v1::FlowFacts) -> String {
+    let mut text = facts.event.clone();
+    if !facts.state.is_empty() {
+        let _ = write!(text, " {}->{}", facts.state_before, facts.state);
+    }
+    if facts.packets_sent != 0 || facts.packets_received != 0 {
+        let _ = write!(text, " bytes={}/{}", facts.bytes_sent, facts.bytes_received);
+        let _ = write!(text, " packets={}/{}", facts.packets_sent, facts.packets_received);
+    }
+    if facts.duration_ns != 0 {
+        let _ =
+            write!(text, " after={:.3}s", std::time::Duration::from_nanos(facts.duration_ns).as_secs_f64());
+    }
+    text
+}
+
+fn note(note: &v1::Note) -> String {
+    let words = [&note.level, &note.event, &note.subject].map(String::as_str);
+    let mut parts: Vec<String> =
+        words.into_iter().filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    parts.push(labelled("by", &note.actor));
+    parts.push(note.message.clone());
+    parts.extend(note.fields.iter().map(|field| labelled(&field.name, &field.value)));
+    parts.retain(|part| !part.is_empty());
+    parts.join(" ")
 }
 
 fn labelled(label: &str, value: &str) -> String {
@@ -91,21 +151,8 @@ impl EndpointView {
     }
 }
 
-impl ProcessView {
-    /// `curl[1234]`, with the cgroup when it is known.
-    fn brief(&self) -> String {
-        if self.pid == 0 && self.cgroup.is_empty() {
-            return String::new();
-        }
-        let cgroup = labelled(" cgroup", &self.cgroup);
-        format!("{}[{}]{cgroup}", self.command, self.pid)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use enforcer_proto::v1;
-
     use super::*;
 
     fn flow() -> v1::Record {
@@ -225,6 +272,62 @@ mod tests {
     }
 
     #[test]
+    fn who_did_it_is_told_with_what_it_ran_and_who_made_it() {
+        let mut record = flow();
+        record.rule = "web-to-db".to_owned();
+        record.rule_owner = "b".to_owned();
+        if let Some(source) = record.source.as_mut() {
+            source.spiffe_id = "spiffe://a.example/web".to_owned();
+            source.svid_serial = "0a1b".to_owned();
+        }
+        let parent =
+            |pid, executable: &str| v1::Ancestor { pid, start_boot_ns: 1, executable: executable.to_owned() };
+        record.process = Some(v1::Process {
+            start_boot_ns: 5,
+            executable: "/usr/bin/curl".to_owned(),
+            arguments: vec!["curl".to_owned(), "-v".to_owned()],
+            arguments_cut: true,
+            uid: 1_000,
+            ancestors: vec![parent(11, "/bin/bash"), parent(1, "")],
+            ..record.process.unwrap_or_default()
+        });
+        let text = RecordView::from(record).text(Style::Plain);
+        assert!(
+            text.contains(
+                "  from=spiffe://a.example/web#0a1b  cross_tenant_no_rule  rule=web-to-db of b  curl[12] \
+                 exe=/usr/bin/curl args=\"curl -v …\" parents=bash[11]<?[1] uid=1000 cgroup=/a  hook="
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_the_agent_noticed_and_how_a_flow_ended_are_told() {
+        let note = v1::Note {
+            event: "committed".to_owned(),
+            subject: "revision 8".to_owned(),
+            actor: "uid:0".to_owned(),
+            fields: vec![v1::Field { name: "source".to_owned(), value: "apply".to_owned() }],
+            ..v1::Note::default()
+        };
+        let record = v1::Record { r#type: "policy".to_owned(), note: Some(note), ..v1::Record::default() };
+        let text = RecordView::from(record).text(Style::Plain);
+        assert_eq!(text, "-         policy   committed revision 8 by=uid:0 source=apply\n");
+        let facts = v1::FlowFacts {
+            event: "closed".to_owned(),
+            state_before: "LAST-ACK".to_owned(),
+            state: "UNCONN".to_owned(),
+            bytes_sent: 10,
+            packets_sent: 2,
+            duration_ns: 1_500_000_000,
+            ..v1::FlowFacts::default()
+        };
+        let text = RecordView::from(v1::Record { flow: Some(facts), ..flow() }).text(Style::Plain);
+        let told = "  closed LAST-ACK->UNCONN bytes=10/0 packets=2/0 after=1.500s  ";
+        assert!(text.contains(told), "{text}");
+    }
+
+    #[test]
     fn its_fields_are_stable() {
         let json = serde_json::to_value(RecordView::from(flow())).unwrap();
         assert_eq!(json["type"], "flow");
@@ -232,7 +335,7 @@ mod tests {
         assert_eq!(json["source"]["workload"], "web");
         assert_eq!(json["destination"]["port"], 5432);
         assert_eq!(json["process"]["cgroupId"], 99);
-        assert_eq!(json["lostBefore"], 0);
+        assert!(json.get("lostBefore").is_none());
         assert!(json.get("icmpType").is_none());
     }
 }

@@ -91,9 +91,11 @@ fn has_foreign_process(record: &v1::Record) -> bool {
     !name.is_empty() && !is_reserved(name) && !is_at(&record.source) && !is_at(&record.destination)
 }
 
-/// The side whose process, socket or device the record tells of.
+/// The side whose process, socket or device the record tells of. A process of the node itself that sends as a tenant, from
+/// its network namespace, acts for that tenant.
 fn acting(record: &v1::Record) -> Option<Side> {
-    if let Some(process) = record.process.as_ref().filter(|process| !process.identity.is_empty()) {
+    let is_named = |process: &&v1::Process| !process.identity.is_empty() && !is_reserved(&process.identity);
+    if let Some(process) = record.process.as_ref().filter(is_named) {
         let is_at = |end: Option<&v1::Endpoint>| tenant(end).is_some_and(|name| name == process.identity);
         return match (is_at(record.source.as_ref()), is_at(record.destination.as_ref())) {
             (true, _) => Some(Side::Source),

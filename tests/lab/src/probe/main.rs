@@ -80,6 +80,13 @@ enum Verb {
     },
     /// Open a device and close it again.
     Open { path: PathBuf },
+    /// One process: connect, then open a device. A line for each.
+    Intrude {
+        to: SocketAddr,
+        path: PathBuf,
+        #[arg(long, default_value_t = 1000)]
+        timeout_ms: u64,
+    },
     /// Make a character device node.
     Mknod { path: PathBuf, major: u64, minor: u64 },
     /// Move to another control group (its directory), then open a device.
@@ -102,6 +109,10 @@ fn main() -> Result<()> {
         Verb::Frame { interface, frames } => say(&frame::send(&interface, &frames)?),
         Verb::Flood { to, count, limit_ms } => flood::flood(to, count, Duration::from_millis(limit_ms)),
         Verb::Open { path } => say(&device::open(&path)),
+        Verb::Intrude { to, path, timeout_ms } => {
+            say(&dial::tcp(to, timeout_ms, 1))?;
+            say(&device::open(&path))
+        }
         Verb::Mknod { path, major, minor } => say(&device::mknod(&path, major, minor)),
         Verb::Wander { cgroup, path } => say(&device::wander(&cgroup, &path)?),
         Verb::Enter { cgroup } => device::enter(&cgroup),

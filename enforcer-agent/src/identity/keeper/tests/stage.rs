@@ -195,6 +195,7 @@ impl Stage {
             own,
             verify: Arc::clone(&verify),
             weaknesses: vec!["a weakness".to_owned()],
+            tell: Arc::new(|_| {}),
         });
         tasks.push(tokio::spawn(keeper.run(stopper.listener())));
         Self {

@@ -65,6 +65,7 @@ impl Scene {
             wallet: wallet.clone(),
             upstream: Arc::new(Signer),
             node: "here".to_owned(),
+            tell: Arc::new(|_| {}),
             jwt: Jwt {
                 bundle: |bundle| format!(r#"{{"keys":[],"spiffe_sequence":{}}}"#, bundle.sequence),
                 validate: Arc::new(validate),
