@@ -88,6 +88,10 @@ impl NodeHands {
 #[tonic::async_trait]
 impl Hands for NodeHands {
     async fn hold(&self, tenant: &Name, hold: Option<Lasting>) -> Result<(), String> {
+        if hold.is_none() && !self.policy.in_force().current.policy.tenants.contains_key(tenant) {
+            // Whoever has left the policy is held by nobody.
+            return Ok(());
+        }
         let response = hold.map(|Lasting { mode, lasts }| {
             let mode = match mode {
                 Mode::DenyNew => ResponseMode::DenyNew,

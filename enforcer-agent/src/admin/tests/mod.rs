@@ -1,6 +1,7 @@
 //! The doors and services from outside, over real sockets, with a policy room that answers by rote.
 
 mod callers;
+mod detect;
 mod doors;
 mod garbage;
 mod network;
