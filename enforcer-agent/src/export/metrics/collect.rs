@@ -140,6 +140,9 @@ impl<T: Send + 'static> Question<T> {
     }
 }
 
+/// Families that are asked for anew each time.
+type Own = Box<dyn Fn() -> Vec<Family> + Send + Sync>;
+
 /// Collects.
 pub struct Collector {
     sources: Sources,
@@ -147,7 +150,7 @@ pub struct Collector {
     kept: Mutex<Kept>,
     cache: tokio::sync::Mutex<Cache>,
     /// What this room says of itself.
-    own: Mutex<Vec<Box<dyn Fn() -> Vec<Family> + Send + Sync>>>,
+    own: Mutex<Vec<Own>>,
 }
 
 impl fmt::Debug for Collector {
