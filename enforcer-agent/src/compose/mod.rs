@@ -13,6 +13,7 @@ mod notify;
 mod pump;
 mod rooms;
 mod surveyor;
+mod telling;
 mod trace;
 mod tunnel;
 
@@ -31,7 +32,6 @@ use crate::admin::listen::local::LocalDoor;
 use crate::admin::listen::network::NetworkDoor;
 use crate::config::Settings;
 use crate::door::policy::PolicyDoor;
-use crate::door::records::Tell;
 use crate::door::stop::Stopper;
 use crate::policy::source::FileSource;
 
@@ -157,6 +157,9 @@ async fn work(
     };
     follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
+    if !settings.recording.tenants.is_empty() {
+        tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
+    }
     let joints = export::Joints { admin: &admin, forensics: held, vault: keys, tell, stopper: &stopper };
     export::open(settings, joints, &mut tasks).await?;
     let reread = Arc::new(Notify::new());
