@@ -16,6 +16,7 @@ mod pump;
 pub(crate) mod records;
 mod rooms;
 mod surveyor;
+mod telling;
 mod trace;
 mod tunnel;
 
@@ -34,7 +35,6 @@ use crate::admin::listen::local::LocalDoor;
 use crate::admin::listen::network::NetworkDoor;
 use crate::config::Settings;
 use crate::door::policy::PolicyDoor;
-use crate::door::records::Tell;
 use crate::door::stop::Stopper;
 use crate::policy::source::FileSource;
 
@@ -172,6 +172,9 @@ async fn work(
             stop: stopper.listener(),
         };
         admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
+    }
+    if !settings.recording.tenants.is_empty() {
+        tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }
     let joints = export::Joints { admin: &admin, forensics: held, vault: keys, tell, stopper: &stopper };
     export::open(settings, joints, &mut tasks).await?;
