@@ -80,7 +80,7 @@ impl Disk for Local {
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let facts = nix::sys::statvfs::statvfs(path)?;
-        Ok(u64::from(facts.blocks_available()).saturating_mul(u64::from(facts.fragment_size())))
+        Ok(facts.blocks_available().saturating_mul(facts.fragment_size()))
     }
 }
 

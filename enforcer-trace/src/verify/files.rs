@@ -166,7 +166,7 @@ impl Subject<'_> {
         let mut touched = groups
             .filter(|(_, group)| group.offset < end && group.offset.saturating_add(group.length) > offset);
         let first = touched.next().map(|(number, _)| number);
-        let last = touched.last().map(|(number, _)| number).or(first);
+        let last = touched.next_back().map(|(number, _)| number).or(first);
         Place { offset: Some(offset), length: Some(length), line: None, row_groups: first.zip(last) }
     }
 

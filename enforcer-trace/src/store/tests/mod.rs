@@ -7,6 +7,7 @@ mod full;
 mod keys;
 mod model;
 mod power;
+mod speed;
 mod tamper;
 mod tmpfs;
 
