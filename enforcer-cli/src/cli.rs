@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Svid(verb::svid::SvidVerbs),
     Tunnel(verb::tunnel::Tunnel),
     Detect(verb::detect::Detect),
+    Trace(verb::trace::Trace),
     Completion(verb::completion::Completion),
     Version(verb::version::Version),
 }

@@ -1,6 +1,7 @@
 //! How much the kernel tells, as the configuration says it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use enforcer_common::telling::{AGGREGATION_CONNECTIONS, AGGREGATION_NONE, AGGREGATION_STATES, Telling};
 
@@ -36,12 +37,13 @@ pub(super) async fn follow(door: PolicyDoor, tenants: BTreeMap<Name, Aggregation
         Aggregation::Connections => enforce::Aggregation::Connections,
         Aggregation::States => enforce::Aggregation::States,
     };
-    let wanted: BTreeMap<Name, enforce::Aggregation> =
-        tenants.iter().map(|(name, aggregation)| (Name::clone(name), level(aggregation))).collect();
     let mut in_force = door.watch();
     loop {
-        in_force.mark_unchanged();
-        match door.aggregate(wanted.clone()).await {
+        let policy = Arc::clone(&in_force.borrow_and_update().current.policy);
+        let is_here = |name: &Name| policy.tenants.contains_key(name);
+        let here = tenants.iter().filter(|(name, _)| is_here(name));
+        let wanted = here.map(|(name, aggregation)| (Name::clone(name), level(aggregation))).collect();
+        match door.aggregate(wanted).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error, "how much is told of some tenants could not be set"),
             Err(Closed) => return,

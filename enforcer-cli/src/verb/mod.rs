@@ -14,10 +14,12 @@ mod offline;
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod svid;
+pub(crate) mod trace;
 pub(crate) mod tunnel;
 pub(crate) mod validate;
 pub(crate) mod version;
 pub(crate) mod wait;
+pub(crate) mod which;
 
 use crate::cli::Global;
 use crate::failure::Failure;

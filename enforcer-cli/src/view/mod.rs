@@ -13,4 +13,5 @@ pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod status;
 pub(crate) mod svid;
+pub(crate) mod trace;
 pub(crate) mod tunnel;
