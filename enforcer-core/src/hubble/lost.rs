@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_cause_of_the_kernel_is_the_kernels() {
-        for cell in 0..usize::try_from(LOST_CELLS).unwrap() {
+        for cell in 0..LOST_CELLS {
             let cause = loss_name(cell);
             assert_eq!(source(&cause), LostEventSource::PerfEventRingBuffer, "{cause}");
         }
