@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NotPermitted,
     /// Nothing came in time.
     Timeout,
+    /// Traces are not as they were written.
+    Tampered,
 }
 
 impl Exit {
@@ -27,6 +29,7 @@ impl Exit {
             Self::Unreachable => 3,
             Self::NotPermitted => 4,
             Self::Timeout => 5,
+            Self::Tampered => 6,
         }
     }
 }
@@ -39,7 +42,8 @@ Exit codes:
   2  wrong usage
   3  cannot reach the agent
   4  not permitted
-  5  timeout";
+  5  timeout
+  6  traces are not as they were written";
 
 #[cfg(test)]
 mod tests {
@@ -47,8 +51,15 @@ mod tests {
 
     #[test]
     fn the_help_names_every_code() {
-        let all =
-            [Exit::Ok, Exit::Refused, Exit::Usage, Exit::Unreachable, Exit::NotPermitted, Exit::Timeout];
+        let all = [
+            Exit::Ok,
+            Exit::Refused,
+            Exit::Usage,
+            Exit::Unreachable,
+            Exit::NotPermitted,
+            Exit::Timeout,
+            Exit::Tampered,
+        ];
         for (number, exit) in (0_u8..).zip(all) {
             assert_eq!(exit.code(), number);
             assert!(HELP.contains(&format!("\n  {number}  ")));

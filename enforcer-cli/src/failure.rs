@@ -89,6 +89,18 @@ pub(crate) enum Failure {
     /// The agent sent a document that is none.
     #[error("the agent sent {what} that cannot be read: {why}")]
     Unreadable { what: &'static str, why: String },
+    /// Findings, which were printed as the answer.
+    #[error("the traces are not as they were written: {0} findings")]
+    Tampered(u64),
+    /// What was to be verified is no store, or cannot be read.
+    #[error("nothing was verified: {0}")]
+    Unverified(String),
+    /// A file could not be written.
+    #[error("cannot write {path}: {error}")]
+    Write { path: String, error: io::Error },
+    /// A file is there already.
+    #[error("{0} is there already; --force writes over it")]
+    Exists(String),
     /// Whoever read our output has gone.
     #[error("nobody reads the output any more")]
     OutputClosed,
@@ -117,7 +129,11 @@ impl Failure {
             | Self::Unusable { .. }
             | Self::NoKey(_)
             | Self::Directory(_)
+            | Self::Unverified(_)
+            | Self::Write { .. }
+            | Self::Exists(_)
             | Self::Output(_) => Exit::Refused,
+            Self::Tampered(_) => Exit::Tampered,
             Self::Usage(_) | Self::Unconfirmed(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Untrusted { .. } | Self::StreamEnded { .. } => Exit::Unreachable,
             Self::NotPermitted { .. } => Exit::NotPermitted,

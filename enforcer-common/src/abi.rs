@@ -58,9 +58,9 @@ sizes! {
     maps::BucketValue = 16;
     maps::LossKey = 8;
     Telling = 32;
-    TaskLayout = 28;
+    TaskLayout = 48;
     OwnerValue = 24;
-    SocketMemo = 16;
+    SocketMemo = 40;
     ResponseValue = 16;
     Header = 24;
     Event = 152;

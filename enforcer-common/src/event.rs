@@ -87,6 +87,13 @@ pub const HOOK_DEVICE: u8 = 7;
 /// A task changing its control group.
 pub const HOOK_CGROUP_ATTACH: u8 = 8;
 
+/// A process runs another executable; only the canary is counted here.
+pub const HOOK_PROCESS_EXEC: u8 = 9;
+/// A process is made; as above.
+pub const HOOK_PROCESS_FORK: u8 = 10;
+/// A process ends; as above.
+pub const HOOK_PROCESS_EXIT: u8 = 11;
+
 /// The word for a hook.
 #[must_use]
 pub const fn hook_name(hook: u8) -> &'static str {
@@ -99,6 +106,9 @@ pub const fn hook_name(hook: u8) -> &'static str {
         HOOK_SOCKET_INGRESS => "socket_ingress",
         HOOK_DEVICE => "device",
         HOOK_CGROUP_ATTACH => "cgroup_attach",
+        HOOK_PROCESS_EXEC => "process_exec",
+        HOOK_PROCESS_FORK => "process_fork",
+        HOOK_PROCESS_EXIT => "process_exit",
         _ => "unassigned",
     }
 }

@@ -26,6 +26,8 @@ pub trait Flows {
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentValue>;
     /// Remembers how far a datagram has come.
     fn put_fragment(&self, key: &FragmentKey, value: &FragmentValue);
+    /// The drop reason of a response that refuses a tenant a new flow now; [`crate::reason::NONE`] when none does.
+    fn response(&self, tenant: u32, now_ns: u64) -> u16;
 }
 
 /// The key of the flow that these headers open or continue.

@@ -326,9 +326,8 @@ pub struct SocketTag {
     pub flags: u32,
     /// [`STATE_CGROUPS`] when it was recognised: another value there makes the tag void.
     pub version: u32,
-    /// Process id (thread group) of the maker in the initial namespace; 0 when the socket is older than the agent, or
-    /// was accepted.
-    pub process: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// Any minor of the major.

@@ -41,10 +41,14 @@ pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// EtherType of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
-const ETHERTYPE_VLAN: u16 = 0x8100;
-const ETHERTYPE_QINQ: u16 = 0x88a8;
-const ETHERNET_BYTES: u32 = 14;
-const VLAN_BYTES: u32 = 4;
+/// EtherType of an 802.1Q tag.
+pub const ETHERTYPE_VLAN: u16 = 0x8100;
+/// EtherType of an 802.1ad tag.
+pub const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// Bytes of an Ethernet header.
+pub const ETHERNET_BYTES: u32 = 14;
+/// Bytes of a VLAN tag.
+pub const VLAN_BYTES: u32 = 4;
 
 /// TCP flag bits.
 pub const TCP_FIN: u8 = 1;

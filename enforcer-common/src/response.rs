@@ -33,12 +33,12 @@ pub fn take(bucket: &mut BucketValue, rate: u32, burst: u32, now_ns: u64) -> boo
     if rate == 0 {
         return false;
     }
-    let per_token = SECOND_NS / rate as u64;
+    let per_token = SECOND_NS / u64::from(rate);
     let waited = now_ns.saturating_sub(bucket.filled_ns);
-    let earned = if per_token == 0 { waited } else { waited / per_token };
+    let earned = waited.checked_div(per_token).unwrap_or(waited);
     if earned > 0 {
         let tokens = bucket.tokens.saturating_add(earned);
-        let most = burst as u64;
+        let most = u64::from(burst);
         if tokens >= most {
             bucket.tokens = most;
             bucket.filled_ns = now_ns;
@@ -47,6 +47,9 @@ pub fn take(bucket: &mut BucketValue, rate: u32, burst: u32, now_ns: u64) -> boo
             // What was waited for and made no whole token yet still counts.
             bucket.filled_ns += earned * per_token;
         }
+    }
+    if bucket.tokens > u64::from(burst) {
+        bucket.tokens = u64::from(burst);
     }
     if bucket.tokens == 0 {
         return false;
@@ -106,6 +109,12 @@ mod tests {
         let mut bucket = BucketValue { filled_ns: 0, tokens: 0 };
         let given = (0..20).filter(|_| take(&mut bucket, 1_000, 3, 60 * SECOND_NS)).count();
         assert_eq!(given, 3);
+    }
+
+    #[test]
+    fn a_smaller_burst_holds_at_once() {
+        let mut bucket = BucketValue { filled_ns: 5, tokens: 2_000 };
+        assert_eq!((0..20).filter(|_| take(&mut bucket, 10, 4, 5)).count(), 4);
     }
 
     #[test]

@@ -35,20 +35,30 @@ pub struct Telling {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskLayout {
+    /// `task_struct.pid`.
+    pub pid: u32,
+    /// `task_struct.tgid`.
+    pub tgid: u32,
+    /// `task_struct.group_leader`.
+    pub group_leader: u32,
+    /// `task_struct.real_parent`.
+    pub real_parent: u32,
+    /// `task_struct.start_boottime`.
+    pub start_boottime: u32,
+    /// `task_struct.exit_code`.
+    pub exit_code: u32,
+    /// `task_struct.signal`.
+    pub signal: u32,
+    /// `signal_struct.live`.
+    pub live: u32,
     /// `task_struct.mm`.
     pub mm: u32,
     /// `mm_struct.arg_start`.
     pub arg_start: u32,
     /// `mm_struct.arg_end`.
     pub arg_end: u32,
-    /// `task_struct.start_boottime`.
-    pub start_boottime: u32,
-    /// `task_struct.real_parent`.
-    pub real_parent: u32,
-    /// `task_struct.tgid`.
-    pub tgid: u32,
-    /// `task_struct.exit_code`.
-    pub exit_code: u32,
+    /// `linux_binprm.filename`.
+    pub filename: u32,
 }
 
 /// Whose socket opened a flow, keyed by the flow as it leaves the socket: what the hooks at interfaces, which see no
@@ -66,7 +76,7 @@ pub struct OwnerValue {
     pub identity: u32,
 }
 
-/// What is remembered with a tenant's socket for the sake of telling.
+/// What is remembered with a socket for the sake of telling. A socket that is accepted begins with its listener's.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketMemo {
@@ -74,6 +84,16 @@ pub struct SocketMemo {
     pub flow: u64,
     /// `CLOCK_BOOTTIME` nanoseconds when its connection was there.
     pub since_ns: u64,
+    /// The control group by which the one who made or bound it was recognised; 0 when by none.
+    pub cgroup: u64,
+    /// Process id (thread group) of the one who made or bound it; 0 when it is older than the agent.
+    pub process: u32,
+    /// Tenant, host service, or [`crate::identity::HOST`].
+    pub identity: u32,
+    /// `crate::event::SOCKET_*` bits.
+    pub flags: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// A response to an alert, keyed by tenant.

@@ -1,6 +1,10 @@
 //! The door between the policy pipeline and the kernel: what the one asks and the other answers. The agent's
 //! `kernel/` room implements it; unit tests of the pipeline put a fake behind it.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use crate::policy::image::{Digest, Entries, Image, Plan};
 
 /// Why the kernel could not take a plan. Whatever happened, what was in force still is.
@@ -81,6 +85,51 @@ pub trait Enforcement {
 
     /// Entries the tables can hold.
     fn capacity(&self) -> Entries;
+
+    /// Puts a response in the place of a tenant's earlier one, or ends it. It holds from now on, with or without an
+    /// agent, until its time is up.
+    ///
+    /// # Errors
+    /// The table could not be written; an earlier response stands.
+    fn set_response(&mut self, tenant: u32, response: Option<&Response>) -> Result<(), EnforceError>;
+
+    /// How much is told of the sockets of these tenants, and of all others what the node's settings say.
+    ///
+    /// # Errors
+    /// The table could not be written; some tenants may have their new level.
+    fn set_aggregation(&mut self, tenants: &BTreeMap<u32, Aggregation>) -> Result<(), EnforceError>;
+}
+
+/// What the kernel does to the new flows of a tenant for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// What.
+    pub mode: ResponseMode,
+    /// For how long, from when it is set.
+    pub lasts: Duration,
+}
+
+/// How strict a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// No new flow.
+    DenyNew,
+    /// So many a second.
+    Limit {
+        /// New flows a second, and as many at once.
+        flows_per_second: NonZeroU32,
+    },
+}
+
+/// How much is told of a tenant's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aggregation {
+    /// Nothing beside the first packet of each flow.
+    None,
+    /// And the end of each connection, with what it moved.
+    Connections,
+    /// And each change of a connection's state.
+    States,
 }
 
 /// A plan that waits in the kernel beside the policy in force.

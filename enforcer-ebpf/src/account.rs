@@ -1,14 +1,21 @@
 //! Counting and telling: exact counters for every verdict, events for refusals and for the first packet of
 //! each allowed flow. Enforcement never waits for either.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid};
-use enforcer_common::event::{Event, Header, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED};
+use core::hint::black_box;
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_skb_load_bytes};
+use enforcer_common::event::{
+    Event, Header, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED, PACKET_BYTES_MAX, PacketEvent,
+};
 use enforcer_common::maps::{CounterKey, CounterValue, LOST_COUNTER_FULL, STATE_REVISION};
 use enforcer_common::packet::Headers;
 use enforcer_common::verdict::{ALLOW, AUDIT, DENY};
 use enforcer_common::wall::Judgement;
 
-use crate::tables::{COUNTERS, lose, state};
+use crate::memo;
+use crate::packet::Skb;
+use crate::tables::{COUNTERS, TELLING, lose, state};
 use crate::tell::{Channel, room, submit};
 
 /// Where a verdict was made, and on behalf of whom.
@@ -17,16 +24,24 @@ pub struct Place {
     pub hook: u8,
     pub interface: u32,
     pub bytes: u32,
+    /// Where the network header is, in a packet.
+    pub network: u32,
     pub cgroup: u64,
     pub cookie: u64,
     /// 1 where the hook runs in the context of the process that asked.
     pub in_process: u32,
 }
 
-/// Counts a verdict, and tells of it when it is worth telling. A function of its own, for the stack; it returns
+/// Counts a verdict, and tells of it when it is worth telling; `skb` is null where there is no packet. A function of its own, for the stack; it returns
 /// whether the verdict passes, since the verifier wants a number in its return register.
 #[inline(never)]
-pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) -> u32 {
+pub fn account(
+    judgement: &Judgement,
+    headers: &Headers,
+    place: &Place,
+    now_ns: u64,
+    skb: *mut __sk_buff,
+) -> u32 {
     let verdict = &judgement.verdict;
     let key = CounterKey {
         source: judgement.source,
@@ -39,9 +54,9 @@ pub fn account(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: 
     let first_audit = verdict.action == AUDIT && (judgement.opened != 0 || place.in_process != 0);
     let shadowed = judgement.opened != 0 && verdict.shadow_action != ALLOW;
     if verdict.action == DENY || first_audit || shadowed {
-        emit(true, judgement, headers, place, now_ns);
+        tell_refused(judgement, headers, place, now_ns, skb);
     } else if judgement.opened != 0 {
-        emit(false, judgement, headers, place, now_ns);
+        tell_allowed(judgement, headers, place, now_ns);
     }
     u32::from(verdict.passes())
 }
@@ -62,17 +77,84 @@ pub fn count(key: &CounterKey, bytes: u32) {
     }
 }
 
-/// Writes an event into the ring of refusals or into that of samples.
+/// Tells of the first packet of an allowed flow.
 #[inline(always)]
-fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) {
-    let (channel, kind) =
-        if refused { (Channel::Security, KIND_FLOW_REFUSED) } else { (Channel::Sample, KIND_FLOW_ALLOWED) };
-    let Some(mut entry) = room::<Event>(channel, kind, judgement.source, now_ns) else { return };
+fn tell_allowed(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) {
+    let channel = Channel::Sample;
+    let Some(mut entry) = room::<Event>(channel, KIND_FLOW_ALLOWED, judgement.source, now_ns) else { return };
+    // SAFETY: the reservation is as large as an event.
+    unsafe { fill(entry.as_mut_ptr(), judgement, headers, place) };
+    submit(channel, entry);
+}
+
+/// Tells of a refusal, with the packet's first bytes where there is a packet and somebody wants them.
+#[inline(always)]
+fn tell_refused(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64, skb: *mut __sk_buff) {
+    let channel = Channel::Security;
+    let wanted = TELLING.get(0).map_or(0, |telling| telling.packet_bytes);
+    if skb.is_null() || wanted == 0 {
+        let room = room::<Event>(channel, KIND_FLOW_REFUSED, judgement.source, now_ns);
+        let Some(mut entry) = room else { return };
+        // SAFETY: the reservation is as large as an event.
+        unsafe { fill(entry.as_mut_ptr(), judgement, headers, place) };
+        submit(channel, entry);
+        return;
+    }
+    let room = room::<PacketEvent>(channel, KIND_FLOW_REFUSED, judgement.source, now_ns);
+    let Some(mut entry) = room else { return };
+    let packet = entry.as_mut_ptr();
+    // SAFETY: the reservation is as large as an event with a packet, and every field is written.
+    unsafe {
+        fill(&raw mut (*packet).event, judgement, headers, place);
+        capture(packet, &Skb(skb), place.network, wanted);
+    }
+    submit(channel, entry);
+}
+
+/// The packet's first bytes, from its network header on.
+///
+/// # Safety
+/// `packet` points to room for an event with a packet.
+#[inline(always)]
+unsafe fn capture(packet: *mut PacketEvent, skb: &Skb, network: u32, wanted: u32) {
+    const MOST: u32 = PACKET_BYTES_MAX as u32;
+    let offset = network + skb.vlan_bytes(network);
+    let length = skb.len().saturating_sub(offset);
+    let most = if wanted > MOST { MOST } else { wanted };
+    let captured = if length > most { most } else { length };
+    // SAFETY: the caller's promise; the helper writes so many bytes, or zeroes.
+    unsafe {
+        core::ptr::write_bytes((&raw mut (*packet).bytes).cast::<u64>(), 0, PACKET_BYTES_MAX / 8);
+        (*packet).length = length;
+        (*packet).captured = 0;
+        if captured == 0 {
+            return;
+        }
+        // The compiler knows that this changes nothing; the verifier does not, and wants between 1 and all.
+        let captured = (black_box(captured - 1) & (MOST - 1)) + 1;
+        if bpf_skb_load_bytes(skb.0.cast(), offset, (&raw mut (*packet).bytes).cast(), captured) == 0 {
+            (*packet).captured = captured;
+        }
+    }
+}
+
+/// Writes a decision on a packet or a call.
+///
+/// # Safety
+/// `event` points to room for an event.
+#[inline(always)]
+unsafe fn fill(event: *mut Event, judgement: &Judgement, headers: &Headers, place: &Place) {
     let verdict = &judgement.verdict;
-    let event = entry.as_mut_ptr();
-    // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
+    // SAFETY: the caller's promise.
     unsafe {
         describe(event, place);
+        if place.cookie == 0
+            && let Some(owner) = memo::owner(headers, judgement.source)
+        {
+            (*event).cookie = owner.cookie;
+            (*event).cgroup = owner.cgroup;
+            (*event).process = owner.process;
+        }
         (*event).source = headers.source;
         (*event).destination = headers.destination;
         (*event).source_identity = judgement.source;
@@ -87,7 +169,6 @@ fn emit(refused: bool, judgement: &Judgement, headers: &Headers, place: &Place, 
         (*event).shadow_action = verdict.shadow_action;
         (*event).tcp_flags = headers.tcp_flags;
     }
-    submit(channel, entry);
 }
 
 /// Writes what every decision has, and zero into the rest behind its header.

@@ -1,7 +1,7 @@
 //! Tasks that change their control group: one that enters a listed host service gains its devices, and that
 //! is worth an alert.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use enforcer_common::event::{Event, HOOK_CGROUP_ATTACH, KIND_SERVICE_ENTERED};
@@ -43,13 +43,12 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
     };
     count(&key, 0);
     // SAFETY: the helper takes no argument.
-    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-    // Few, and worth an alert each: the tokens are those of the device gate.
-    let Some(mut entry) = room::<Event>(Channel::Device, KIND_SERVICE_ENTERED, mover.identity, now_ns) else {
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let Some(mut entry) = room::<Event>(Channel::Alert, KIND_SERVICE_ENTERED, mover.identity, now_ns) else {
         return 0;
     };
     let place =
-        Place { hook: HOOK_CGROUP_ATTACH, interface: 0, bytes: 0, cgroup: id, cookie: 0, in_process: 1 };
+        Place { hook: HOOK_CGROUP_ATTACH, interface: 0, bytes: 0, network: 0, cgroup: id, cookie: 0, in_process: 1 };
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
@@ -58,6 +57,6 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
         (*event).destination_identity = value.identity;
         (*event).process = pid;
     }
-    submit(Channel::Device, entry);
+    submit(Channel::Alert, entry);
     0
 }

@@ -2,9 +2,9 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
-use enforcer_common::packet::Packet;
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_skb_load_bytes};
+use enforcer_common::packet::{ETHERNET_BYTES, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Packet, VLAN_BYTES};
 
 /// A socket buffer. Offsets count from where the hook's data starts: the link header at an interface, the IP
 /// header at a socket.
@@ -27,6 +27,18 @@ impl Skb {
     pub fn mark(&self) -> u32 {
         // SAFETY: the verifier allows this field of the context.
         unsafe { (*self.0).mark }
+    }
+
+    /// The full socket that the packet belongs to, or null.
+    #[inline(always)]
+    pub fn full_socket(&self) -> *mut bpf_sock {
+        // SAFETY: the verifier allows this field; the pointer is checked before use.
+        let socket = unsafe { (*self.0).__bindgen_anon_2.sk };
+        if socket.is_null() {
+            return socket;
+        }
+        // SAFETY: `socket` is not null.
+        unsafe { bpf_sk_fullsock(socket) }
     }
 
     #[inline(always)]
@@ -60,6 +72,18 @@ impl Skb {
     pub fn vlan_present(&self) -> u32 {
         // SAFETY: the verifier allows this field of the context.
         unsafe { (*self.0).vlan_present }
+    }
+
+    /// Bytes of the VLAN tag that a packet with a link header still has in it.
+    #[inline(always)]
+    pub fn vlan_bytes(&self, network: u32) -> u32 {
+        if network != ETHERNET_BYTES {
+            return 0;
+        }
+        match self.read::<2>(network - 2).map(u16::from_be_bytes) {
+            Some(ETHERTYPE_VLAN | ETHERTYPE_QINQ) => VLAN_BYTES,
+            _ => 0,
+        }
     }
 
     /// EtherType, host byte order.

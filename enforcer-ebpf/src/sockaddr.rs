@@ -7,12 +7,14 @@ use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::address::{self, Address};
 use enforcer_common::event::{HOOK_CONNECT, HOOK_SENDMSG};
 use enforcer_common::identity;
+use enforcer_common::maps::RULE_NO_MATCH;
 use enforcer_common::packet::{Headers, PROTOCOL_TCP};
+use enforcer_common::verdict::Verdict;
 use enforcer_common::wall;
 
 use crate::account::{Place, account};
 use crate::tables::{Kernel, settings};
-use crate::{tag, tunnel};
+use crate::{response, tag, tunnel};
 
 /// `AF_INET`: a call whose address fields are IPv4's.
 pub const IPV4: u32 = 2;
@@ -102,6 +104,16 @@ fn own_port(context: &SockAddrContext) -> u16 {
     unsafe { (*socket).src_port as u16 }
 }
 
+/// The drop reason of a response that refuses this call. Only a TCP connection is new for certain; the rest is left to
+/// its packets. They are what takes a token under a limit, but for those that the tunnel carries.
+#[inline(always)]
+fn response(hook: u8, protocol: u8, tenant: u32, tunnelled: bool, now_ns: u64) -> u32 {
+    if hook != HOOK_CONNECT || protocol != PROTOCOL_TCP {
+        return 0;
+    }
+    if tunnelled { response::refusal(tenant, now_ns) } else { response::denial(tenant, now_ns) }
+}
+
 #[inline(always)]
 fn judge<const FAMILY: u32>(context: &SockAddrContext, destination: Address, hook: u8) -> i32 {
     let asker = tag::of_current();
@@ -124,25 +136,27 @@ fn judge<const FAMILY: u32>(context: &SockAddrContext, destination: Address, hoo
         protocol: protocol as u8,
         ..Headers::default()
     };
-    let judgement = wall::toward(&Kernel::now(), &settings(), asker.identity, now_ns, &headers);
-    if judgement.verdict.passes() {
-        return PASS;
-    }
-    let verdict = &judgement.verdict;
-    if hook == HOOK_CONNECT
-        && verdict.asks_for_tunnel()
-        && tunnel::intercept::<FAMILY>(context, &asker, &headers, verdict.rule) != 0
-    {
-        return PASS;
+    let mut judgement = wall::toward(&Kernel::now(), &settings(), asker.identity, now_ns, &headers);
+    let tunnelled = hook == HOOK_CONNECT && judgement.verdict.asks_for_tunnel();
+    if judgement.verdict.passes() || tunnelled {
+        let refused = response(hook, headers.protocol, asker.identity, tunnelled, now_ns);
+        if refused != 0 {
+            judgement.verdict = Verdict::deny(RULE_NO_MATCH, refused as u16);
+        } else if !tunnelled
+            || tunnel::intercept::<FAMILY>(context, &asker, &headers, judgement.verdict.rule) != 0
+        {
+            return PASS;
+        }
     }
     let place = Place {
         hook,
         interface: 0,
         bytes: 0,
+        network: 0,
         cgroup: asker.cgroup,
         // SAFETY: the context is this program's.
         cookie: unsafe { bpf_get_socket_cookie(context.sock_addr.cast()) },
         in_process: 1,
     };
-    if account(&judgement, &headers, &place, now_ns) != 0 { PASS } else { REFUSE }
+    if account(&judgement, &headers, &place, now_ns, core::ptr::null_mut()) != 0 { PASS } else { REFUSE }
 }

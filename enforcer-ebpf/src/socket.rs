@@ -1,8 +1,7 @@
 //! Packets at sockets in the node's own network namespace: the backstop for those that share its addresses.
 
-use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_ktime_get_coarse_ns, bpf_sk_fullsock, bpf_skb_ancestor_cgroup_id,
+    bpf_get_socket_cookie, bpf_ktime_get_coarse_ns, bpf_skb_ancestor_cgroup_id,
     bpf_skb_cgroup_id,
 };
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock};
@@ -10,10 +9,11 @@ use aya_ebpf::programs::{SkBuffContext, SockContext};
 use enforcer_common::event::{HOOK_SOCKET_EGRESS, HOOK_SOCKET_INGRESS};
 use enforcer_common::identity;
 use enforcer_common::maps::{CGROUP_HOST_NETWORK, SocketTag};
-use enforcer_common::packet::Headers;
+use enforcer_common::packet::{Headers, parse_ip};
 use enforcer_common::wall::{self, Arrival, Judgement};
 
 use crate::account::{Place, account};
+use crate::memo;
 use crate::packet::Skb;
 use crate::tables::{Kernel, settings};
 use crate::tag;
@@ -24,21 +24,26 @@ const REFUSE: i32 = 0;
 /// A new socket takes the tag of its maker.
 #[cgroup_sock(sock_create)]
 pub fn sock_create(context: SockContext) -> i32 {
-    tag::keep(context.sock, &tag::of_current());
-    PASS
+    keep(&context)
 }
 
 /// A bound socket takes the tag of the process that bound it: a listener may have been made elsewhere.
 #[cgroup_sock(post_bind4)]
 pub fn post_bind4(context: SockContext) -> i32 {
-    tag::keep(context.sock, &tag::of_current());
-    PASS
+    keep(&context)
 }
 
 /// The same for IPv6.
 #[cgroup_sock(post_bind6)]
 pub fn post_bind6(context: SockContext) -> i32 {
-    tag::keep(context.sock, &tag::of_current());
+    keep(&context)
+}
+
+#[inline(always)]
+fn keep(context: &SockContext) -> i32 {
+    let tag = tag::of_current();
+    tag::keep(context.sock, &tag);
+    memo::keep(context.sock, &tag);
     PASS
 }
 
@@ -57,6 +62,9 @@ pub fn socket_egress(context: SkBuffContext) -> i32 {
         return finish(&skb, &judgement, &headers, &owner, HOOK_SOCKET_EGRESS, now_ns);
     }
     if owner.flags & CGROUP_HOST_NETWORK == 0 {
+        if memo::is_news(&skb) != 0 && parse_ip(&skb, skb.ethertype(), &mut headers).refusal().is_none() {
+            memo::write(&skb, &headers, &owner);
+        }
         return PASS;
     }
     let judgement =
@@ -124,13 +132,7 @@ fn owner(skb: &Skb) -> Option<SocketTag> {
 /// accepted) is recognised by its control group and tagged. A function of its own, for the stack.
 #[inline(never)]
 fn owner_into(skb: &Skb, owner: &mut SocketTag) -> u32 {
-    // SAFETY: the verifier allows this field; the pointer is checked before use.
-    let socket: *mut bpf_sock = unsafe { (*skb.0).__bindgen_anon_2.sk };
-    if socket.is_null() {
-        return 0;
-    }
-    // SAFETY: `socket` is not null.
-    let socket = unsafe { bpf_sk_fullsock(socket) };
+    let socket = skb.full_socket();
     if socket.is_null() {
         return 0;
     }
@@ -165,10 +167,15 @@ fn finish(
         hook,
         interface: skb.interface(),
         bytes: skb.len(),
+        network: 0,
         cgroup: owner.cgroup,
         // SAFETY: the context is this program's.
         cookie: unsafe { bpf_get_socket_cookie(skb.0.cast()) },
         in_process: 0,
     };
-    if account(judgement, headers, &place, now_ns) != 0 { PASS } else { REFUSE }
+    if hook == HOOK_SOCKET_EGRESS && memo::is_news(skb) != 0 {
+        // The interface of a workload that it goes to will see the packet without the socket.
+        memo::write(skb, headers, owner);
+    }
+    if account(judgement, headers, &place, now_ns, skb.0) != 0 { PASS } else { REFUSE }
 }

@@ -20,6 +20,8 @@ use enforcer_common::maps::{
 use enforcer_common::policy::Tables;
 use enforcer_common::telling::Telling;
 
+use crate::response;
+
 /// Memory is taken when an entry is made: most tables are far from full.
 const NO_PREALLOC: u32 = 1;
 /// `BPF_NOEXIST`.
@@ -69,14 +71,14 @@ pub static TELLING: Array<Telling> = Array::with_max_entries(1, 0);
 pub static BUCKETS: LruHashMap<u32, BucketValue> = LruHashMap::with_max_entries(32_768, 0);
 /// Refusals, device decisions, alerts.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 21, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
 /// Allowed flows, their first packet.
 #[map]
-pub static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+pub static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
 
 /// Processes that begin, run something else, or end.
 #[map]
-pub static PROCESSES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+pub static PROCESSES: RingBuf = RingBuf::with_byte_size(1 << 21, 0);
 
 /// The maps as `decide()`, the wall and the device gate see them, with what does not change while one
 /// packet is looked at.
@@ -123,11 +125,12 @@ pub fn lose(source: u32, cause: u32) {
 }
 
 /// Adds one to a cell, and answers with what was there. The intrinsic, since the standard library has this addition only
-/// for targets that can compare and swap.
+/// for targets that can compare and swap. Not relaxed: LLVM 22 then makes an instruction of it that answers nothing, and
+/// leaves the addend where the answer should be.
 #[inline(always)]
 pub fn add_one(cell: *mut u64) -> u64 {
     // SAFETY: the cell is a map's, aligned, and lives as long as this program runs.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell, 1) }
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(cell, 1) }
 }
 
 impl Tables for Kernel {
@@ -188,6 +191,11 @@ impl Flows for Kernel {
         if FRAGMENTS.insert(key, value, 0).is_err() {
             lose(identity::UNKNOWN, LOST_FLOW_FULL);
         }
+    }
+
+    #[inline(always)]
+    fn response(&self, tenant: u32, now_ns: u64) -> u16 {
+        response::refusal(tenant, now_ns) as u16
     }
 }
 

@@ -26,7 +26,7 @@ pub fn recognise(leaf: u64, id_at: impl Fn(i32) -> u64) -> SocketTag {
         identity: identity::HOST,
         flags: 0,
         version: state(STATE_CGROUPS) as u32,
-        process: 0,
+        reserved: 0,
     };
     // SAFETY: values of a map without preallocation are freed only after a grace period.
     if let Some(value) = unsafe { CGROUPS.get(leaf) } {

@@ -7,7 +7,7 @@ use aya_ebpf::programs::TcContext;
 use enforcer_common::event::{HOOK_FROM_WORKLOAD, HOOK_TO_WORKLOAD};
 use enforcer_common::identity;
 use enforcer_common::maps::{GRANT_VLAN, InterfaceValue, RULE_NO_MATCH};
-use enforcer_common::packet::Headers;
+use enforcer_common::packet::{ETHERNET_BYTES, Headers};
 use enforcer_common::reason;
 use enforcer_common::verdict::Verdict;
 use enforcer_common::wall::{self, Arrival, Judgement};
@@ -68,7 +68,14 @@ fn interface(skb: &Skb) -> Result<&'static InterfaceValue, Judgement> {
 
 #[inline(always)]
 fn finish(skb: &Skb, judgement: &Judgement, headers: &Headers, hook: u8, now_ns: u64) -> i32 {
-    let place =
-        Place { hook, interface: skb.interface(), bytes: skb.len(), cgroup: 0, cookie: 0, in_process: 0 };
-    if account(judgement, headers, &place, now_ns) != 0 { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
+    let place = Place {
+        hook,
+        interface: skb.interface(),
+        bytes: skb.len(),
+        network: ETHERNET_BYTES,
+        cgroup: 0,
+        cookie: 0,
+        in_process: 0,
+    };
+    if account(judgement, headers, &place, now_ns, skb.0) != 0 { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
 }

@@ -5,7 +5,8 @@
 //! lies in the table between only while the handshake lasts: what is there is taken out by the one who accepts.
 
 use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock, bpf_sock_ops, bpf_sockopt,
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
+    BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock, bpf_sock_ops, bpf_sockopt,
 };
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::{
@@ -15,12 +16,14 @@ use aya_ebpf::macros::{btf_map, cgroup_sock_addr, cgroup_sockopt, map, sock_ops}
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{SockAddrContext, SockOpsContext, SockoptContext};
 use enforcer_common::address::{self, Address};
+use enforcer_common::event::SOCKET_PASSIVE;
 use enforcer_common::maps::{
     CGROUP_TUNNEL, INTERCEPT_PORT, ORIGIN_LEVEL, ORIGIN_OPTION, OriginKey, OriginValue, SocketTag,
 };
 use enforcer_common::packet::{Headers, PROTOCOL_TCP};
 
 use crate::sockaddr::{IPV4, IPV6, point4, point6};
+use crate::states;
 use crate::tables::CGROUPS;
 
 const PASS: i32 = 1;
@@ -100,14 +103,25 @@ fn keep(context: &SockAddrContext, asker: &SocketTag, headers: &Headers, rule: u
     !kept.is_null()
 }
 
-/// Carries the origin from the client's socket to the agent's.
+/// Carries the origin from the client's socket to the agent's, and follows the states of both.
 #[sock_ops]
 pub fn tunnel_origins(context: SockOpsContext) -> u32 {
     match context.op() {
-        BPF_SOCK_OPS_TCP_CONNECT_CB if remote_port(&context) == INTERCEPT_PORT => offer(&context),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB if context.local_port() == u32::from(INTERCEPT_PORT) => {
-            take(&context);
+        BPF_SOCK_OPS_TCP_CONNECT_CB => {
+            if remote_port(&context) == INTERCEPT_PORT {
+                offer(&context);
+            }
+            states::begin(&context);
         }
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => states::established(&context, 0),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
+            if context.local_port() == u32::from(INTERCEPT_PORT) {
+                take(&context);
+            }
+            states::begin(&context);
+            states::established(&context, SOCKET_PASSIVE);
+        }
+        BPF_SOCK_OPS_STATE_CB => states::changed(&context),
         _ => {}
     }
     HANDLED
@@ -309,8 +323,24 @@ fn remote_port(context: &SockOpsContext) -> u16 {
     u16::from_be((context.remote_port() >> 16) as u16)
 }
 
+/// Where a socket goes: for one that was intercepted, where it was going.
 #[inline(always)]
-fn local(context: &SockOpsContext) -> Address {
+pub fn destination(context: &SockOpsContext) -> (Address, u16) {
+    let port = remote_port(context);
+    // SAFETY: the verifier allows this field; the pointer is checked before use.
+    let socket = unsafe { (*context.ops).__bindgen_anon_2.sk };
+    if port == INTERCEPT_PORT && !socket.is_null() {
+        let origin = kept(socket);
+        if !origin.is_null() {
+            // SAFETY: the kernel's storage holds one origin.
+            return unsafe { ((*origin).destination, (*origin).port) };
+        }
+    }
+    (remote(context), port)
+}
+
+#[inline(always)]
+pub fn local(context: &SockOpsContext) -> Address {
     if context.family() == IPV4 {
         return address::from_v4(context.local_ip4().to_ne_bytes());
     }

@@ -16,6 +16,7 @@ pub mod query;
 pub mod receipt;
 mod retention;
 mod seal;
+pub mod ship;
 pub mod split;
 pub mod store;
 pub mod summary;

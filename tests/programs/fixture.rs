@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, Pod};
 use enforcer_agent::kernel::{self, EventReader, KernelConfig, Wall};
 use enforcer_common::event::{Event, PacketEvent};
 use enforcer_common::maps::{
-    CounterKey, CounterValue, FlowKey, FlowValue, FragmentKey, FragmentValue, Settings,
+    BucketValue, CounterKey, CounterValue, FlowKey, FlowValue, FragmentKey, FragmentValue, Settings,
 };
+use enforcer_common::telling::Telling;
 use enforcer_core::enforce::{Enforcement as _, Inspection as _};
 use enforcer_core::event::batch::Batch;
 use enforcer_core::event::decode::{Decoded, decode};
@@ -119,6 +120,8 @@ pub(crate) struct Outcome {
     /// Counters that moved, and by how much.
     pub(crate) counters: Vec<(CounterKey, CounterValue)>,
     pub(crate) events: Vec<Event>,
+    /// The same and all else that was told.
+    pub(crate) told: Vec<Decoded>,
 }
 
 impl Node {
@@ -247,8 +250,39 @@ impl Node {
         });
         let counters = counters.collect();
         let mark = u32::from_ne_bytes(after[MARK..MARK + 4].try_into()?);
-        let events = self.drain();
-        Ok(Outcome { action: result.return_value.cast_signed(), mark, counters, events })
+        let told = self.told();
+        let events = decisions(&told);
+        Ok(Outcome { action: result.return_value.cast_signed(), mark, counters, events, told })
+    }
+
+    /// A workload sends a frame so often, and nobody reads what is told.
+    pub(crate) fn repeat(&mut self, workload: &str, frame: &[u8], times: u32) -> Result<i32> {
+        let interface = self.interface(workload);
+        let program: &mut SchedClassifier =
+            self.programs.program_mut("from_workload").context("no such program")?.try_into()?;
+        let mut context = [0_u8; CONTEXT_BYTES];
+        context[INTERFACE..INTERFACE + 4].copy_from_slice(&interface.to_ne_bytes());
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            repeat: times,
+            ..TestRunOptions::default()
+        })?;
+        Ok(result.return_value.cast_signed())
+    }
+
+    /// Changes how much is told, until the end of the case.
+    pub(crate) fn tell(&self, change: impl FnOnce(&mut Telling)) -> Result<()> {
+        let mut telling = kernel::TELLING;
+        change(&mut telling);
+        let pin = MapData::from_pin(self.ground.maps()?.join("TELLING"))?;
+        let mut table = Array::<_, Telling>::try_from(Map::Array(pin))?;
+        Ok(table.set(0, telling, 0)?)
+    }
+
+    /// Forgets who has taken which tokens.
+    pub(crate) fn full_buckets(&self) -> Result<()> {
+        clear::<u32, BucketValue>(&self.ground.maps()?.join("BUCKETS"))
     }
 
     /// Forgets every flow and datagram of earlier cases.
@@ -260,11 +294,7 @@ impl Node {
 
     /// The decisions that were told since the last time.
     pub(crate) fn drain(&mut self) -> Vec<Event> {
-        let decision = |decoded| match decoded {
-            Decoded::Decision(event) | Decoded::Packet(PacketEvent { event, .. }) => Some(event),
-            Decoded::Socket(_) | Decoded::Process(_) | Decoded::Unknown(_) => None,
-        };
-        self.told().into_iter().filter_map(decision).collect()
+        decisions(&self.told())
     }
 
     /// Everything that was told since the last time.
@@ -275,8 +305,17 @@ impl Node {
     }
 }
 
+fn decisions(told: &[Decoded]) -> Vec<Event> {
+    let decision = |decoded: &Decoded| match decoded {
+        Decoded::Decision(event) | Decoded::Packet(PacketEvent { event, .. }) => Some(*event),
+        Decoded::Socket(_) | Decoded::Process(_) | Decoded::Unknown(_) => None,
+    };
+    told.iter().filter_map(decision).collect()
+}
+
 impl Fixture for Node {
     fn before(&mut self) -> Result<()> {
+        self.tell(|_| {})?;
         self.forget()?;
         self.policy = Policy::default();
         self.facts.clock_offset_ns = 0;

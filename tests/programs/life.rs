@@ -1,16 +1,18 @@
 //! The wall across agents: adoption, an older ABI beside it, foreign pins, lost links.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, MapData};
 use enforcer_agent::kernel::{self, Wall};
+use enforcer_common::abi;
 use enforcer_core::enforce::{Enforcement as _, HookState, Inspection as _};
 use enforcer_core::node::Capability;
 use enforcer_core::policy::plan::plan_from_image;
 use enforcer_tests::runner::Case;
 
-use crate::fixture::Node;
+use crate::fixture::{Ground, Node};
 
 pub(crate) const CASES: &[Case<Node>] = &[
     case("life::an_older_abi_stands_until_ours_holds_a_policy_and_then_goes", older_abi),
@@ -19,6 +21,11 @@ pub(crate) const CASES: &[Case<Node>] = &[
 
 const fn case(name: &'static str, run: fn(&mut Node) -> Result<()>) -> Case<Node> {
     Case { name, reasons: &[], run }
+}
+
+/// Where a wall of this ABI pins its links.
+fn ours(ground: &Ground) -> PathBuf {
+    ground.pins().join(format!("v{}", abi::VERSION)).join("links")
 }
 
 /// An older agent's directory is stood in for by one with a pinned table; a stranger's by one of another name.
@@ -32,10 +39,7 @@ fn older_abi(node: &mut Node) -> Result<()> {
     let mut wall = Wall::open(&ground.config())?;
     ensure!(older.is_dir(), "the older wall went before ours stood");
     ensure!(wall.capabilities().device_gate == Capability::Present, "{:?}", wall.capabilities());
-    ensure!(
-        !ground.pins().join("v2/links/device_gate").exists(),
-        "ours hangs beside the older one too early"
-    );
+    ensure!(!ours(&ground).join("device_gate").exists(), "ours hangs beside the older one too early");
     let empty = plan_from_image(&wall.read_back()?, &wall.read_back()?);
     let prepared = wall.prepare(&empty)?;
     wall.commit(prepared, &empty, 1)?;
@@ -66,7 +70,7 @@ fn lost_link(node: &mut Node) -> Result<()> {
         wall.hooks().into_iter().find(|hook| hook.name == "cgroup/connect4").map(|hook| hook.state)
     };
     ensure!(state(&wall) == Some(HookState::Verified), "{:?}", state(&wall));
-    fs::remove_file(ground.pins().join("v2/links/connect4"))?;
+    fs::remove_file(ours(&ground).join("connect4"))?;
     ensure!(matches!(state(&wall), Some(HookState::Absent(_))), "{:?}", state(&wall));
     Ok(())
 }

@@ -2,13 +2,16 @@
 //! policy compiles to, as tables of expectations, and differentially against the same code on the host.
 
 mod differential;
+mod evidence;
 mod fixture;
 mod frame;
 mod intercept;
 mod life;
+mod origin;
 mod packets;
 mod play;
 mod policy;
+mod responses;
 mod tables;
 mod tunnel;
 
@@ -27,6 +30,9 @@ fn main() -> ExitCode {
         tables::CASES,
         life::CASES,
         differential::CASES,
+        evidence::CASES,
+        origin::CASES,
+        responses::CASES,
     ];
     run(Node::new, &cases.concat())
 }

@@ -2,8 +2,10 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod detect;
 mod export;
 mod follow;
+mod hubble;
 mod identity;
 pub mod keys;
 mod limits;
@@ -11,8 +13,11 @@ mod listener;
 mod logging;
 mod notify;
 mod pump;
+pub(crate) mod records;
 mod rooms;
 mod surveyor;
+mod telling;
+mod trace;
 mod tunnel;
 
 use std::sync::Arc;
@@ -37,9 +42,12 @@ pub use logging::{Logs, start as start_logging};
 
 use self::tunnel::Inherited;
 use crate::proxy::Room;
+use crate::trace::Keeper;
 
 /// How long calls that were begun may take to end.
 const CALLS_END: Duration = Duration::from_secs(5);
+/// How long a predecessor may hold on to what it has let go of.
+const PREDECESSOR_ENDS: Duration = Duration::from_secs(15);
 /// How long the change that is being put in force may take to end.
 const ENGINE_ENDS: Duration = Duration::from_secs(30);
 
@@ -57,11 +65,15 @@ pub fn run(settings: &Settings, logs: Logs) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let (door, engine) = (rooms.door.clone(), rooms.engine);
-    let (end, tunnel) = runtime.block_on(serve(settings, rooms.door, rooms.outfit, inherited));
+    let (end, left) = runtime.block_on(serve(settings, rooms.door, rooms.outfit, inherited));
     runtime.shutdown_timeout(CALLS_END);
+    // Before the journal is let go of: a successor waits for that, and finds the traces free as well.
+    if let Some(keeper) = left.keeper {
+        trace::finish(keeper);
+    }
     finish(door, engine);
     // What is carried goes on while a successor already has the walls.
-    if let Some(tunnel) = tunnel {
+    if let Some(tunnel) = left.tunnel {
         tunnel.join();
     }
     info!("stopped; the walls stay");
@@ -73,10 +85,17 @@ async fn serve(
     door: PolicyDoor,
     outfit: rooms::Outfit,
     inherited: Inherited,
-) -> (anyhow::Result<()>, Option<Room>) {
-    let mut tunnel = None;
-    let end = work(settings, door, outfit, inherited, &mut tunnel).await;
-    (end, tunnel)
+) -> (anyhow::Result<()>, Left) {
+    let mut left = Left::default();
+    let end = work(settings, door, outfit, inherited, &mut left).await;
+    (end, left)
+}
+
+/// What goes on when nothing more is taken in, and ends in its own time.
+#[derive(Default)]
+struct Left {
+    tunnel: Option<Room>,
+    keeper: Option<Keeper>,
 }
 
 async fn work(
@@ -84,14 +103,14 @@ async fn work(
     door: PolicyDoor,
     outfit: rooms::Outfit,
     inherited: Inherited,
-    tunnel: &mut Option<Room>,
+    left: &mut Left,
 ) -> anyhow::Result<()> {
     let stopper = Stopper::default();
     let mut tasks = JoinSet::new();
     let succeeded = Arc::new(Notify::new());
     let rooms::Outfit { ends, mut admin, events, logs, forensics, cgroups, watchers, vault } = outfit;
     let Logs { maker, made } = logs;
-    let tell = maker.clone();
+    let tell = maker.teller();
     let (held, keys) = (forensics.clone(), vault.clone());
     if let (Some(identity), Some(vault)) = (&settings.identity, vault) {
         let around = (&mut tasks, &stopper, maker.teller());
@@ -109,7 +128,7 @@ async fn work(
             };
             let (opened, room) = tunnel::open(settings, settings_of_tunnel, joints)?;
             admin.tunnel = Some(opened);
-            *tunnel = Some(room);
+            left.tunnel = Some(room);
         }
         admin.identity = Some(opened.door);
     }
@@ -121,24 +140,43 @@ async fn work(
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
+    hubble::open(settings, &door, admin.identity.as_ref(), &forensics, &mut tasks, stopper.listener())
+        .await?;
+    let joints = trace::Joints { forensics: held.clone(), vault: keys.clone(), tell: Arc::clone(&tell) };
+    let predecessor_ends = inherited.from_predecessor.then_some(PREDECESSOR_ENDS).unwrap_or_default();
+    let (mut keep, mut first) = (None, 1);
+    if let Some(opened) = trace::open(settings, joints, predecessor_ends).await? {
+        tasks.spawn(opened.desk.run(stopper.listener()));
+        admin.trace = Some(opened.door);
+        (keep, first) = (Some(opened.keep), opened.keeper.first);
+        left.keeper = Some(opened.keeper);
+    }
     let sources = follow::Sources {
         events,
         made,
         cgroups,
         credentials: admin.identity.as_ref().map(|door| door.credentials.clone()),
-        keep: None,
-        first: 1,
+        keep,
+        first,
         cadence: follow::Cadence::default(),
     };
     follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
-    let joints = export::Joints {
-        admin: &admin,
-        forensics: held,
-        vault: keys,
-        tell: Arc::new(move |record| tell.tell(record)),
-        stopper: &stopper,
-    };
+    if let Some(detection) = &settings.detection {
+        let records = held.clone();
+        let joints = detect::Joints {
+            policy: &door,
+            identity: admin.identity.clone(),
+            subscribe: Arc::new(move |scope, start, follow| records.subscribe(scope, start, follow)),
+            tell: Arc::clone(&tell),
+            stop: stopper.listener(),
+        };
+        admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
+    }
+    if !settings.recording.tenants.is_empty() {
+        tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
+    }
+    let joints = export::Joints { admin: &admin, forensics: held, vault: keys, tell, stopper: &stopper };
     export::open(settings, joints, &mut tasks).await?;
     let reread = Arc::new(Notify::new());
     if let Some(path) = &settings.policy_path {

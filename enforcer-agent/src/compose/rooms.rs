@@ -28,7 +28,7 @@ use crate::door::records::Observe;
 use crate::door::tunnel::Ends;
 use crate::forensics::Forensics;
 use crate::identity::custody::Vault;
-use crate::kernel::{self, EventReader, KernelConfig, Wall};
+use crate::kernel::{EventReader, KernelConfig, Wall};
 use crate::policy::store::{Loaded, Store, StoreError};
 use crate::policy::{Engine, Parts};
 use crate::workload::{CgroupTree, Resolution, Resolver, WatchConfig};
@@ -99,6 +99,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited, logs: Logs) -> an
         authority: None,
         tunnel: None,
         trace: None,
+        detect: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };
@@ -143,7 +144,7 @@ fn kernel_config(settings: &Settings) -> KernelConfig {
         tag_shift: settings.tag.shift,
         capacity: settings.capacity,
         flows: settings.flows,
-        telling: kernel::TELLING,
+        telling: super::telling::telling(&settings.recording),
     }
 }
 

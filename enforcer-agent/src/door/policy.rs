@@ -1,14 +1,15 @@
 //! The door of the policy room: what is asked of it, what it answers, and the revision in force.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use enforcer_common::maps::{CounterKey, CounterValue};
-use enforcer_core::enforce::{CapacityReport, HookReport, Loss, Proof, ProofRequest};
+use enforcer_core::enforce::{Aggregation, CapacityReport, HookReport, Loss, Proof, ProofRequest, Response};
 use enforcer_core::node::NodeFacts;
 use enforcer_core::policy::change::Change;
 use enforcer_core::policy::image::Digest;
-use enforcer_core::policy::model::{Policy, UnixNanos};
+use enforcer_core::policy::model::{Name, Policy, UnixNanos};
 use enforcer_core::policy::problem::Problem;
 use enforcer_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -128,6 +129,10 @@ pub enum Command {
     Counters(oneshot::Sender<Result<Vec<(CounterKey, CounterValue)>, String>>),
     /// Run a packet through the live programs.
     Prove(ProofRequest, oneshot::Sender<Result<Proof, String>>),
+    /// Put a response to an alert in force for a tenant, or end it.
+    Respond(Name, Option<Response>, oneshot::Sender<Result<(), String>>),
+    /// Tell so much of the sockets of these tenants, and of all others what the node's settings say.
+    Aggregate(BTreeMap<Name, Aggregation>, oneshot::Sender<Result<(), String>>),
     /// Look at the node again: something may have changed.
     Recheck,
 }
@@ -216,6 +221,29 @@ impl PolicyDoor {
     /// The agent is stopping.
     pub async fn prove(&self, request: ProofRequest) -> Result<Result<Proof, String>, Closed> {
         self.ask(|reply| Command::Prove(request, reply)).await
+    }
+
+    /// Puts a response to an alert in force for a tenant, or ends it. It holds in the kernel until its time is up.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn respond(
+        &self,
+        tenant: Name,
+        response: Option<Response>,
+    ) -> Result<Result<(), String>, Closed> {
+        self.ask(|reply| Command::Respond(tenant, response, reply)).await
+    }
+
+    /// Says how much is told of the sockets of these tenants; of all others it is what the node's settings say.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn aggregate(
+        &self,
+        tenants: BTreeMap<Name, Aggregation>,
+    ) -> Result<Result<(), String>, Closed> {
+        self.ask(|reply| Command::Aggregate(tenants, reply)).await
     }
 
     /// Asks the room to look at the node again. Dropped when it is busy: it looks again soon anyway.

@@ -1,5 +1,8 @@
 //! The door of the trace room: what is asked of the traces that are kept. Whoever asks says on whose behalf.
 
+use std::fmt;
+use std::sync::Arc;
+
 use enforcer_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
@@ -85,18 +88,43 @@ pub enum Refused {
     Damaged(String),
 }
 
+/// What the status of the node says of its traces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// Records that were not kept since the start.
+    pub losses: Vec<v1::Loss>,
+    /// Sentences: a disk that is full, or does not answer.
+    pub problems: Vec<String>,
+}
+
+/// Says it. Never waits.
+pub type Tells = Arc<dyn Fn() -> Told + Send + Sync>;
+
 /// The sending side of the door.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TraceDoor {
     commands: mpsc::Sender<Command>,
     durable: watch::Receiver<u64>,
+    told: Tells,
+}
+
+impl fmt::Debug for TraceDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceDoor").field("durable", &self.durable).finish_non_exhaustive()
+    }
 }
 
 impl TraceDoor {
     /// A door to a room that reads `commands`, and says up to which sequence number every record is on disk.
     #[must_use]
-    pub const fn new(commands: mpsc::Sender<Command>, durable: watch::Receiver<u64>) -> Self {
-        Self { commands, durable }
+    pub const fn new(commands: mpsc::Sender<Command>, durable: watch::Receiver<u64>, told: Tells) -> Self {
+        Self { commands, durable, told }
+    }
+
+    /// What the status of the node says of its traces.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        (self.told)()
     }
 
     /// Asks the room.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::programs::links::FdLink;
-use aya::programs::{Program, ProgramError, TracePoint};
+use aya::programs::{Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::abi;
 use enforcer_common::identity::CANARY;
@@ -12,7 +12,7 @@ use enforcer_common::maps::{SETTING_DEFER_TO_SOCKETS, SETTING_DEVICE_AUDIT, Sett
 use enforcer_core::enforce::HookState;
 
 use super::error::{KernelError, kernel};
-use super::hooks::{ATTACH_PROGRAM, CGROUP_HOOKS, INTERFACE_HOOKS};
+use super::hooks::{ATTACH_PROGRAM, CGROUP_HOOKS, INTERFACE_HOOKS, TaskHook};
 use super::pins::Pins;
 use super::tables::{PINNED, Tables};
 use super::wall::Wall;
@@ -133,8 +133,31 @@ pub(super) fn hang_tracepoint(object: &mut Ebpf, pins: &Pins) -> Result<OwnedFd,
         path: pins.link(ATTACH_PROGRAM),
         error: std::io::Error::other(error),
     })?;
-    let path = pins.link(ATTACH_PROGRAM);
-    let fresh = pins.link(&format!("{ATTACH_PROGRAM}-new"));
+    pin_over(link, pins, ATTACH_PROGRAM)
+}
+
+/// Loads a program of processes and attaches it. What it tells decides nothing: where the kernel will not have it, the
+/// wall stands all the same.
+pub(super) fn hang_task_hook(
+    object: &mut Ebpf,
+    pins: &Pins,
+    hook: &TaskHook,
+) -> Result<OwnedFd, KernelError> {
+    let fail = |error| KernelError::Program { program: hook.program, error: Box::new(error) };
+    let program = object.program_mut(hook.program).ok_or(KernelError::Missing(hook.program))?;
+    let program: &mut RawTracePoint = program.try_into().map_err(fail)?;
+    if program.fd().is_err() {
+        program.load().map_err(fail)?;
+    }
+    let id = program.attach(hook.tracepoint).map_err(fail)?;
+    let link = FdLink::from(program.take_link(id).map_err(fail)?);
+    pin_over(link, pins, hook.program)
+}
+
+/// Pins a link over an older one of the same name.
+fn pin_over(link: FdLink, pins: &Pins, name: &str) -> Result<OwnedFd, KernelError> {
+    let path = pins.link(name);
+    let fresh = pins.link(&format!("{name}-new"));
     let _ = fs::remove_file(&fresh);
     let pinned = link.pin(&fresh).map_err(|error| KernelError::File {
         operation: "pin",

@@ -8,7 +8,9 @@ use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use enforcer_common::device::KIND_CHAR;
@@ -23,9 +25,10 @@ use enforcer_core::enforce::HookState;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::adopt::program_fd;
+use super::child;
 use super::detour;
 use super::error::{KernelError, kernel};
-use super::hooks::{ATTACH_HOOK, CGROUP_HOOKS, INTERFACE_HOOKS};
+use super::hooks::{ATTACH_HOOK, CGROUP_HOOKS, INTERFACE_HOOKS, TASK_HOOKS};
 use super::probe::{self, Attempts, Job};
 use super::sys::{self, Target};
 use super::tap::Tap;
@@ -115,7 +118,28 @@ fn try_sockets(wall: &mut Wall) -> Result<(), KernelError> {
     moved.map_err(KernelError::file("move the canary into", procs))?;
     settle(wall, ATTACH_HOOK, HOOK_CGROUP_ATTACH, CANARY_SERVICE)?;
     drop(probe);
+    try_processes(wall, &stage)?;
     try_detour(wall, &stage)
+}
+
+/// The canary runs a shell, which makes a process that ends. A node without a shell proves nothing of these hooks.
+fn try_processes(wall: &mut Wall, stage: &Stage) -> Result<(), KernelError> {
+    let procs = stage.group.join("cgroup.procs");
+    let join = c_path(&procs)?;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "(:); :"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: between fork and exec it makes system calls only.
+    unsafe { shell.pre_exec(move || child::join(&join)) };
+    if let Err(error) = shell.status() {
+        tracing::warn!(%error, "no shell in the canary's group: the hooks of processes could not be proven");
+        return Ok(());
+    }
+    for hook in &TASK_HOOKS {
+        if wall.links.contains_key(hook.name) {
+            settle(wall, hook.name, hook.number, CANARY)?;
+        }
+    }
+    Ok(())
 }
 
 /// The canary as a tenant whose own traffic must take the tunnel: its connections end at the agent's listener, which is

@@ -101,13 +101,8 @@ fn run<S, A: Answer>(
     open: impl FnOnce() -> Option<S>,
     attempt: impl Fn(&S, u32) -> A,
 ) -> i32 {
-    // SAFETY: plain system calls on descriptors and buffers of this process.
-    unsafe {
-        let procs = libc::open(procs.as_ptr(), libc::O_WRONLY);
-        if procs < 0 || libc::write(procs, c"0".as_ptr().cast(), 1) != 1 {
-            return 1;
-        }
-        libc::close(procs);
+    if join(procs).is_err() {
+        return 1;
     }
     let Some(opened) = open() else { return 1 };
     let mut order = 0_u8;
@@ -124,4 +119,19 @@ fn run<S, A: Answer>(
         }
     }
     0
+}
+
+/// This process joins the group of `procs`, between fork and exec: system calls only.
+pub(super) fn join(procs: &CStr) -> io::Result<()> {
+    // SAFETY: the path is a C string, and the descriptor is closed by its only owner.
+    unsafe {
+        let procs = libc::open(procs.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if procs < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let joined = libc::write(procs, c"0".as_ptr().cast(), 1) == 1;
+        let error = io::Error::last_os_error();
+        libc::close(procs);
+        if joined { Ok(()) } else { Err(error) }
+    }
 }

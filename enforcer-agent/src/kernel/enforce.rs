@@ -1,11 +1,14 @@
 //! Putting a plan in force: the new generation beside the old, one cell to switch, old generations swept
 //! later. Every step is remembered until the end, so that a failure leaves what was in force before.
 
+use std::collections::BTreeMap;
+
 use enforcer_common::maps::STATE_REVISION;
-use enforcer_core::enforce::{Committed, EnforceError, Enforcement, Prepared};
+use enforcer_core::enforce::{Aggregation, Committed, EnforceError, Enforcement, Prepared, Response};
 use enforcer_core::policy::image::{Digest, Entries, Image, Plan};
 
 use super::read_back::{TenantKeys, count};
+use super::telling;
 use super::wall::Wall;
 
 impl Enforcement for Wall {
@@ -68,6 +71,14 @@ impl Enforcement for Wall {
 
     fn capacity(&self) -> Entries {
         self.config.capacity
+    }
+
+    fn set_response(&mut self, tenant: u32, response: Option<&Response>) -> Result<(), EnforceError> {
+        telling::set_response(&mut self.tables, tenant, response)
+    }
+
+    fn set_aggregation(&mut self, tenants: &BTreeMap<u32, Aggregation>) -> Result<(), EnforceError> {
+        telling::set_aggregation(&mut self.tables, tenants)
     }
 }
 

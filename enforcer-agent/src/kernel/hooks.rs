@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use enforcer_common::event::{HOOK_PROCESS_EXEC, HOOK_PROCESS_EXIT, HOOK_PROCESS_FORK};
+
 use super::error::KernelError;
 use super::pins::Pins;
 use super::sys::{self, Target};
@@ -64,6 +66,37 @@ pub(super) const INTERFACE_HOOKS: [CgroupHook; 2] = [
 pub(super) const ATTACH_HOOK: &str = "tracepoint/cgroup_attach";
 /// Its program.
 pub(super) const ATTACH_PROGRAM: &str = "cgroup_attach";
+
+/// A raw tracepoint: what it tells decides nothing.
+pub(super) struct TaskHook {
+    pub(super) name: &'static str,
+    pub(super) program: &'static str,
+    pub(super) tracepoint: &'static str,
+    /// `enforcer_common::event::HOOK_*` under which it counts the canary.
+    pub(super) number: u8,
+}
+
+/// What becomes of processes.
+pub(super) const TASK_HOOKS: [TaskHook; 3] = [
+    TaskHook {
+        name: "raw_tp/sched_process_exec",
+        program: "process_exec",
+        tracepoint: "sched_process_exec",
+        number: HOOK_PROCESS_EXEC,
+    },
+    TaskHook {
+        name: "raw_tp/sched_process_fork",
+        program: "process_fork",
+        tracepoint: "sched_process_fork",
+        number: HOOK_PROCESS_FORK,
+    },
+    TaskHook {
+        name: "raw_tp/sched_process_exit",
+        program: "process_exit",
+        tracepoint: "sched_process_exit",
+        number: HOOK_PROCESS_EXIT,
+    },
+];
 
 /// Hangs a program on the control group, or swaps it into the link that already does.
 pub(super) fn hang_on_cgroup(

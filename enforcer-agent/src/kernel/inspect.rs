@@ -12,7 +12,9 @@ use enforcer_core::enforce::{
 };
 
 use super::error::kernel;
-use super::hooks::{ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, CgroupHook, INTERFACE_HOOKS, interface_pin};
+use super::hooks::{
+    ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, CgroupHook, INTERFACE_HOOKS, TASK_HOOKS, interface_pin,
+};
 use super::read_back::count;
 use super::sys::{self, Target};
 use super::tables::PINNED;
@@ -37,6 +39,12 @@ impl Inspection for Wall {
         let lost = link.err().map(|error| format!("its link: {error}"));
         let tracepoint = vec!["cgroup:cgroup_attach_task".to_owned()];
         reports.push(self.report(ATTACH_HOOK, ATTACH_PROGRAM, tracepoint, lost));
+        for hook in &TASK_HOOKS {
+            let link = sys::open_pin(&self.pins.link(hook.program));
+            let lost = link.err().map(|error| format!("its link: {error}"));
+            let lost = lost.or_else(|| self.tasks_unknown.clone());
+            reports.push(self.report(hook.name, hook.program, vec![hook.tracepoint.to_owned()], lost));
+        }
         reports
     }
 

@@ -2,6 +2,7 @@
 //! their hooks. The only room that knows aya and `bpf(2)`; it must not know what a policy is, only its image.
 
 mod adopt;
+mod btf;
 mod canary;
 mod check;
 mod child;
@@ -21,6 +22,7 @@ mod step;
 mod sys;
 mod tables;
 mod tap;
+mod telling;
 mod uninstall;
 mod wall;
 

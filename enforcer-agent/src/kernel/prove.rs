@@ -11,20 +11,25 @@ use super::wall::Wall;
 use super::{OBJECT, adopt};
 
 /// Tables that record: the copy has its own, and shares every other, all that decides.
-const RECORDING: [&str; 10] = [
+const RECORDING: [&str; 15] = [
     "FLOWS",
     "FRAGMENTS",
     "COUNTERS",
     "BUCKETS",
     "LOST",
+    "LOSSES",
+    "SEQUENCES",
+    "OWNERS",
+    "MEMOS",
     "EVENTS",
     "SAMPLES",
+    "PROCESSES",
     "SOCKETS",
     "INTERCEPTED",
     "ORIGINS",
 ];
 /// Those of them that are made small.
-const SMALL: [&str; 5] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS", "ORIGINS"];
+const SMALL: [&str; 7] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS", "LOSSES", "OWNERS", "ORIGINS"];
 const OWN_ENTRIES: u32 = 64;
 const OWN_RING_BYTES: u32 = 4096;
 
@@ -62,7 +67,7 @@ fn load_copy(wall: &Wall) -> Result<Ebpf, EnforceError> {
     for table in SMALL {
         loader.map_max_entries(table, OWN_ENTRIES);
     }
-    for ring in ["EVENTS", "SAMPLES"] {
+    for ring in ["EVENTS", "SAMPLES", "PROCESSES"] {
         loader.map_max_entries(ring, OWN_RING_BYTES);
     }
     loader.load(OBJECT).map_err(kernel("load a copy of", "the interface programs"))

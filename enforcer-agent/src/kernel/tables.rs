@@ -9,7 +9,7 @@ use enforcer_common::maps::{
     GateValue, GrantKey, GrantValue, InterfaceValue, LossKey, PairKey, PairValue, PortKey, RuleValue,
     Settings, TenantValue,
 };
-use enforcer_common::telling::Telling;
+use enforcer_common::telling::{ResponseValue, TaskLayout, Telling};
 use enforcer_core::enforce::EnforceError;
 use enforcer_core::policy::image::CidrRegion;
 
@@ -19,7 +19,7 @@ use super::error::{KernelError, kernel};
 pub(super) type CidrKey = Key<CidrData>;
 
 /// Every table that is pinned, in the order in which they are listed to people.
-pub(super) const PINNED: [&str; 25] = [
+pub(super) const PINNED: [&str; 30] = [
     "TENANTS",
     "ADDRESSES",
     "PAIRS",
@@ -42,16 +42,24 @@ pub(super) const PINNED: [&str; 25] = [
     "PROCESSES",
     "SEQUENCES",
     "TELLING",
+    "LAYOUT",
+    "AGGREGATION",
+    "RESPONSES",
+    "MEMOS",
+    "OWNERS",
     "SOCKETS",
     "INTERCEPTED",
     "ORIGINS",
 ];
 
-/// The tables the agent writes and reads. `FLOWS`, `FRAGMENTS`, `BUCKETS` and `ORIGINS` are the programs'
-/// own.
+/// The tables the agent writes and reads. `FLOWS`, `FRAGMENTS`, `BUCKETS`, `OWNERS`, `SEQUENCES`, `ORIGINS` and what is
+/// kept with sockets are the programs' own.
 pub(super) struct Tables {
     pub(super) settings: Array<MapData, Settings>,
     pub(super) telling: Array<MapData, Telling>,
+    pub(super) layout: Array<MapData, TaskLayout>,
+    pub(super) aggregation: HashMap<MapData, u32, u32>,
+    pub(super) responses: HashMap<MapData, u32, ResponseValue>,
     pub(super) state: Array<MapData, u64>,
     pub(super) tenants: HashMap<MapData, u32, TenantValue>,
     pub(super) addresses: HashMap<MapData, Address, AddressValue>,
@@ -73,6 +81,9 @@ impl Tables {
         Ok(Self {
             settings: take(object, "SETTINGS")?,
             telling: take(object, "TELLING")?,
+            layout: take(object, "LAYOUT")?,
+            aggregation: take(object, "AGGREGATION")?,
+            responses: take(object, "RESPONSES")?,
             state: take(object, "STATE")?,
             tenants: take(object, "TENANTS")?,
             addresses: take(object, "ADDRESSES")?,

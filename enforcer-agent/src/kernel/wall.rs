@@ -20,6 +20,7 @@ use super::hooks;
 use super::pins::{self, Pins};
 use super::read_back::TenantKeys;
 use super::tables::Tables;
+use super::telling;
 
 /// The kernel side of a node.
 pub struct Wall {
@@ -37,6 +38,8 @@ pub struct Wall {
     pub(super) held: Held,
     /// An older ABI's pins, to be removed once this wall holds a whole policy.
     pub(super) predecessors: Vec<PathBuf>,
+    /// Why the programs do not know where a task keeps what.
+    pub(super) tasks_unknown: Option<String>,
     events: Option<EventReader>,
 }
 
@@ -73,6 +76,10 @@ impl Wall {
         let mut object = adopt::load(config, &pins)?;
         let mut tables = Tables::take(&mut object)?;
         adopt::settle_settings(config, &pins, &mut tables)?;
+        let tasks_unknown = telling::settle_layout(&mut tables)?;
+        if let Some(reason) = &tasks_unknown {
+            tracing::warn!(reason, "processes are told without their arguments, parents and start");
+        }
         let mut ring = |name| take_ring(&mut object, name);
         let events = EventReader::new(ring("EVENTS")?, ring("PROCESSES")?, ring("SAMPLES")?)?;
         let predecessors = pins.others()?;
@@ -86,6 +93,7 @@ impl Wall {
             proven: BTreeMap::new(),
             held: Held::default(),
             predecessors,
+            tasks_unknown,
             events: Some(events),
         };
         wall.adopt_sizes()?;
@@ -113,6 +121,12 @@ impl Wall {
         match pins::tracefs().and_then(|()| adopt::hang_tracepoint(&mut self.object, &self.pins)) {
             Ok(link) => drop(self.links.insert(hooks::ATTACH_HOOK, link)),
             Err(error) => drop(self.absent.insert(hooks::ATTACH_HOOK, error.to_string())),
+        }
+        for hook in &hooks::TASK_HOOKS {
+            match adopt::hang_task_hook(&mut self.object, &self.pins, hook) {
+                Ok(link) => drop(self.links.insert(hook.name, link)),
+                Err(error) => drop(self.absent.insert(hook.name, error.to_string())),
+            }
         }
         self.rehang_interfaces()?;
         canary::prove(self)?;

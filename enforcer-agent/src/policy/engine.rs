@@ -126,6 +126,12 @@ impl Engine {
             Command::Prove(request, reply) => {
                 let _gone = reply.send(self.kernel.prove(&request).map_err(|error| error.to_string()));
             }
+            Command::Respond(tenant, response, reply) => {
+                let _gone = reply.send(self.respond(&tenant, response.as_ref()));
+            }
+            Command::Aggregate(tenants, reply) => {
+                let _gone = reply.send(self.aggregate(&tenants));
+            }
             Command::Recheck => self.recheck(),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use enforcer_common::maps::{CounterKey, CounterValue};
 use enforcer_core::enforce::{
-    CapacityReport, Committed, EnforceError, Enforcement, HookReport, Inspection, Loss, Prepared, Proof,
-    ProofRequest,
+    Aggregation, CapacityReport, Committed, EnforceError, Enforcement, HookReport, Inspection, Loss,
+    Prepared, Proof, ProofRequest, Response,
 };
 use enforcer_core::node::{Attachment, Capabilities, NodeFacts};
 use enforcer_core::policy::image::{Digest, Entries, Image, Plan};
@@ -29,6 +29,8 @@ pub(super) struct Inside {
     pub(super) at_commit: Option<fn()>,
     /// Prepared plans that were neither committed nor aborted.
     pub(super) open: u32,
+    pub(super) responses: BTreeMap<u32, Response>,
+    pub(super) aggregation: BTreeMap<u32, Aggregation>,
 }
 
 /// A kernel in memory. Clones share it, as a new agent finds what the old one pinned.
@@ -102,6 +104,20 @@ impl Enforcement for FakeKernel {
             interfaces: 8,
             cgroups: 8,
         }
+    }
+
+    fn set_response(&mut self, tenant: u32, response: Option<&Response>) -> Result<(), EnforceError> {
+        let mut inside = self.inside();
+        match response {
+            Some(response) => drop(inside.responses.insert(tenant, *response)),
+            None => drop(inside.responses.remove(&tenant)),
+        }
+        Ok(())
+    }
+
+    fn set_aggregation(&mut self, tenants: &BTreeMap<u32, Aggregation>) -> Result<(), EnforceError> {
+        self.inside().aggregation = tenants.clone();
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod prospect;
 mod recheck;
 mod refuse;
 mod report;
+mod respond;
 pub mod source;
 mod start;
 pub mod store;

@@ -342,14 +342,18 @@ impl Work {
         let now = (self.parts.clock)();
         let store = self.store.as_mut().ok_or_else(|| Refused::Away(self.shared.problems().join("; ")))?;
         let id = self.parts.keys.destroy(tenant).map_err(|error| match error {
-            KeyError::Unknown(_) => Refused::Unknown(format!("no traces of a tenant {tenant:?} are kept here")),
+            KeyError::Unknown(_) => {
+                Refused::Unknown(format!("no traces of a tenant {tenant:?} are kept here"))
+            }
             error => Refused::Away(error.to_string()),
         })?;
         warn!(tenant, key = id, actor, reason, "a tenant's traces were destroyed");
         self.parts.teller.destroyed(&id, actor, reason);
         let receipt = self.shared.busy(|| store.destroyed(tenant, reason, actor, now));
         let unwritten = |error| {
-            Refused::Away(format!("the key {id} is destroyed for good; its receipt could not be written: {error}"))
+            Refused::Away(format!(
+                "the key {id} is destroyed for good; its receipt could not be written: {error}"
+            ))
         };
         Ok(receipt.map_err(unwritten)?.to_json())
     }

@@ -26,8 +26,10 @@ impl Streams {
     /// A stream. With `follow` it goes on; without, it ends with what was on disk when it was asked for.
     pub(super) async fn open(&self, request: v1::ObserveRequest, scope: Scope) -> Result<Found, Refused> {
         let words = |errors: Vec<_>| {
-            let words: Vec<String> =
-                errors.iter().map(|error: &enforcer_core::event::filter::FilterError| error.to_string()).collect();
+            let words: Vec<String> = errors
+                .iter()
+                .map(|error: &enforcer_core::event::filter::FilterError| error.to_string())
+                .collect();
             Refused::Senseless(words.join("; "))
         };
         let filter = Filter::parse(&request).map_err(words)?;
@@ -41,11 +43,7 @@ impl Streams {
         };
         let mut stream = Stream { streams: self.clone(), request, scope, filter, cursor, out };
         // The first look is a question like any other: what is wrong with it is its answer.
-        let mut first = (cursor < reached).then(|| stream.stored(reached, last));
-        let stored = match first.take() {
-            Some(stored) => Some(stored.await?),
-            None => None,
-        };
+        let stored = if cursor < reached { Some(stream.stored(last).await?) } else { None };
         tokio::spawn(async move {
             if let Some(stored) = stored
                 && stream.pass(stored, reached).await.is_none()
@@ -79,7 +77,7 @@ type Going = Option<()>;
 
 impl Stream {
     /// What is kept behind the cursor.
-    async fn stored(&self, _reached: u64, last: Option<u32>) -> Result<Found, Refused> {
+    async fn stored(&self, last: Option<u32>) -> Result<Found, Refused> {
         let after = last.is_none().then_some(self.cursor);
         let filter = v1::ObserveRequest { follow: false, last, after, ..self.request.clone() };
         let query = v1::QueryRequest { filter: Some(filter), ..v1::QueryRequest::default() };
@@ -117,7 +115,7 @@ impl Stream {
                 self.changed().await?;
                 continue;
             }
-            match self.stored(reached, None).await {
+            match self.stored(None).await {
                 Ok(stored) => self.pass(stored, reached).await?,
                 // Others read now: it is tried again.
                 Err(Refused::Busy(_)) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,

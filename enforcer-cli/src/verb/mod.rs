@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod completion;
 pub(crate) mod counters;
+pub(crate) mod detect;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod get;
@@ -13,10 +14,12 @@ mod offline;
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod svid;
+pub(crate) mod trace;
 pub(crate) mod tunnel;
 pub(crate) mod validate;
 pub(crate) mod version;
 pub(crate) mod wait;
+pub(crate) mod which;
 
 use crate::cli::Global;
 use crate::failure::Failure;

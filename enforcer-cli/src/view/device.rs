@@ -33,6 +33,14 @@ impl From<v1::Device> for DeviceView {
     }
 }
 
+impl DeviceView {
+    /// `class major:minor`.
+    pub(crate) fn name(&self) -> String {
+        let minor = self.minor.map_or_else(|| "*".to_owned(), |minor| minor.to_string());
+        format!("{} {}:{minor}", self.class, self.major)
+    }
+}
+
 impl DevicesView {
     /// Those of a class, and those that a tenant may open.
     pub(crate) fn select(response: v1::DevicesResponse, class: Option<&str>, tenant: Option<&str>) -> Self {

@@ -2,6 +2,7 @@
 
 pub(crate) mod ack;
 pub(crate) mod counter;
+pub(crate) mod detect;
 pub(crate) mod device;
 pub(crate) mod diff;
 pub(crate) mod explanation;
@@ -12,4 +13,5 @@ pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod status;
 pub(crate) mod svid;
+pub(crate) mod trace;
 pub(crate) mod tunnel;

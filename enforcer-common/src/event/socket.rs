@@ -18,9 +18,10 @@ pub struct SocketEvent {
     pub cookie: u64,
     /// `CLOCK_BOOTTIME` nanoseconds when the connection was there; 0 when it was older than the programs.
     pub since_ns: u64,
-    /// Bytes that the other end acknowledged.
+    /// Bytes that the other end acknowledged, as the kernel counts them: the beginning and the end of a stream take one
+    /// each.
     pub bytes_sent: u64,
-    /// Bytes received in order.
+    /// Bytes received in order, the end of the stream counted as one.
     pub bytes_received: u64,
     /// The socket's own address.
     pub local: Address,

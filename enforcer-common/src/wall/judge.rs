@@ -4,7 +4,7 @@
 use super::Judgement;
 use super::party::Meeting;
 use crate::address::{self, Address};
-use crate::event::HOOK_FROM_WORKLOAD;
+use crate::event::{HOOK_FROM_WORKLOAD, HOOK_TO_WORKLOAD};
 use crate::flow::{Flows, forward_key, is_idle, needs_refresh, reverse_key};
 use crate::identity;
 use crate::maps::{
@@ -55,6 +55,10 @@ pub(super) fn judge<T: Tables + Flows, P: Packet + ?Sized>(
     }
     if next != SETTLED && case.verdict.passes() {
         opened = remember(tables, headers, meeting, &case.verdict, next);
+        if opened > OPENED {
+            case.verdict = Verdict::deny(RULE_NO_MATCH, (opened & 0xffff) as u16);
+            opened = 0;
+        }
     }
     Judgement {
         verdict: case.verdict,
@@ -64,6 +68,9 @@ pub(super) fn judge<T: Tables + Flows, P: Packet + ?Sized>(
         opened,
     }
 }
+
+/// What [`remember`] says of a flow that is new. A larger number is the drop reason of a response, which refuses it.
+const OPENED: u32 = 1;
 
 /// What [`consult`] found: the verdict, or the question that is still to be decided.
 struct Case {
@@ -137,7 +144,8 @@ fn unattended<T: Tables>(tables: &T, verdict: &mut Verdict) -> u8 {
     verdict.action
 }
 
-/// Remembers the flow of a packet that was decided and may pass; 1 when the flow is new.
+/// Remembers the flow of a packet that was decided and may pass: [`OPENED`] when the flow is new, the drop reason
+/// when a response refuses a new flow.
 #[inline(never)]
 fn remember<T: Flows>(
     tables: &T,
@@ -168,12 +176,18 @@ fn renew<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &V
     0
 }
 
-/// A flow in its forward direction; 1 when it is new.
+/// A flow in its forward direction, as for [`remember`].
 #[inline(always)]
 fn track<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &Verdict) -> u32 {
     let key = forward_key(headers);
     let known = tables.flow(&key);
     let mut flow = known.unwrap_or_default();
+    if begins(headers, known.as_ref(), meeting) {
+        let refused = tables.response(meeting.source, meeting.now_ns);
+        if refused != reason::NONE {
+            return u32::from(refused);
+        }
+    }
     let flags = if closes(headers) {
         FLOW_CLOSING
     } else if opens(headers) {
@@ -201,6 +215,18 @@ fn track<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &V
     flow.service = headers.service;
     tables.put_flow(&key, &flow);
     u32::from(known.is_none())
+}
+
+/// True for a packet that opens a flow: there is none, it was quiet for too long, or a connection begins on its ports.
+/// A tenant's own hook says so; where its packets arrive they were asked already.
+#[inline(always)]
+fn begins(headers: &Headers, known: Option<&FlowValue>, meeting: &Meeting) -> bool {
+    meeting.hook != HOOK_TO_WORKLOAD
+        && identity::is_tenant(meeting.source)
+        && match known {
+            None => true,
+            Some(flow) => opens(headers) || is_idle(flow, headers.protocol, meeting.now_ns),
+        }
 }
 
 #[inline(always)]

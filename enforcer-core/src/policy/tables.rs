@@ -126,6 +126,11 @@ impl Flows for ImageTables<'_> {
         flows.fragments.retain(|(held, _)| held != key);
         flows.fragments.push((*key, *value));
     }
+
+    /// A policy's image holds no responses: they come and go beside it.
+    fn response(&self, _tenant: u32, _now_ns: u64) -> u16 {
+        enforcer_common::reason::NONE
+    }
 }
 
 impl DeviceTables for ImageTables<'_> {

@@ -19,6 +19,8 @@ pub(crate) struct Chain {
     /// Files that are sealed and not removed, by first sequence number and path.
     files: BTreeMap<(u64, String), Facts>,
     removed_records: u64,
+    /// The last record of a file that was removed.
+    removed_to: u64,
     /// What is known of segments of the log, until they are gone.
     segments: BTreeMap<u64, OfSegment>,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Facts {
     pub(crate) last: u64,
     pub(crate) first_time_ns: u64,
     pub(crate) last_time_ns: u64,
+    pub(crate) segment: u64,
 }
 
 #[derive(Default)]
@@ -43,14 +46,14 @@ struct OfSegment {
 }
 
 impl Chain {
-    /// Opens a tenant's chain. Where less is there than a checkpoint says, it goes on from what the checkpoint says, so
-    /// that the gap stays to be seen.
+    /// Opens a tenant's chain, and says whether it is what was signed for. Where less is there, it goes on from what the
+    /// checkpoint says, so that the gap stays to be seen.
     pub(crate) fn open(
         disk: &dyn Disk,
         directory: PathBuf,
         tenant: &str,
         known: Option<&ChainPosition>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, bool), StoreError> {
         let path = directory.join(NAME);
         let position = ChainPosition { lines: 0, bytes: 0, head: Line::start(tenant) };
         let mut chain = Self {
@@ -60,22 +63,27 @@ impl Chain {
             position,
             files: BTreeMap::new(),
             removed_records: 0,
+            removed_to: 0,
             segments: BTreeMap::new(),
         };
-        chain.load(disk)?;
-        if let Some(known) = known
-            && chain.position.lines < known.lines
-        {
+        let Some(known) = known else {
+            chain.load(disk, 0)?;
+            return Ok((chain, true));
+        };
+        let is_signed = chain.load(disk, known.lines)? == known.head;
+        if chain.position.lines < known.lines {
             chain.position.lines = known.lines;
             chain.position.head.clone_from(&known.head);
         }
-        Ok(chain)
+        Ok((chain, is_signed))
     }
 
-    fn load(&mut self, disk: &dyn Disk) -> Result<(), StoreError> {
+    /// Reads every line; the hash of the line after which there are so many.
+    fn load(&mut self, disk: &dyn Disk, signed_lines: u64) -> Result<String, StoreError> {
+        let mut signed = String::new();
         let path = self.path.clone();
         let unreadable = |error| StoreError::io("read", &path, error);
-        let Some(lines) = Lines::open(&self.path).map_err(unreadable)? else { return Ok(()) };
+        let Some(lines) = Lines::open(&self.path).map_err(unreadable)? else { return Ok(signed) };
         let mut torn = false;
         for raw in lines {
             let raw = raw.map_err(unreadable)?;
@@ -88,6 +96,9 @@ impl Chain {
                 line.as_ref().map_or(self.position.lines, |line| line.line).saturating_add(1);
             self.position.bytes = raw.offset + u64::try_from(raw.bytes.len()).unwrap_or(0) + 1;
             self.position.head = Line::hash(&raw.bytes);
+            if self.position.lines == signed_lines {
+                signed.clone_from(&self.position.head);
+            }
             if let Some(line) = line {
                 self.apply(line.what);
             }
@@ -97,7 +108,7 @@ impl Chain {
             disk.set_len(&file, self.position.bytes)
                 .map_err(|error| StoreError::io("cut the torn tail of", &self.path, error))?;
         }
-        Ok(())
+        Ok(signed)
     }
 
     /// Adds a line and waits for the disk.
@@ -136,7 +147,7 @@ impl Chain {
         if is_new {
             sync_parent(disk, &self.path)?;
         }
-        self.position.lines += 1;
+        self.position.lines = self.position.lines.saturating_add(1);
         self.position.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         self.position.head = head;
         self.apply(line.what);
@@ -153,7 +164,8 @@ impl Chain {
             }
             What::Removed(removed) => {
                 if self.files.remove(&(removed.first, removed.path)).is_some() {
-                    self.removed_records += removed.records;
+                    self.removed_records = self.removed_records.saturating_add(removed.records);
+                    self.removed_to = self.removed_to.max(removed.last);
                 }
             }
             What::Lost(lost) => self.segments.entry(lost.segment).or_default().lost.push(lost),
@@ -175,6 +187,16 @@ impl Chain {
         self.removed_records
     }
 
+    /// True when a file with these first and last records was removed, or was to be.
+    pub(crate) fn removed(&self, first: u64, last: u64) -> bool {
+        last <= self.removed_to && !self.holds(first, last)
+    }
+
+    /// True when a file with these first and last records is there.
+    pub(crate) fn holds(&self, first: u64, last: u64) -> bool {
+        self.files.values().any(|facts| facts.first == first && facts.last == last)
+    }
+
     /// The last record of a segment that is in a file already.
     pub(crate) fn sealed_to(&self, segment: u64) -> Option<u64> {
         self.segments.get(&segment).and_then(|of| of.last)
@@ -193,8 +215,8 @@ impl Chain {
 
 impl Facts {
     fn of(sealed: Sealed) -> Self {
-        let Sealed { path, bytes, first, last, records, first_time_ns, last_time_ns, .. } = sealed;
-        Self { path, bytes, records, first, last, first_time_ns, last_time_ns }
+        let Sealed { path, bytes, first, last, records, first_time_ns, last_time_ns, segment, .. } = sealed;
+        Self { path, bytes, records, first, last, first_time_ns, last_time_ns, segment }
     }
 
     /// The line that says that it was removed.

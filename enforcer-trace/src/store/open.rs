@@ -62,8 +62,13 @@ impl Store {
         let known = known(directory, &public, &mut recovered)?;
         let chains = chains(disk.as_ref(), directory, known.as_ref(), &mut recovered)?;
         let scan = scan(disk.as_ref(), directory, known.as_ref(), &mut recovered)?;
+        sweep(disk.as_ref(), directory, &chains, &scan.in_log)?;
         recovered.sequence = recovered.sequence.max(known.as_ref().map_or(0, |body| body.sequence));
         recovered.segments = scan.closed.len();
+        if known.is_none() && (scan.position.0 > 0 || chains.values().any(|chain| chain.position().lines > 0))
+        {
+            recovered.lost.push((NODE.to_owned(), unsigned(Some(recovered.sequence))));
+        }
         let log = Log::after(
             Arc::clone(&disk),
             &directory.join(wal::DIRECTORY),
@@ -92,8 +97,11 @@ impl Store {
             store.add_lost(tenant, lost.clone(), now_ns)?;
         }
         store.renew_reserve();
-        let _noted = store.checkpoint(now_ns);
-        Ok((store, recovered))
+        match store.checkpoint(now_ns) {
+            // The first one has to be there: without one, what follows looks as if somebody had taken it away.
+            Err(error) if known.is_none() => Err(error),
+            Ok(()) | Err(_) => Ok((store, recovered)),
+        }
     }
 }
 
@@ -136,6 +144,11 @@ fn known(directory: &Path, key: &PublicKey, recovered: &mut Recovered) -> Result
     }
 }
 
+/// Nobody knows whether all is there up to this record.
+fn unsigned(last: Option<u64>) -> Lost {
+    Lost { segment: 0, first: 0, last: last.unwrap_or(0), records: 0, why: LostWhy::Unsigned }
+}
+
 /// Every tenant's chain: of those that have one, and of those that should.
 fn chains(
     disk: &dyn Disk,
@@ -149,13 +162,11 @@ fn chains(
     for tenant in tenants {
         let path = tenant_directory(directory, &tenant);
         let position = known.and_then(|body| body.chains.get(&tenant));
-        let chain = Chain::open(disk, path.clone(), &tenant, position)?;
-        if position.is_some_and(|position| chain.position().bytes < position.bytes) {
-            recovered
-                .problems
-                .push(format!("the chain of {tenant} is shorter than the last checkpoint says"));
+        let (chain, is_signed) = Chain::open(disk, path, &tenant, position)?;
+        if !is_signed {
+            recovered.problems.push(format!("the chain of {tenant} is not what the last checkpoint says"));
+            recovered.lost.push((tenant.clone(), unsigned(chain.files().map(|facts| facts.last).max())));
         }
-        sweep(disk, &path, &chain)?;
         let last = chain.files().map(|facts| facts.last).max().unwrap_or(0);
         recovered.sequence = recovered.sequence.max(last);
         chains.insert(tenant, chain);
@@ -171,21 +182,28 @@ pub(crate) fn tenants(directory: &Path) -> Result<Vec<String>, StoreError> {
     Ok(tenants.filter(|tenant| name::check(tenant).is_ok()).map(ToOwned::to_owned).collect())
 }
 
-/// Removes what a crash left of files that were being sealed: those without a name, and those with a name and without
-/// a line, whose records are still in the log. And those that were to be removed.
-fn sweep(disk: &dyn Disk, tenant: &Path, chain: &Chain) -> Result<(), StoreError> {
-    let last = chain.files().map(|facts| facts.last).max().unwrap_or(0);
-    let first_kept = chain.files().map(|facts| facts.first).min().unwrap_or(u64::MAX);
-    for hour in names(tenant)?.iter().filter(|name| name.starts_with("hour=")) {
-        for name in names(&tenant.join(hour))? {
-            let path = tenant.join(hour).join(&name);
-            let is_unfinished = name.starts_with(".seal-") && name.ends_with(".tmp");
-            let is_unlisted = sequences(&name).is_some_and(|(first, end)| {
-                let is_known = chain.files().any(|facts| facts.first == first && facts.last == end);
-                !is_known && (first > last || end < first_kept)
-            });
-            if is_unfinished || is_unlisted {
-                disk.remove(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+/// Removes what a crash left of files that were being sealed: those without a name, and those without a line, whose
+/// records are in the log. And those that were to be removed. What else is there is left for `verify` to name.
+fn sweep(
+    disk: &dyn Disk,
+    directory: &Path,
+    chains: &BTreeMap<String, Chain>,
+    in_log: &BTreeMap<String, (u64, u64)>,
+) -> Result<(), StoreError> {
+    for (tenant, chain) in chains {
+        let directory = tenant_directory(directory, tenant);
+        for hour in names(&directory)?.iter().filter(|name| name.starts_with("hour=")) {
+            for name in names(&directory.join(hour))? {
+                let is_left_over = sequences(&name).is_some_and(|(first, last)| {
+                    let logged = in_log.get(tenant);
+                    let is_in_log =
+                        logged.is_some_and(|(oldest, newest)| first >= *oldest && last <= *newest);
+                    chain.removed(first, last) || (is_in_log && !chain.holds(first, last))
+                });
+                if is_left_over || (name.starts_with(".seal-") && name.ends_with(".tmp")) {
+                    let path = directory.join(hour).join(&name);
+                    disk.remove(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+                }
             }
         }
     }
@@ -223,6 +241,8 @@ struct Scan {
     /// The last segment with a frame that counts, and where that ends.
     position: (u64, u64),
     hash: wal::Chain,
+    /// First and last record of each tenant.
+    in_log: BTreeMap<String, (u64, u64)>,
 }
 
 fn scan(
@@ -243,6 +263,7 @@ fn scan(
         closed: BTreeMap::new(),
         position: known.map_or((0, 0), |body| (body.log.segment, body.log.bytes)),
         hash: known.and_then(|body| hex::decode(&body.log.hash)).unwrap_or_else(wal::start),
+        in_log: BTreeMap::new(),
     };
     for (at, number) in numbers.iter().enumerate() {
         let until = match numbers.get(at + 1) {
@@ -255,6 +276,10 @@ fn scan(
         let index = index(&log, *number, until.as_ref())?;
         recovered.torn_bytes += index.torn_bytes;
         recovered.sequence = recovered.sequence.max(index.last);
+        for owner in index.owners.values().filter(|owner| owner.records > 0) {
+            let range = scan.in_log.entry(owner.note.tenant.clone()).or_insert((owner.first, owner.last));
+            range.1 = range.1.max(owner.last);
+        }
         let hash = index.hash.map(|found| until.unwrap_or(found));
         if let Some(hash) = hash {
             scan.hash = hash;
@@ -289,7 +314,7 @@ fn compare(log: &Path, known: &Body, numbers: &[u64], recovered: &mut Recovered)
         && numbers.contains(&position.segment)
         && hash_before(&wal::path(log, position.segment), position.bytes)? != hex::decode(&position.hash)
     {
-        recovered.lost.push(lost(position.segment, recovered.sequence + 1, known.sequence));
+        recovered.lost.push(lost(position.segment, recovered.sequence.saturating_add(1), known.sequence));
     }
     Ok(())
 }

@@ -20,13 +20,14 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{devices, names, status, time};
+use super::{devices, names, status, time, trace};
 use crate::admin::guard;
 use crate::admin::serve::NodeIdentity;
 use crate::door::identity::Health;
 use crate::door::policy::{InForce, PolicyDoor, Report};
 use crate::door::records::Observe;
 use crate::door::stop::Stop;
+use crate::door::trace::{Command, Told, TraceDoor};
 
 /// Records between their keeper and one caller.
 const RECORDS_AHEAD_MAX: usize = 64;
@@ -37,6 +38,7 @@ pub(in crate::admin) struct NodeCalls {
     observe: Observe,
     node: Arc<NodeIdentity>,
     identity: Option<watch::Receiver<Health>>,
+    trace: Option<TraceDoor>,
     stop: Stop,
 }
 
@@ -46,9 +48,10 @@ impl NodeCalls {
         observe: Observe,
         node: Arc<NodeIdentity>,
         identity: Option<watch::Receiver<Health>>,
+        trace: Option<TraceDoor>,
         stop: Stop,
     ) -> Self {
-        Self { door, observe, node, identity, stop }
+        Self { door, observe, node, identity, trace, stop }
     }
 }
 
@@ -63,6 +66,8 @@ impl NodeService for NodeCalls {
         let identity = self.identity.as_ref().map(|health| health.borrow().clone());
         let identity_ready = identity.as_ref().map(|health| health.ready);
         warnings.extend(identity.into_iter().flat_map(|health| health.warnings));
+        let Told { losses: unkept, problems } = self.trace.as_ref().map(TraceDoor::told).unwrap_or_default();
+        warnings.extend(problems);
         let in_force = self.door.in_force();
         let facts = Arc::clone(&in_force.facts);
         Ok(Response::new(StatusResponse {
@@ -88,6 +93,7 @@ impl NodeService for NodeCalls {
                     count: loss.count,
                     source: names::identity(&in_force, loss.source),
                 })
+                .chain(unkept)
                 .collect(),
             started: Some(time::system(self.node.started)),
         }))
@@ -130,7 +136,14 @@ impl NodeService for NodeCalls {
         request: Request<ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
         let scope = guard::scope(&guard::caller(&request))?;
-        let mut records = (self.observe)(request.into_inner(), scope).map_err(Status::invalid_argument)?;
+        let request = request.into_inner();
+        // What memory no longer holds of a stream that goes on is in the traces.
+        if let (Some(_), Some(trace)) = (request.after, &self.trace) {
+            let streamed = trace.ask(|reply| Command::Stream(Box::new(request), scope, reply)).await;
+            let found = streamed.map_err(status::closed)?.map_err(trace::refused)?;
+            return Ok(Response::new(trace::hand_on(found, self.stop.clone())));
+        }
+        let mut records = (self.observe)(request, scope).map_err(Status::invalid_argument)?;
         let mut stop = self.stop.clone();
         let (ahead, stream) = mpsc::channel(RECORDS_AHEAD_MAX);
         tokio::spawn(async move {

@@ -28,7 +28,9 @@ const PACKET_BYTES_MAX: u64 = 128;
 const SEGMENT_BYTES: u64 = 64 * MIB;
 const RETENTION_DAYS: u64 = 30;
 const RETENTION_DAYS_MAX: u64 = 3_650;
-const RETENTION_BYTES: u64 = 8 * GIB;
+const RETENTION_BYTES: u64 = 16 * GIB;
+const TOTAL_BYTES: u64 = 64 * GIB;
+const FREE_BYTES: u64 = 256 * MIB;
 const RETENTION_BYTES_MAX: u64 = 1 << 50;
 
 /// Tenants that may have words of their own.
@@ -85,7 +87,9 @@ pub(super) fn trace(
             .collect(),
     };
     // Every word is looked at before anything is turned off: a mistake stays a mistake.
-    let default = self::retention("trace.retention", retention.unwrap_or_default(), problems);
+    let retention = retention.unwrap_or_default();
+    let (total_bytes, free_bytes) = (retention.total_bytes, retention.free_bytes);
+    let default = self::retention("trace.retention", &retention, problems);
     let settings = TraceSettings {
         directory: match directory {
             Some(directory) => checked("trace.directory", directory, problems),
@@ -93,7 +97,7 @@ pub(super) fn trace(
         },
         segment_bytes: bounded("trace.segmentBytes", segment_bytes, SEGMENT_BYTES, (MIB, 4 * GIB), problems),
         seal_interval: span("trace.sealInterval", seal_interval, HOUR, (1, HOUR), problems),
-        checkpoint_interval: span("trace.checkpointInterval", checkpoint_interval, 10, (1, HOUR), problems),
+        checkpoint_interval: span("trace.checkpointInterval", checkpoint_interval, 1, (1, HOUR), problems),
         retention: default,
         tenants: tenants
             .into_iter()
@@ -104,6 +108,20 @@ pub(super) fn trace(
                 (name, RetentionSettings { days, max_bytes })
             })
             .collect(),
+        total_bytes: bounded(
+            "trace.retention.totalBytes",
+            total_bytes,
+            TOTAL_BYTES,
+            (MIB, RETENTION_BYTES_MAX),
+            problems,
+        ),
+        free_bytes: bounded(
+            "trace.retention.freeBytes",
+            free_bytes,
+            FREE_BYTES,
+            (0, RETENTION_BYTES_MAX),
+            problems,
+        ),
         ship: ship.and_then(|ship| self::ship(ship, problems)),
     };
     if !has_identity && enabled == Some(true) {
@@ -153,7 +171,7 @@ fn tenants(raw: BTreeMap<String, RawTenantTrace>, problems: &mut Problems) -> BT
     tenants
 }
 
-fn retention(path: &str, raw: RawRetention, problems: &mut Problems) -> RetentionSettings {
+fn retention(path: &str, raw: &RawRetention, problems: &mut Problems) -> RetentionSettings {
     RetentionSettings {
         days: days(&format!("{path}.days"), raw.days.unwrap_or(RETENTION_DAYS), problems),
         max_bytes: max_bytes(&format!("{path}.maxBytes"), raw.max_bytes.unwrap_or(RETENTION_BYTES), problems),
@@ -252,8 +270,9 @@ mod tests {
         let settings = resolved("stateDirectory: /s\n").unwrap();
         let trace = settings.trace.unwrap();
         assert_eq!(trace.directory, Path::new("/s/trace"));
-        assert_eq!((trace.seal_interval, trace.checkpoint_interval), (hours(1), Duration::from_secs(10)));
-        assert_eq!(trace.retention, RetentionSettings { days: 30, max_bytes: 8 * GIB });
+        assert_eq!((trace.seal_interval, trace.checkpoint_interval), (hours(1), Duration::from_secs(1)));
+        assert_eq!(trace.retention, RetentionSettings { days: 30, max_bytes: 16 * GIB });
+        assert_eq!((trace.total_bytes, trace.free_bytes), (64 * GIB, 256 * MIB));
         assert_eq!(resolved("trace: {enabled: false}\n").unwrap().trace, None);
         let without = resolved("identity: {enabled: false}\ntrace: {packetBytes: 0}\n").unwrap();
         assert_eq!((without.trace, without.recording.packet_bytes), (None, 0));

@@ -4,6 +4,7 @@ mod crash;
 mod follow;
 mod order;
 mod refuse;
+mod respond;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

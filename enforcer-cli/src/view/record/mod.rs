@@ -46,3 +46,14 @@ impl From<v1::Endpoint> for EndpointView {
         Self { identity, workload, address, port }
     }
 }
+
+impl EndpointView {
+    /// Whom a person means by it: the workload, or the identity.
+    pub(crate) fn name(&self) -> String {
+        match (self.identity.as_str(), self.workload.as_str(), self.address.as_str()) {
+            (identity, "", "") => identity.to_owned(),
+            (identity, "", address) => format!("{identity} ({address})"),
+            (identity, workload, _) => format!("{identity}/{workload}"),
+        }
+    }
+}
