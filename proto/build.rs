@@ -3,9 +3,11 @@
 use std::{env, fs, path::Path};
 
 use prost::Message as _;
+use tonic_prost_build::Builder;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=enforcer");
+    println!("cargo:rerun-if-changed=hubble");
     println!("cargo:rerun-if-changed=third-party");
     let own = [
         "enforcer/v1/policy.proto",
@@ -15,14 +17,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "enforcer/v1/trace.proto",
         "enforcer/v1/detection.proto",
     ];
-    compile(&own, ".", "descriptor.bin")?;
-    compile(&["workload.proto"], "third-party/spiffe", "spiffe.bin")
+    let hubble = ["hubble/flow.proto", "hubble/observer.proto", "hubble/peer.proto"];
+    compile(tonic_prost_build::configure(), &own, ".", "descriptor.bin")?;
+    // Requests are read by a codec that refuses what it does not know.
+    let strict = tonic_prost_build::configure().codec_path("crate::hubble::codec::Strict");
+    compile(strict, &hubble, ".", "hubble.bin")?;
+    compile(tonic_prost_build::configure(), &["workload.proto"], "third-party/spiffe", "spiffe.bin")
 }
 
-fn compile(files: &[&str], folder: &str, descriptor: &str) -> Result<(), Box<dyn std::error::Error>> {
+fn compile(
+    builder: Builder,
+    files: &[&str],
+    folder: &str,
+    descriptor: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(files, [folder])?;
     fs::write(Path::new(&env::var("OUT_DIR")?).join(descriptor), files.encode_to_vec())?;
     let grpc = env::var_os("CARGO_FEATURE_GRPC").is_some();
-    tonic_prost_build::configure().build_client(grpc).build_server(grpc).compile_fds(files)?;
+    builder.build_client(grpc).build_server(grpc).compile_fds(files)?;
     Ok(())
 }

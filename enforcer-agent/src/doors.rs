@@ -28,9 +28,16 @@ pub fn config(bytes: &[u8]) {
                 let has_material = has_identity || (listener.own.is_some() && listener.client_ca.is_some());
                 !(listener.allowed.is_empty() && listener.readers.is_empty()) && has_material
             }));
+            assert!(settings.hubble.is_none_or(|hubble| hubble.socket.path.is_absolute()));
             let has_trace = settings.trace.as_ref().is_some_and(|trace| trace.directory.is_absolute());
             assert!(settings.trace.is_none() || (has_trace && settings.identity.is_some()));
             assert!(settings.identity.is_none_or(|identity| identity.socket.is_absolute()));
+            if let Some(otlp) = settings.export.otlp {
+                for collector in otlp.everything.iter().chain(otlp.tenants.values()) {
+                    let is_secure = collector.endpoint.scheme_str() == Some("https");
+                    assert!(is_secure == collector.tls.is_some() && collector.endpoint.host().is_some());
+                }
+            }
         }
         Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),
     }

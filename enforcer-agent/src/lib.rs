@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod compose;
 pub mod config;
+pub mod detect;
 pub mod device;
 pub mod door;
 #[doc(hidden)]
@@ -11,6 +12,7 @@ pub mod doors;
 pub mod export;
 pub mod forensics;
 mod hex;
+pub mod hubble;
 pub mod identity;
 pub mod kernel;
 mod netlink;

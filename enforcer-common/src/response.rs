@@ -33,12 +33,12 @@ pub fn take(bucket: &mut BucketValue, rate: u32, burst: u32, now_ns: u64) -> boo
     if rate == 0 {
         return false;
     }
-    let per_token = SECOND_NS / rate as u64;
+    let per_token = SECOND_NS / u64::from(rate);
     let waited = now_ns.saturating_sub(bucket.filled_ns);
-    let earned = if per_token == 0 { waited } else { waited / per_token };
+    let earned = waited.checked_div(per_token).unwrap_or(waited);
     if earned > 0 {
         let tokens = bucket.tokens.saturating_add(earned);
-        let most = burst as u64;
+        let most = u64::from(burst);
         if tokens >= most {
             bucket.tokens = most;
             bucket.filled_ns = now_ns;
@@ -48,8 +48,8 @@ pub fn take(bucket: &mut BucketValue, rate: u32, burst: u32, now_ns: u64) -> boo
             bucket.filled_ns += earned * per_token;
         }
     }
-    if bucket.tokens > burst as u64 {
-        bucket.tokens = burst as u64;
+    if bucket.tokens > u64::from(burst) {
+        bucket.tokens = u64::from(burst);
     }
     if bucket.tokens == 0 {
         return false;

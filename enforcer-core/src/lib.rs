@@ -4,12 +4,14 @@
 //! the node are arguments; what should be done comes back as a value.
 
 pub mod bucket;
+pub mod detect;
 pub mod device;
 #[doc(hidden)]
 pub mod doors;
 pub mod duration;
 pub mod enforce;
 pub mod event;
+pub mod hubble;
 pub mod identity;
 pub mod node;
 pub mod policy;

@@ -44,8 +44,7 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
     count(&key, 0);
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    // Few, and worth an alert each: the tokens are those of the device gate.
-    let Some(mut entry) = room::<Event>(Channel::Device, KIND_SERVICE_ENTERED, mover.identity, now_ns) else {
+    let Some(mut entry) = room::<Event>(Channel::Alert, KIND_SERVICE_ENTERED, mover.identity, now_ns) else {
         return 0;
     };
     let place =
@@ -58,6 +57,6 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
         (*event).destination_identity = value.identity;
         (*event).process = pid;
     }
-    submit(Channel::Device, entry);
+    submit(Channel::Alert, entry);
     0
 }

@@ -28,10 +28,12 @@ const WAITING: u64 = 128 * 1024;
 /// Which ring, whose tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// Refusals and alerts.
+    /// Refusals.
     Security,
     /// Decisions of the device gate, which share the ring with them and have tokens of their own.
     Device,
+    /// Alerts, in the same ring. They are few, and need no token.
+    Alert,
     /// Allowed flows, sockets.
     Sample,
     /// Processes.
@@ -42,7 +44,7 @@ impl Channel {
     #[inline(always)]
     const fn ring(self) -> (u16, &'static RingBuf) {
         match self {
-            Self::Security | Self::Device => (RING_EVENTS, &EVENTS),
+            Self::Security | Self::Device | Self::Alert => (RING_EVENTS, &EVENTS),
             Self::Sample => (RING_SAMPLES, &SAMPLES),
             Self::Process => (RING_PROCESSES, &PROCESSES),
         }
@@ -52,7 +54,7 @@ impl Channel {
     #[inline(always)]
     const fn causes(self) -> (u32, u32) {
         match self {
-            Self::Security | Self::Device => (LOST_EVENT_RATE, LOST_EVENT_FULL),
+            Self::Security | Self::Device | Self::Alert => (LOST_EVENT_RATE, LOST_EVENT_FULL),
             Self::Sample => (LOST_SAMPLE_RATE, LOST_SAMPLE_FULL),
             Self::Process => (LOST_PROCESS_RATE, LOST_PROCESS_FULL),
         }
@@ -61,7 +63,7 @@ impl Channel {
     #[inline(always)]
     const fn bucket(self) -> u32 {
         match self {
-            Self::Security => 0,
+            Self::Security | Self::Alert => 0,
             Self::Device => DEVICE_BUCKET,
             Self::Sample => SAMPLE_BUCKET,
             Self::Process => PROCESS_BUCKET,
@@ -74,6 +76,7 @@ impl Channel {
         let Some(telling) = TELLING.get(0) else { return (0, 0) };
         match self {
             Self::Security | Self::Device => (telling.security_rate, telling.security_burst),
+            Self::Alert => (0, 0),
             Self::Sample => (telling.sample_rate, telling.sample_burst),
             Self::Process => (telling.process_rate, telling.process_burst),
         }
@@ -115,7 +118,7 @@ pub fn room<T>(channel: Channel, kind: u16, source: u32, now_ns: u64) -> Option<
 #[inline(always)]
 pub fn submit<T>(channel: Channel, entry: RingBufEntry<T>) {
     let flags = match channel {
-        Channel::Security | Channel::Device => 0,
+        Channel::Security | Channel::Device | Channel::Alert => 0,
         Channel::Sample | Channel::Process => wakeup(channel.ring().1, size_of::<T>() as u64 + 8),
     };
     entry.submit(flags);

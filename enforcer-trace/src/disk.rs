@@ -80,7 +80,7 @@ impl Disk for Local {
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let facts = nix::sys::statvfs::statvfs(path)?;
-        Ok(u64::from(facts.blocks_available()).saturating_mul(u64::from(facts.fragment_size())))
+        Ok(facts.blocks_available().saturating_mul(facts.fragment_size()))
     }
 }
 
@@ -123,6 +123,7 @@ pub(crate) fn prepare(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
         made.map_err(|error| StoreError::io("create", parent, error))?;
     }
     disk.make_directory(path).map_err(|error| StoreError::io("create", path, error))?;
+    sync_parent(disk, path)?;
     let metadata = fs::symlink_metadata(path).map_err(|error| StoreError::io("look at", path, error))?;
     if !metadata.is_dir() {
         return Err(StoreError::Kind(path.to_owned()));

@@ -22,7 +22,8 @@ pub(crate) fn due(files: &BTreeMap<&str, Vec<Facts>>, limits: &Limits, now_ns: u
         let oldest_ns = now_ns.saturating_sub(keep.age_ns);
         let (young, old): (Vec<_>, Vec<_>) = files.iter().partition(|facts| facts.last_time_ns >= oldest_ns);
         due.extend(old.into_iter().map(|facts| of(tenant, facts, RemovedWhy::Age)));
-        let mut over = young.iter().map(|facts| facts.bytes).sum::<u64>().saturating_sub(keep.bytes);
+        let mut over =
+            young.iter().map(|facts| facts.bytes).fold(0, u64::saturating_add).saturating_sub(keep.bytes);
         for facts in young {
             if over > 0 {
                 over = over.saturating_sub(facts.bytes);
@@ -33,7 +34,11 @@ pub(crate) fn due(files: &BTreeMap<&str, Vec<Facts>>, limits: &Limits, now_ns: u
         }
     }
     kept.sort_by_key(|(_, facts)| facts.last_time_ns);
-    let mut over = kept.iter().map(|(_, facts)| facts.bytes).sum::<u64>().saturating_sub(limits.total_bytes);
+    let mut over = kept
+        .iter()
+        .map(|(_, facts)| facts.bytes)
+        .fold(0, u64::saturating_add)
+        .saturating_sub(limits.total_bytes);
     for (tenant, facts) in kept {
         if over == 0 {
             break;

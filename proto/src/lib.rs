@@ -1,5 +1,8 @@
-//! Wire messages, generated from `enforcer/v1/*.proto` and `third-party`. Words only: what they mean is checked
-//! in `enforcer-core`, where they are parsed into values that cannot be wrong.
+//! Wire messages, generated from `enforcer/v1/*.proto`, `hubble` and `third-party`. Words only: what they mean is
+//! checked in `enforcer-core`, where they are parsed into values that cannot be wrong.
+
+pub mod hubble;
+pub mod schema;
 
 /// `enforcer.v1`.
 #[expect(clippy::all, missing_docs, reason = "generated")]

@@ -38,3 +38,5 @@ pub const NONCE_MAX_BYTES: usize = 128;
 pub const STATUS_DETAILS_MAX_BYTES: usize = 6 << 10;
 /// How often the listener's certificate files are looked at.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
+/// Connections between a door and the server.
+pub const HANDED_OVER_MAX: usize = 16;

@@ -7,6 +7,7 @@ mod guard;
 mod health;
 pub mod limits;
 pub mod listen;
+pub mod reading;
 pub mod serve;
 mod service;
 

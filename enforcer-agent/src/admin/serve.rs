@@ -7,6 +7,7 @@ use enforcer_core::identity::entitle::Entitlements;
 use enforcer_core::policy::model::UnixNanos;
 use enforcer_proto::DESCRIPTOR;
 use enforcer_proto::v1::authority_service_server::AuthorityServiceServer;
+use enforcer_proto::v1::detection_service_server::DetectionServiceServer;
 use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
@@ -24,17 +25,19 @@ use super::connection::Connection;
 use super::guard::{Guard, members, operators, readers};
 use super::health;
 use super::limits::{
-    CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HEADERS_MAX_BYTES,
-    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES, POLICY_MESSAGE_MAX_BYTES,
+    CALL_MAX, CALL_WINDOW_BYTES, CALLS_PER_CONNECTION_MAX, CONNECTION_WINDOW_BYTES, HANDED_OVER_MAX,
+    HEADERS_MAX_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES, POLICY_MESSAGE_MAX_BYTES,
 };
 use super::listen::local::LocalDoor;
 use super::listen::network::NetworkDoor;
 use super::service::authority::AuthorityCalls;
+use super::service::detect::DetectCalls;
 use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
 use super::service::trace::TraceCalls;
 use super::service::tunnel::TunnelCalls;
+use crate::door::detect::DetectDoor;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
@@ -42,9 +45,6 @@ use crate::door::stop::Stop;
 use crate::door::trace::TraceDoor;
 use crate::door::tunnel::TunnelDoor;
 use crate::door::upstream::Upstream;
-
-/// Connections between a door and the server.
-const HANDED_OVER_MAX: usize = 16;
 
 /// What status says of the node beside the walls.
 #[derive(Clone, Debug)]
@@ -87,6 +87,8 @@ pub struct Admin {
     pub tunnel: Option<TunnelDoor>,
     /// The trace room, unless it was turned off.
     pub trace: Option<TraceDoor>,
+    /// The detection room, unless it was turned off.
+    pub detect: Option<DetectDoor>,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.
@@ -152,21 +154,17 @@ impl Admin {
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let trace = TraceServiceServer::new(TraceCalls::new(self.trace, stop.clone()))
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let router = Server::builder()
+        let detect = DetectionServiceServer::new(DetectCalls::new(self.detect))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let router = bounded()
             .layer(InterceptorLayer::new(guard))
-            .timeout(CALL_MAX)
-            .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
-            .initial_stream_window_size(CALL_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADERS_MAX_BYTES)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(InterceptedService::new(health, members))
             .add_service(InterceptedService::new(policy, operators))
             .add_service(InterceptedService::new(node, readers))
             .add_service(InterceptedService::new(identity, operators))
             .add_service(InterceptedService::new(tunnel, operators))
             .add_service(InterceptedService::new(trace, readers))
+            .add_service(InterceptedService::new(detect, operators))
             // It asks of its callers itself that they are nodes.
             .add_optional_service(authority)
             .add_optional_service(
@@ -175,6 +173,18 @@ impl Admin {
         let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
         router.serve_with_incoming_shutdown(accepted, async move { stop.wait().await }).await
     }
+}
+
+/// A server that takes no more of anything than it should.
+pub(super) fn bounded() -> Server {
+    Server::builder()
+        .timeout(CALL_MAX)
+        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADERS_MAX_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// The descriptions of our own services; they were compiled with the services, so they parse.

@@ -2,8 +2,10 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod detect;
 mod export;
 mod follow;
+mod hubble;
 mod identity;
 pub mod keys;
 mod limits;
@@ -11,6 +13,7 @@ mod listener;
 mod logging;
 mod notify;
 mod pump;
+pub(crate) mod records;
 mod rooms;
 mod surveyor;
 mod telling;
@@ -137,6 +140,8 @@ async fn work(
             Some(NetworkDoor::open(listener.address, source).await?)
         }
     };
+    hubble::open(settings, &door, admin.identity.as_ref(), &forensics, &mut tasks, stopper.listener())
+        .await?;
     let joints = trace::Joints { forensics: held.clone(), vault: keys.clone(), tell: Arc::clone(&tell) };
     let predecessor_ends = inherited.from_predecessor.then_some(PREDECESSOR_ENDS).unwrap_or_default();
     let (mut keep, mut first) = (None, 1);
@@ -157,6 +162,17 @@ async fn work(
     };
     follow::join(&mut tasks, &door, forensics, sources).await;
     watchers.join(&mut tasks, &door);
+    if let Some(detection) = &settings.detection {
+        let records = held.clone();
+        let joints = detect::Joints {
+            policy: &door,
+            identity: admin.identity.clone(),
+            subscribe: Arc::new(move |scope, start, follow| records.subscribe(scope, start, follow)),
+            tell: Arc::clone(&tell),
+            stop: stopper.listener(),
+        };
+        admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
+    }
     if !settings.recording.tenants.is_empty() {
         tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }

@@ -99,6 +99,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited, logs: Logs) -> an
         authority: None,
         tunnel: None,
         trace: None,
+        detect: None,
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub use export::{RawBatch, RawCollector, RawCollectorTls, RawExport, RawMetrics, RawOtlp, RawSpool};
+pub use export::{
+    RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -38,10 +40,14 @@ pub struct RawConfig {
     pub identity: Option<RawIdentity>,
     /// Mutual TLS between workloads.
     pub tunnel: Option<RawTunnel>,
+    /// Rules over records.
+    pub detection: Option<RawDetection>,
     /// What leaves the node.
     pub export: Option<RawExport>,
     /// What is recorded, and how it is kept.
     pub trace: Option<RawTrace>,
+    /// Flows for the tools of Hubble.
+    pub hubble: Option<RawHubble>,
     /// What is logged, and how.
     pub log: Option<RawLog>,
     /// Records that are held for `observe`.
@@ -413,6 +419,18 @@ mod tests {
     }
 }
 
+/// Rules over records, and what is done about what they say.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawDetection {
+    /// False: nothing is looked for, and no response is made.
+    pub enabled: Option<bool>,
+    /// Rules beside those that are there from the first day: a file, or a directory of `*.yaml` and `*.yml` files.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: Option<u64>,
+}
+
 /// Mutual TLS between workloads.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -447,4 +465,28 @@ pub struct RawTunnelLimits {
     pub handshakes_per_second: Option<u64>,
     /// Bytes in the agent's buffers.
     pub buffered_bytes: Option<u64>,
+}
+
+/// Flows for the tools of Hubble: served when the section is there.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawHubble {
+    /// False: not served, whatever else stands here.
+    pub enabled: Option<bool>,
+    /// Unix socket.
+    pub socket: Option<PathBuf>,
+    /// Users beside root and the agent's own.
+    pub allowed_uids: Option<Vec<u32>>,
+    /// `address:port` of a network door, for the callers of the `listener`.
+    pub address: Option<String>,
+    /// The certificate chain that is shown there, PEM; the listener's without.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// Where relays reach this node, when that is not `address`.
+    pub advertise: Option<String>,
+    /// The cluster in front of the node's name.
+    pub cluster: Option<String>,
+    /// Where relays reach other nodes, by name.
+    pub peers: Option<BTreeMap<String, String>>,
 }

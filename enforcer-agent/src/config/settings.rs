@@ -14,7 +14,7 @@ use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
 
 pub use export::{
-    CollectorSettings, CollectorTls, ExportSettings, MetricsSettings, MetricsTls, OtlpSettings,
+    CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
 
 /// Everything the agent was told.
@@ -46,6 +46,10 @@ pub struct Settings {
     pub identity: Option<IdentitySettings>,
     /// Mutual TLS between workloads; `None` where it, or the identities it needs, were turned off.
     pub tunnel: Option<TunnelSettings>,
+    /// Flows for the tools of Hubble; `None` where nobody asked for them.
+    pub hubble: Option<HubbleSettings>,
+    /// Rules over records; `None` when they were turned off.
+    pub detection: Option<DetectionSettings>,
     /// What leaves the node.
     pub export: ExportSettings,
     /// How much is recorded.
@@ -285,6 +289,15 @@ pub struct FederationSettings {
     pub published: BTreeSet<TrustDomain>,
 }
 
+/// Rules over records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectionSettings {
+    /// Rules beside those that are there from the first day.
+    pub rules: Option<PathBuf>,
+    /// Responses at once for one tenant.
+    pub responses_per_tenant: usize,
+}
+
 /// How much is told of allowed flows beside the first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregation {
@@ -418,4 +431,28 @@ pub struct TunnelLimits {
     pub handshakes_per_second: u32,
     /// Bytes in the agent's buffers.
     pub buffered_bytes: u64,
+}
+
+/// Flows for the tools of Hubble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubbleSettings {
+    /// The local door.
+    pub socket: SocketSettings,
+    /// The network door, if it was asked for.
+    pub network: Option<HubbleNetwork>,
+    /// Where relays reach this node, when that is not where it listens.
+    pub advertise: Option<String>,
+    /// The cluster in front of the node's name; `default` is left out.
+    pub cluster: String,
+    /// Where relays reach other nodes, by name.
+    pub peers: BTreeMap<String, String>,
+}
+
+/// Hubble's network door, for the callers of the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubbleNetwork {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate that is shown; the listener's without.
+    pub own: Option<CertificateFiles>,
 }

@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod authority;
+pub mod detect;
 pub mod identity;
 pub mod manager;
 pub mod names;

@@ -39,3 +39,17 @@ pub type Observe = Arc<dyn Fn(v1::ObserveRequest, Scope) -> Result<Records, Stri
 
 /// Hands a record over that is not the kernel's. Never waits; what finds no room is counted as lost.
 pub type Tell = Arc<dyn Fn(v1::Record) + Send + Sync>;
+
+/// What memory holds of flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Records that fit.
+    pub capacity: u64,
+    /// Flows since the agent started.
+    pub flows_ever: u64,
+    /// Some of them were pushed out by later records.
+    pub has_pushed_out: bool,
+}
+
+/// Asks for that.
+pub type Holding = Arc<dyn Fn() -> Held + Send + Sync>;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Forensics;
-use super::store::{Cursor, Page, cursor_at_last};
+use super::store::{Cursor, Gone, Page, cursor_at_last};
 use crate::door::records::{Records, Scope, Start};
 
 /// Why a reader missed records, as loss records say it.
@@ -65,9 +65,8 @@ pub(super) fn stream(forensics: Forensics, view: View, begin: Begin, follow: boo
     // Taken now, so that nothing that comes after the call is missed before the task first runs.
     let stored = forensics.stored();
     let end = forensics.store().newest();
-    let (cursor, missed) = start(&forensics, &view, begin);
-    let mut reader = Reader { forensics, view, out, own: 0 };
-    reader.own = reader.own_before(cursor);
+    let Origin { cursor, missed, own } = start(&forensics, &view, begin);
+    let reader = Reader { forensics, view, out, own };
     tokio::spawn(async move {
         if missed != 0 && reader.tell(NOT_HELD, missed, None).await.is_none() {
             return;
@@ -77,24 +76,45 @@ pub(super) fn stream(forensics: Forensics, view: View, begin: Begin, follow: boo
     Box::pin(ReceiverStream::new(records))
 }
 
-/// Where to begin, and how many records of what was asked for are no longer held.
-fn start(forensics: &Forensics, view: &View, begin: Begin) -> (Cursor, u64) {
+/// Where a stream begins.
+struct Origin {
+    cursor: Cursor,
+    /// How many records of what was asked for are no longer held.
+    missed: u64,
+    /// How many of the viewer's own records lie before the cursor, those that are gone included.
+    own: u64,
+}
+
+/// All of it by one look at the store: what is pushed out a moment later was missed.
+fn start(forensics: &Forensics, view: &View, begin: Begin) -> Origin {
+    let store = forensics.store();
+    let gone = match &view.scope {
+        Scope::Everything => Gone::default(),
+        Scope::Tenant(tenant) => store.gone(tenant),
+    };
+    let from = |cursor, missed, before: &[Arc<v1::Record>]| {
+        let own = before.iter().filter(|record| view.is_own(record)).count();
+        Origin { cursor, missed, own: gone.count.saturating_add(u64::try_from(own).unwrap_or(u64::MAX)) }
+    };
+    let before = |cursor| store.read(store.oldest(), Some(cursor), usize::MAX).records;
     match begin {
-        Begin::At(Start::Oldest) => (forensics.store().oldest(), 0),
-        Begin::At(Start::Newest) => (forensics.store().newest(), 0),
+        Begin::At(Start::Oldest) => from(store.oldest(), 0, &[]),
+        Begin::At(Start::Newest) => from(store.newest(), 0, &before(store.newest())),
         Begin::At(Start::After(sequence)) => {
-            let store = forensics.store();
             let (cursor, missed) = store.after(sequence);
             let missed = match &view.scope {
                 Scope::Everything => missed,
                 // How many of its own were behind that number is not known; that one was, is.
-                Scope::Tenant(tenant) => u64::from(store.gone(tenant).last > sequence),
+                Scope::Tenant(_) => u64::from(gone.last > sequence),
             };
-            (cursor, missed)
+            from(cursor, missed, &before(cursor))
         }
         Begin::Last(count) => {
-            let (held, newest) = forensics.store().held();
-            (cursor_at_last(&held, newest, |record| view.of(record).is_some(), count), 0)
+            let (held, newest) = store.held();
+            // Nobody waits while a filter looks at everything.
+            drop(store);
+            let (cursor, passed) = cursor_at_last(&held, newest, |record| view.of(record).is_some(), count);
+            from(cursor, 0, held.get(..passed).unwrap_or_default())
         }
     }
 }
@@ -159,15 +179,6 @@ impl Reader {
         };
         self.own = self.own.saturating_add(missed).saturating_add(own);
         (page, missed)
-    }
-
-    /// How many of a tenant's records lie before a place, those that are gone included.
-    fn own_before(&self, cursor: Cursor) -> u64 {
-        let Scope::Tenant(tenant) = &self.view.scope else { return 0 };
-        let store = self.forensics.store();
-        let before = store.read(store.oldest(), Some(cursor), usize::MAX).records;
-        let held = before.iter().filter(|record| self.view.is_own(record)).count();
-        store.gone(tenant).count + u64::try_from(held).unwrap_or(u64::MAX)
     }
 
     /// Where to go on; `None` when nobody receives any more.

@@ -84,7 +84,7 @@ impl Forensics {
         self.store().totals()
     }
 
-    fn append(&self, records: &[Arc<v1::Record>]) {
+    pub(crate) fn append(&self, records: &[Arc<v1::Record>]) {
         let total = {
             let mut store = self.store();
             records.iter().for_each(|record| store.push(Arc::clone(record)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use enforcer_core::event::redact::viewers;
 use enforcer_core::event::sort::is_sample;
+use enforcer_core::hubble::flow::is_flow;
 use enforcer_proto::v1;
 
 /// Tenants whose missed records are counted.
@@ -22,6 +23,8 @@ pub struct Totals {
     pub evicted: u64,
     /// The same of allowed flows.
     pub evicted_samples: u64,
+    /// Flows ever stored, tunnelled ones too.
+    pub flows: u64,
 }
 
 /// How far a reader has come in each ring.
@@ -99,6 +102,7 @@ pub(super) struct Store {
     gone: HashMap<Box<str>, Gone>,
     /// The number of the last record.
     newest: u64,
+    flows: u64,
 }
 
 impl Store {
@@ -109,11 +113,13 @@ impl Store {
             samples: Ring::new(samples),
             gone: HashMap::new(),
             newest: 0,
+            flows: 0,
         }
     }
 
     pub(super) fn push(&mut self, record: Arc<v1::Record>) {
         self.newest = record.sequence;
+        self.flows += u64::from(is_flow(&record));
         let ring = if is_sample(&record) { &mut self.samples } else { &mut self.security };
         if let Some(gone) = ring.push(record) {
             self.count_gone(&gone);
@@ -141,6 +147,7 @@ impl Store {
             held: count(self.security.records.len() + self.samples.records.len()),
             evicted: self.security.evicted,
             evicted_samples: self.samples.evicted,
+            flows: self.flows,
         }
     }
 
@@ -205,19 +212,22 @@ impl Store {
     }
 }
 
-/// Where a reader of the last `count` records that pass begins. `newest` is where `held` ends.
+/// Where a reader of the last `count` records that pass begins, and how many of `held` lie before. `newest` is where
+/// `held` ends.
 pub(super) fn cursor_at_last(
     held: &[Arc<v1::Record>],
     newest: Cursor,
     passes: impl Fn(&Arc<v1::Record>) -> bool,
     count: u32,
-) -> Cursor {
+) -> (Cursor, usize) {
     let mut cursor = newest;
     let mut wanted = count;
+    let mut before = held.len();
     for record in held.iter().rev() {
         if wanted == 0 {
             break;
         }
+        before -= 1;
         wanted -= u32::from(passes(record));
         if is_sample(record) {
             cursor.samples -= 1;
@@ -225,7 +235,7 @@ pub(super) fn cursor_at_last(
             cursor.security -= 1;
         }
     }
-    cursor
+    (cursor, before)
 }
 
 fn count(length: usize) -> u64 {

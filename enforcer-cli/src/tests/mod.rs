@@ -2,6 +2,7 @@
 //! tested where there is one.
 
 mod changes;
+mod detecting;
 mod enrolling;
 mod explaining;
 mod fake;

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod completion;
 pub(crate) mod counters;
+pub(crate) mod detect;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod get;

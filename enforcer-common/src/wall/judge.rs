@@ -56,7 +56,7 @@ pub(super) fn judge<T: Tables + Flows, P: Packet + ?Sized>(
     if next != SETTLED && case.verdict.passes() {
         opened = remember(tables, headers, meeting, &case.verdict, next);
         if opened > OPENED {
-            case.verdict = Verdict::deny(RULE_NO_MATCH, opened as u16);
+            case.verdict = Verdict::deny(RULE_NO_MATCH, (opened & 0xffff) as u16);
             opened = 0;
         }
     }
@@ -185,7 +185,7 @@ fn track<T: Flows>(tables: &T, headers: &Headers, meeting: &Meeting, verdict: &V
     if begins(headers, known.as_ref(), meeting) {
         let refused = tables.response(meeting.source, meeting.now_ns);
         if refused != reason::NONE {
-            return refused as u32;
+            return u32::from(refused);
         }
     }
     let flags = if closes(headers) {

@@ -1,6 +1,7 @@
 //! What every door promises, as functions over bytes: the bodies of the fuzz targets, and of the tests that
 //! replay their corpus. Each panics when its door breaks its promise.
 
+pub mod detect;
 pub mod identity;
 pub mod policy;
 pub mod proxy;
@@ -13,6 +14,7 @@ pub type Door = fn(&[u8]);
 pub const DOORS: &[(&str, Door)] = &[
     ("policy_yaml", policy::policy_yaml),
     ("policy_wire", policy::policy_wire),
+    ("detection_rules", detect::detection_rules),
     ("kernel_event", crate::event::decode::door),
     ("node_facts", crate::device::drivers::door),
     ("peer_certificate", identity::peer_certificate),

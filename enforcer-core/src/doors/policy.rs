@@ -52,7 +52,7 @@ fn settled(outcome: Result<Changed, Vec<Problem>>) {
     }
 }
 
-fn sensible(problems: &[Problem]) {
+pub(super) fn sensible(problems: &[Problem]) {
     assert!(!problems.is_empty(), "refused without a reason");
     assert!(problems.len() <= MAX_PROBLEMS + 1);
     for problem in problems {

@@ -1,7 +1,7 @@
 //! What an event's numbers meant while one policy was in force on this node: made once for each policy or
 //! change of the node, asked for each event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ pub struct Scene {
     pub facts: Arc<NodeFacts>,
     by_interface: BTreeMap<u32, Name>,
     by_cgroup: BTreeMap<u64, Name>,
+    by_path: HashMap<Box<str>, Name>,
 }
 
 impl Scene {
@@ -39,22 +40,33 @@ impl Scene {
                 by_cgroup.entry(cgroup).or_insert_with(|| Arc::clone(name));
             }
         }
-        Self { revision, policy, facts, by_interface, by_cgroup }
+        let by_path = by_cgroup.values().filter_map(|name: &Name| {
+            let path = policy.workloads.get(name)?.cgroup.as_deref()?;
+            Some((path.into(), Arc::clone(name)))
+        });
+        let by_path = by_path.collect();
+        Self { revision, policy, facts, by_interface, by_cgroup, by_path }
     }
 
     /// Tenant, host service or reserved identity by name; `identity-N` for a number that nobody has.
     #[must_use]
     pub fn identity_name(&self, identity: u32) -> String {
+        self.whose(identity).0
+    }
+
+    /// The same, and true when it is neither a tenant's name nor a reserved word.
+    #[must_use]
+    pub fn whose(&self, identity: u32) -> (String, bool) {
         if let Some(name) = identity::reserved_name(identity) {
-            return name.to_owned();
+            return (name.to_owned(), false);
         }
         if let Some(name) = self.tenant(identity) {
-            return name.to_string();
+            return (name.to_string(), false);
         }
         let service = identity
             .checked_sub(identity::FIRST_SERVICE)
             .and_then(|index| self.facts.services.get(usize::try_from(index).ok()?));
-        service.map_or_else(|| format!("identity-{identity}"), |service| service.name.clone())
+        (service.map_or_else(|| format!("identity-{identity}"), |service| service.name.clone()), true)
     }
 
     /// The tenant that has a number, or had it: what is told late is still that tenant's.
@@ -62,12 +74,6 @@ impl Scene {
     pub fn tenant(&self, identity: u32) -> Option<&Name> {
         let index = &self.policy.index;
         index.tenant_by_id.get(&identity).or_else(|| index.retired_ids.get(&identity))
-    }
-
-    /// What [`enforcer_proto::v1::Endpoint`] says of a name that is neither a tenant's nor a reserved word.
-    #[must_use]
-    pub fn is_of_node(&self, identity: u32) -> bool {
-        identity::reserved_name(identity).is_none() && self.tenant(identity).is_none()
     }
 
     /// The workload behind a host-side interface.
@@ -86,11 +92,14 @@ impl Scene {
     /// The workload whose control group holds the group at `path`: the innermost one.
     #[must_use]
     pub fn workload_below(&self, path: &str) -> Option<&Name> {
-        let group = |name: &Name| self.policy.workloads.get(name)?.cgroup.as_deref();
-        self.by_cgroup
-            .values()
-            .filter(|name| group(name).is_some_and(|group| is_within(path, group)))
-            .max_by_key(|name| group(name).map(str::len))
+        let mut group = path;
+        while !group.is_empty() {
+            if let Some(name) = self.by_path.get(group) {
+                return Some(name);
+            }
+            group = group.rsplit_once('/')?.0;
+        }
+        None
     }
 
     /// The workload that holds an address, if it belongs to `identity`: a forged address names nobody.
@@ -109,8 +118,4 @@ pub fn to_ip(address: &Address) -> IpAddr {
         Some(v4) => IpAddr::from(v4),
         None => IpAddr::V6(Ipv6Addr::from(*address)),
     }
-}
-
-fn is_within(path: &str, group: &str) -> bool {
-    path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

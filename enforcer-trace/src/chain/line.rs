@@ -149,6 +149,9 @@ pub enum LostWhy {
     Damaged,
     /// The log was shorter than the last checkpoint said.
     Cut,
+    /// The chain was not the one that the agent had signed, or there was nothing that it had signed: nobody knows whether
+    /// something is missing.
+    Unsigned,
     /// The disk was full for so long that the log had to go.
     StoreFull,
 }
@@ -162,6 +165,7 @@ impl LostWhy {
             Self::KeyWrong => "key_wrong",
             Self::Damaged => "damaged",
             Self::Cut => "cut",
+            Self::Unsigned => "unsigned",
             Self::StoreFull => "store_full",
         }
     }

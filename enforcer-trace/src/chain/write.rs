@@ -46,14 +46,14 @@ struct OfSegment {
 }
 
 impl Chain {
-    /// Opens a tenant's chain. Where less is there than a checkpoint says, it goes on from what the checkpoint says, so
-    /// that the gap stays to be seen.
+    /// Opens a tenant's chain, and says whether it is what was signed for. Where less is there, it goes on from what the
+    /// checkpoint says, so that the gap stays to be seen.
     pub(crate) fn open(
         disk: &dyn Disk,
         directory: PathBuf,
         tenant: &str,
         known: Option<&ChainPosition>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, bool), StoreError> {
         let path = directory.join(NAME);
         let position = ChainPosition { lines: 0, bytes: 0, head: Line::start(tenant) };
         let mut chain = Self {
@@ -66,20 +66,24 @@ impl Chain {
             removed_to: 0,
             segments: BTreeMap::new(),
         };
-        chain.load(disk)?;
-        if let Some(known) = known
-            && chain.position.lines < known.lines
-        {
+        let Some(known) = known else {
+            chain.load(disk, 0)?;
+            return Ok((chain, true));
+        };
+        let is_signed = chain.load(disk, known.lines)? == known.head;
+        if chain.position.lines < known.lines {
             chain.position.lines = known.lines;
             chain.position.head.clone_from(&known.head);
         }
-        Ok(chain)
+        Ok((chain, is_signed))
     }
 
-    fn load(&mut self, disk: &dyn Disk) -> Result<(), StoreError> {
+    /// Reads every line; the hash of the line after which there are so many.
+    fn load(&mut self, disk: &dyn Disk, signed_lines: u64) -> Result<String, StoreError> {
+        let mut signed = String::new();
         let path = self.path.clone();
         let unreadable = |error| StoreError::io("read", &path, error);
-        let Some(lines) = Lines::open(&self.path).map_err(unreadable)? else { return Ok(()) };
+        let Some(lines) = Lines::open(&self.path).map_err(unreadable)? else { return Ok(signed) };
         let mut torn = false;
         for raw in lines {
             let raw = raw.map_err(unreadable)?;
@@ -92,6 +96,9 @@ impl Chain {
                 line.as_ref().map_or(self.position.lines, |line| line.line).saturating_add(1);
             self.position.bytes = raw.offset + u64::try_from(raw.bytes.len()).unwrap_or(0) + 1;
             self.position.head = Line::hash(&raw.bytes);
+            if self.position.lines == signed_lines {
+                signed.clone_from(&self.position.head);
+            }
             if let Some(line) = line {
                 self.apply(line.what);
             }
@@ -101,7 +108,7 @@ impl Chain {
             disk.set_len(&file, self.position.bytes)
                 .map_err(|error| StoreError::io("cut the torn tail of", &self.path, error))?;
         }
-        Ok(())
+        Ok(signed)
     }
 
     /// Adds a line and waits for the disk.
@@ -140,7 +147,7 @@ impl Chain {
         if is_new {
             sync_parent(disk, &self.path)?;
         }
-        self.position.lines += 1;
+        self.position.lines = self.position.lines.saturating_add(1);
         self.position.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         self.position.head = head;
         self.apply(line.what);
@@ -157,7 +164,7 @@ impl Chain {
             }
             What::Removed(removed) => {
                 if self.files.remove(&(removed.first, removed.path)).is_some() {
-                    self.removed_records += removed.records;
+                    self.removed_records = self.removed_records.saturating_add(removed.records);
                     self.removed_to = self.removed_to.max(removed.last);
                 }
             }

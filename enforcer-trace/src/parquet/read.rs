@@ -79,7 +79,7 @@ impl Predicate {
     /// True for a column that decides.
     fn needs(&self, name: &str) -> bool {
         matches!(name, "sequence" | "time")
-            || self.test.as_ref().is_some_and(|test| test.columns.iter().any(|column| *column == name))
+            || self.test.as_ref().is_some_and(|test| test.columns.contains(&name))
     }
 
     /// True unless a row group's statistics rule it out.

@@ -17,7 +17,7 @@ use crate::parquet::{Protection, Writer};
 
 /// A file that is being written.
 pub(super) struct Sheet<'a> {
-    path: PathBuf,
+    temporary: Temporary<'a>,
     out: Out<'a>,
     writer: Writer<Out<'a>>,
     first: u64,
@@ -30,15 +30,17 @@ impl<'a> Sheet<'a> {
     /// Begins a file under a temporary name.
     pub(super) fn begin(disk: &'a dyn Disk, path: PathBuf, key: &FileKey) -> Result<Self, StoreError> {
         let file = disk.create(&path).map_err(|error| StoreError::io("create", &path, error))?;
+        let temporary = Temporary { disk, path };
         let protection = Protection::Sealed { key: key.dek.expose(), metadata: &key.key_metadata };
         let out = Out(Arc::new(Mutex::new(Hashing::new(disk, file))));
-        let writer = Writer::new(out.clone(), protection).map_err(|error| out.failed(&path, &error))?;
-        Ok(Self { path, out, writer, first: 0, last: 0, records: 0, times: None })
+        let writer =
+            Writer::new(out.clone(), protection).map_err(|error| out.failed(&temporary.path, &error))?;
+        Ok(Self { temporary, out, writer, first: 0, last: 0, records: 0, times: None })
     }
 
     /// Adds a record; they come in the order of their numbers.
     pub(super) fn push(&mut self, record: &v1::Record) -> Result<(), StoreError> {
-        self.writer.push(record).map_err(|error| self.out.failed(&self.path, &error))?;
+        self.writer.push(record).map_err(|error| self.out.failed(&self.temporary.path, &error))?;
         if self.records == 0 {
             self.first = record.sequence;
         }
@@ -63,9 +65,10 @@ impl<'a> Sheet<'a> {
         node: &str,
         segment: u64,
     ) -> Result<(PathBuf, Sealed), StoreError> {
-        let Self { path, out, writer, first, last, records, times } = self;
-        let written = writer.finish().map_err(|error| out.failed(&path, &error))?;
-        let (bytes, sha256, blocks) = out.finish().map_err(|error| StoreError::io("write", &path, error))?;
+        let Self { temporary, out, writer, first, last, records, times } = self;
+        let written = writer.finish().map_err(|error| out.failed(&temporary.path, &error))?;
+        let (bytes, sha256, blocks) =
+            out.finish().map_err(|error| StoreError::io("write", &temporary.path, error))?;
         let (first_time_ns, last_time_ns) = times.unwrap_or_default();
         let row_groups = written
             .row_groups
@@ -91,7 +94,27 @@ impl<'a> Sheet<'a> {
             last_time_ns,
             segment,
         };
-        Ok((path, sealed))
+        Ok((temporary.keep(), sealed))
+    }
+}
+
+/// A file that goes when it does not come to its end: on a full disk it would be in the way of what frees it.
+struct Temporary<'a> {
+    disk: &'a dyn Disk,
+    path: PathBuf,
+}
+
+impl Temporary<'_> {
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            let _tried_again_later = self.disk.remove(&self.path);
+        }
     }
 }
 

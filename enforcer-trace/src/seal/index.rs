@@ -14,6 +14,8 @@ use crate::wal::{Chain, Found, Frame, Header, KeyNote, Kind, Reader, SegmentNote
 pub(crate) struct Index {
     /// Its first frame.
     pub(crate) note: Option<SegmentNote>,
+    /// When its first frame was written that can be read, nanoseconds since 1970.
+    pub(crate) time_ns: u64,
     /// By the number that stands for the tenant.
     pub(crate) owners: BTreeMap<u16, Owner>,
     /// What cannot be read, and whose it was; `_node` where that is not known.
@@ -69,7 +71,7 @@ impl Index {
                     index.end = offset + bytes;
                     let lost = Lost {
                         segment: number,
-                        first: index.last + 1,
+                        first: index.last.saturating_add(1),
                         last: 0,
                         records: 0,
                         why: LostWhy::Damaged,
@@ -91,6 +93,9 @@ impl Index {
 
     fn put(&mut self, frame: &Frame) {
         let header = &frame.header;
+        if self.time_ns == 0 {
+            self.time_ns = header.time_ns;
+        }
         match header.kind {
             Kind::Segment => self.note = serde_json::from_slice(&frame.body).ok(),
             Kind::Key => {

@@ -49,25 +49,39 @@ impl Job {
     /// # Errors
     /// It can be tried again.
     pub(crate) fn run(&self) -> Result<Vec<Part>, StoreError> {
+        let mut parts = Vec::new();
+        match self.fill(&mut parts) {
+            Ok(()) => Ok(parts),
+            Err(error) => {
+                for part in parts {
+                    if let Part::File { temporary, .. } = part {
+                        let _tried_again_later = self.disk.remove(&temporary);
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, parts: &mut Vec<Part>) -> Result<(), StoreError> {
         let path = self.path();
         let unreadable = |error| StoreError::io("read", &path, error);
-        let Some(until) = &self.until else { return Ok(Vec::new()) };
+        let Some(until) = &self.until else { return Ok(()) };
         let index = Index::of(&path, self.segment, Some(until)).map_err(unreadable)?;
-        let mut parts = Vec::new();
-        let hour = name::hour(index.note.as_ref().map_or(0, |note| note.time_ns));
+        let hour = name::hour(index.time_ns);
         for owner in index.owners.values().filter(|owner| !owner.frames.is_empty()) {
-            self.tenant(owner, &hour, &mut parts)?;
+            self.tenant(owner, &hour, parts)?;
         }
         parts.extend(index.damaged.into_iter().map(|(tenant, mut lost)| {
-            lost.first = lost.first.max(self.before + 1).min(lost.last);
+            lost.first = lost.first.max(self.before.saturating_add(1)).min(lost.last);
             Part::Lost { tenant, lost }
         }));
         if !index.is_complete {
-            let (first, segment) = (index.last + 1, self.segment);
+            let (first, segment) = (index.last.saturating_add(1), self.segment);
             let lost = Lost { segment, first, last: first, records: 0, why: LostWhy::Cut };
             parts.push(Part::Lost { tenant: NODE.to_owned(), lost });
         }
-        Ok(parts)
+        Ok(())
     }
 
     fn path(&self) -> PathBuf {

@@ -65,6 +65,10 @@ impl Store {
         sweep(disk.as_ref(), directory, &chains, &scan.in_log)?;
         recovered.sequence = recovered.sequence.max(known.as_ref().map_or(0, |body| body.sequence));
         recovered.segments = scan.closed.len();
+        if known.is_none() && (scan.position.0 > 0 || chains.values().any(|chain| chain.position().lines > 0))
+        {
+            recovered.lost.push((NODE.to_owned(), unsigned(Some(recovered.sequence))));
+        }
         let log = Log::after(
             Arc::clone(&disk),
             &directory.join(wal::DIRECTORY),
@@ -93,8 +97,11 @@ impl Store {
             store.add_lost(tenant, lost.clone(), now_ns)?;
         }
         store.renew_reserve();
-        let _noted = store.checkpoint(now_ns);
-        Ok((store, recovered))
+        match store.checkpoint(now_ns) {
+            // The first one has to be there: without one, what follows looks as if somebody had taken it away.
+            Err(error) if known.is_none() => Err(error),
+            Ok(()) | Err(_) => Ok((store, recovered)),
+        }
     }
 }
 
@@ -137,6 +144,11 @@ fn known(directory: &Path, key: &PublicKey, recovered: &mut Recovered) -> Result
     }
 }
 
+/// Nobody knows whether all is there up to this record.
+fn unsigned(last: Option<u64>) -> Lost {
+    Lost { segment: 0, first: 0, last: last.unwrap_or(0), records: 0, why: LostWhy::Unsigned }
+}
+
 /// Every tenant's chain: of those that have one, and of those that should.
 fn chains(
     disk: &dyn Disk,
@@ -150,11 +162,10 @@ fn chains(
     for tenant in tenants {
         let path = tenant_directory(directory, &tenant);
         let position = known.and_then(|body| body.chains.get(&tenant));
-        let chain = Chain::open(disk, path, &tenant, position)?;
-        if position.is_some_and(|position| chain.position().bytes < position.bytes) {
-            recovered
-                .problems
-                .push(format!("the chain of {tenant} is shorter than the last checkpoint says"));
+        let (chain, is_signed) = Chain::open(disk, path, &tenant, position)?;
+        if !is_signed {
+            recovered.problems.push(format!("the chain of {tenant} is not what the last checkpoint says"));
+            recovered.lost.push((tenant.clone(), unsigned(chain.files().map(|facts| facts.last).max())));
         }
         let last = chain.files().map(|facts| facts.last).max().unwrap_or(0);
         recovered.sequence = recovered.sequence.max(last);
@@ -303,7 +314,7 @@ fn compare(log: &Path, known: &Body, numbers: &[u64], recovered: &mut Recovered)
         && numbers.contains(&position.segment)
         && hash_before(&wal::path(log, position.segment), position.bytes)? != hex::decode(&position.hash)
     {
-        recovered.lost.push(lost(position.segment, recovered.sequence + 1, known.sequence));
+        recovered.lost.push(lost(position.segment, recovered.sequence.saturating_add(1), known.sequence));
     }
     Ok(())
 }

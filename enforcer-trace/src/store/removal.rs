@@ -36,40 +36,46 @@ impl Store {
         Ok(())
     }
 
-    /// Makes room on a disk that is full; false when there is nothing left that could go.
+    /// Makes room on a disk that is full; false when there is nothing left that could go. The reserve lets the lines be
+    /// written that say what goes, and is made again first of all.
     pub(super) fn make_room(&mut self, why: RemovedWhy, now_ns: u64) -> bool {
         let reserve = self.directory.join(RESERVE);
-        if reserve.exists() && self.disk.remove(&reserve).is_err() {
+        if self.disk.remove(&reserve).is_err() {
             return false;
         }
-        match self.oldest(why) {
-            Some(due) => match self.remove(&due, now_ns) {
-                Ok(()) => true,
-                Err(error) => {
-                    self.note("remove", &error);
-                    false
-                }
-            },
-            None => false,
+        let mut has_room = false;
+        while let Some(due) = self.oldest(why) {
+            if let Err(error) = self.remove(&due, now_ns) {
+                self.note("remove", &error);
+                return has_room;
+            }
+            has_room = true;
+            if self.make_reserve() {
+                break;
+            }
         }
+        has_room
     }
 
     /// Makes the reserve again, once there is room.
     pub(super) fn renew_reserve(&self) {
-        let path = self.directory.join(RESERVE);
-        if path.exists() {
-            return;
-        }
         let room = u64::try_from(2 * RESERVE_BYTES).unwrap_or(u64::MAX).max(self.limits.free_bytes);
-        if self.disk.free_bytes(&self.directory).is_ok_and(|free| free >= room) {
-            let made = self.disk.create(&path).and_then(|file| {
-                self.disk.write_at(&file, &vec![0; RESERVE_BYTES], 0)?;
-                self.disk.sync(&file)
-            });
-            if made.is_err() {
-                let _tried_again_later = self.disk.remove(&path);
-            }
+        let has_room = || self.disk.free_bytes(&self.directory).is_ok_and(|free| free >= room);
+        if !self.directory.join(RESERVE).exists() && has_room() {
+            self.make_reserve();
         }
+    }
+
+    fn make_reserve(&self) -> bool {
+        let path = self.directory.join(RESERVE);
+        let made = self.disk.create(&path).and_then(|file| {
+            self.disk.write_at(&file, &vec![0; RESERVE_BYTES], 0)?;
+            self.disk.sync(&file)
+        });
+        if made.is_err() {
+            let _tried_again_later = self.disk.remove(&path);
+        }
+        made.is_ok()
     }
 
     /// While the log is larger than it may be and cannot be sealed, its oldest segment goes, and is counted.

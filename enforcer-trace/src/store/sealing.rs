@@ -59,6 +59,7 @@ impl Store {
             self.finish(job.segment, parts, now_ns)?;
         }
         self.problems.remove("seal");
+        self.renew_reserve();
         self.checkpoint(now_ns)
     }
 
@@ -145,7 +146,7 @@ impl Store {
     /// The segment is sealed, or given up: signed for, then gone.
     pub(super) fn release(&mut self, segment: u64, is_damaged: bool, now_ns: u64) -> Result<(), StoreError> {
         let until = self.log.take_closed(segment);
-        if let Err(error) = self.checkpoint(now_ns) {
+        if let Err(error) = self.with_room(now_ns, |store| store.checkpoint(now_ns)) {
             self.log.put_back(segment, until);
             return Err(error);
         }
@@ -190,14 +191,17 @@ impl Store {
         if self.chains.get(tenant).is_some_and(|chain| chain.knows(&lost)) {
             return Ok(());
         }
-        *self.losses.entry((tenant.to_owned(), lost.why.name())).or_default() += lost.records;
+        if lost.records > 0 {
+            let lost_before = self.losses.entry((tenant.to_owned(), lost.why.name())).or_default();
+            *lost_before = lost_before.saturating_add(lost.records);
+        }
         self.with_room(now_ns, |store| store.add(tenant, What::Lost(lost.clone()), now_ns))
     }
 
     pub(super) fn add(&mut self, tenant: &str, what: What, now_ns: u64) -> Result<(), StoreError> {
         if !self.chains.contains_key(tenant) {
             let directory = self.tenant_directory(tenant);
-            let chain = Chain::open(self.disk.as_ref(), directory, tenant, None)?;
+            let (chain, _) = Chain::open(self.disk.as_ref(), directory, tenant, None)?;
             self.chains.insert(tenant.to_owned(), chain);
         }
         let Some(chain) = self.chains.get_mut(tenant) else { return Ok(()) };

@@ -78,8 +78,8 @@ impl Store {
             };
             status.newest_ns = status.newest_ns.max(facts.last_time_ns);
             status.files += 1;
-            status.bytes += facts.bytes;
-            status.records += facts.records;
+            status.bytes = status.bytes.saturating_add(facts.bytes);
+            status.records = status.records.saturating_add(facts.records);
         }
         status
     }

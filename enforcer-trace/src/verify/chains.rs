@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
                 self.find(report, &last, Wrong::Changed, "it is no line of a chain".to_owned());
             }
         }
-        self.next = last.number + 1;
+        self.next = last.number.saturating_add(1);
         self.previous = Line::hash(&raw.bytes);
         self.last = Some(last);
         self.meet(report);
@@ -143,7 +143,7 @@ impl<'a> Walk<'a> {
             }
             What::Removed(removed) => {
                 report.removed_files += 1;
-                report.removed_records += removed.records;
+                report.removed_records = report.removed_records.saturating_add(removed.records);
                 self.live.remove(&removed.path);
             }
             What::Lost(lost) => self.lost(&lost, at, report),
@@ -154,12 +154,17 @@ impl<'a> Walk<'a> {
     fn lost(&self, lost: &Lost, at: &Last, report: &mut VerifyReport) {
         let (wrong, what) = match lost.why {
             LostWhy::KeyDestroyed | LostWhy::StoreFull => {
-                report.lost_records += lost.records;
+                report.lost_records = report.lost_records.saturating_add(lost.records);
                 return;
             }
             LostWhy::KeyWrong => (Wrong::Unreadable, "could not be opened with the keys of the time"),
             LostWhy::Damaged => (Wrong::Changed, "had been changed or damaged in the log"),
             LostWhy::Cut => (Wrong::Cut, "had been cut off the log"),
+            LostWhy::Unsigned => {
+                let detail = "the agent found that what was there was not what it had signed, or that it had signed nothing";
+                self.find(report, at, Wrong::Unsigned, detail.to_owned());
+                return;
+            }
         };
         let detail =
             format!("{} records of segment {} {what}, as the agent found", lost.records, lost.segment);

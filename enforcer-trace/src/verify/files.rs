@@ -57,7 +57,7 @@ fn file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if was_removed(walk, sealed)? {
                 report.removed_files += 1;
-                report.removed_records += sealed.records;
+                report.removed_records = report.removed_records.saturating_add(sealed.records);
             } else {
                 subject.find(report, Wrong::Missing, Place::default(), "it is not there");
             }
@@ -66,8 +66,8 @@ fn file(
         Err(error) => return Err(io_error(&path)(error)),
     };
     report.files += 1;
-    report.bytes += sealed.bytes;
-    report.records += sealed.records;
+    report.bytes = report.bytes.saturating_add(sealed.bytes);
+    report.records = report.records.saturating_add(sealed.records);
     if subject.compare(&mut open, report).map_err(io_error(&path))?
         && let Some(keys) = options.keys
     {
@@ -161,12 +161,12 @@ impl Subject<'_> {
 
     /// A range of bytes, with the row groups that it touches; behind the last one is the footer.
     fn place(&self, offset: u64, length: u64) -> Place {
-        let end = offset + length;
+        let end = offset.saturating_add(length);
         let groups = self.sealed.row_groups.iter().enumerate();
-        let mut touched =
-            groups.filter(|(_, group)| group.offset < end && group.offset + group.length > offset);
+        let mut touched = groups
+            .filter(|(_, group)| group.offset < end && group.offset.saturating_add(group.length) > offset);
         let first = touched.next().map(|(number, _)| number);
-        let last = touched.last().map(|(number, _)| number).or(first);
+        let last = touched.next_back().map(|(number, _)| number).or(first);
         Place { offset: Some(offset), length: Some(length), line: None, row_groups: first.zip(last) }
     }
 

@@ -53,12 +53,15 @@ pub(super) fn verify(
 /// Segments that should be there.
 fn missing(directory: &Path, position: Option<&LogPosition>, numbers: &[u64], report: &mut VerifyReport) {
     let Some(position) = position else { return };
-    let mut absent =
-        (position.oldest..=position.segment).filter(|number| numbers.binary_search(number).is_err());
-    let Some(first) = absent.next() else { return };
+    let absent =
+        |oldest: u64| (oldest..=position.segment).find(|number| numbers.binary_search(number).is_err());
+    let Some(mut first) = absent(position.oldest) else { return };
     // They may have been sealed since the checkpoint was read.
-    if trust::reread(directory).is_some_and(|body| body.log.oldest > absent.last().unwrap_or(first)) {
-        return;
+    if let Some(body) = trust::reread(directory) {
+        match absent(body.log.oldest.max(position.oldest)) {
+            Some(still) => first = still,
+            None => return,
+        }
     }
     report.find(Finding {
         file: name_of(&wal::path(Path::new(""), first)),
@@ -258,7 +261,8 @@ impl Segment {
             tenant: owner.or_else(|| header.map(|_| NODE.to_owned())),
             file: name_of(&self.path),
             place: Place { offset: Some(offset), length, ..Place::default() },
-            sequences: sequences.or_else(|| (wrong == Wrong::Cut).then_some((self.last + 1, u64::MAX))),
+            sequences: sequences
+                .or_else(|| (wrong == Wrong::Cut).then_some((self.last.saturating_add(1), u64::MAX))),
             wrong,
             detail: format!("segment {}: {detail}", self.number),
         });

@@ -144,7 +144,9 @@ impl fmt::Display for Finding {
             write!(f, ", line {line}")?;
         }
         match (self.place.offset, self.place.length) {
-            (Some(offset), Some(length)) => write!(f, ", bytes {offset} to {}", offset + length)?,
+            (Some(offset), Some(length)) => {
+                write!(f, ", bytes {offset} to {}", offset.saturating_add(length))?
+            }
             (Some(offset), None) => write!(f, ", byte {offset}")?,
             (None, _) => {}
         }

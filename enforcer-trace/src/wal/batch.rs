@@ -60,10 +60,10 @@ impl Batch {
             *self.too_large.entry(tenant.to_owned()).or_default() += 1;
             return;
         }
-        if !self.tenants.contains_key(tenant) {
-            self.tenants.insert(tenant.to_owned(), Vec::new());
-        }
-        let Some(chunks) = self.tenants.get_mut(tenant) else { return };
+        let chunks = match self.tenants.get_mut(tenant) {
+            Some(chunks) => chunks,
+            None => self.tenants.entry(tenant.to_owned()).or_default(),
+        };
         if chunks.last().is_none_or(|chunk| chunk.plain.len() + bytes + 10 > PLAIN_MAX_BYTES) {
             chunks.push(Chunk { first: record.sequence, ..Chunk::default() });
         }

@@ -17,7 +17,7 @@ use crate::keys::{DataKey, KeyError, Keys};
 /// The fastest that still finds what repeats; sealing compresses again.
 const LEVEL: i32 = 1;
 /// Tenants that a segment can number.
-const TENANTS_MAX: usize = 65_000;
+const TENANTS_MAX: u16 = 65_000;
 
 /// The log, where it is written.
 pub(crate) struct Log {
@@ -99,7 +99,7 @@ impl Log {
             Some(segment) => segment,
             None => self.begin(now_ns)?,
         };
-        let known: Vec<String> = segment.tenants.keys().cloned().collect();
+        let known = segment.tenants.len();
         let mut output = Output { bytes: Vec::new(), hash: segment.hash };
         if segment.end == 0 {
             self.introduce(&mut segment, &mut output, now_ns);
@@ -119,12 +119,12 @@ impl Log {
             if segment.end == 0 {
                 self.undo(&segment);
             } else {
-                segment.tenants.retain(|tenant, _| known.contains(tenant));
+                segment.keep_tenants(known);
                 self.current = Some(segment);
             }
             return Ok(unsealed);
         }
-        self.write(segment, &output, &known)?;
+        self.write(segment, &output, known)?;
         Ok(unsealed)
     }
 
@@ -216,7 +216,7 @@ impl Log {
         output.put_clear(header, &note);
     }
 
-    fn write(&mut self, mut segment: Segment, output: &Output, known: &[String]) -> Result<(), StoreError> {
+    fn write(&mut self, mut segment: Segment, output: &Output, known: usize) -> Result<(), StoreError> {
         let is_new = segment.end == 0;
         let failed = |operation, error| StoreError::io(operation, &segment.path, error);
         if let Err(error) = self.disk.write_at(&segment.file, &output.bytes, segment.end) {
@@ -244,11 +244,11 @@ impl Log {
     }
 
     /// A part may be there; without cutting it off, the next frame would follow a torn one.
-    fn take_back(&mut self, mut segment: Segment, known: &[String]) {
+    fn take_back(&mut self, mut segment: Segment, known: usize) {
         if segment.end == 0 {
             self.undo(&segment);
         } else if self.disk.set_len(&segment.file, segment.end).is_ok() {
-            segment.tenants.retain(|tenant, _| known.contains(tenant));
+            segment.keep_tenants(known);
             self.current = Some(segment);
         } else {
             self.leave(&segment);
@@ -274,6 +274,11 @@ impl Segment {
     fn next_nonce(&mut self) -> u64 {
         self.nonce += 1;
         self.nonce
+    }
+
+    /// Only the first so many are in the file.
+    fn keep_tenants(&mut self, count: usize) {
+        self.tenants.retain(|_, sealer| usize::from(sealer.index) <= count);
     }
 }
 
@@ -347,8 +352,7 @@ fn make_sealer(
     keys: &dyn Keys,
     now_ns: u64,
 ) -> Result<Sealer, KeyError> {
-    let taken = segment.tenants.values().map(|sealer| sealer.index).max().unwrap_or(0);
-    let index = taken.checked_add(1).filter(|index| usize::from(*index) <= TENANTS_MAX);
+    let index = u16::try_from(segment.tenants.len() + 1).ok().filter(|index| *index <= TENANTS_MAX);
     let index = index.ok_or(KeyError::Cipher("number more tenants in one segment"))?;
     let master = keys.tenant(tenant)?;
     let key = DataKey::generate()?;

@@ -1,6 +1,7 @@
 //! The gRPC services: messages in, the policy room or the records asked, messages out. They decide nothing.
 
 pub(super) mod authority;
+pub(super) mod detect;
 mod devices;
 mod explain;
 pub(super) mod identity;

@@ -1,6 +1,7 @@
 //! The doors and services from outside, over real sockets, with a policy room that answers by rote.
 
 mod callers;
+mod detect;
 mod doors;
 mod garbage;
 mod network;
@@ -80,6 +81,7 @@ fn admin(policy: PolicyDoor, tunnel: Option<TunnelDoor>) -> Admin {
         authority: None,
         tunnel,
         trace: None,
+        detect: None,
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),

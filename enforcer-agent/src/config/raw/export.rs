@@ -13,6 +13,20 @@ pub struct RawExport {
     pub metrics: Option<RawMetrics>,
     /// OpenTelemetry collectors.
     pub otlp: Option<RawOtlp>,
+    /// A file of JSON lines.
+    pub json_lines: Option<RawLines>,
+}
+
+/// A file of JSON lines, one a record.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawLines {
+    /// Where.
+    pub path: Option<PathBuf>,
+    /// Bytes of the file before it becomes an older one.
+    pub max_bytes: Option<u64>,
+    /// Older ones that are kept.
+    pub keep: Option<u64>,
 }
 
 /// An endpoint that Prometheus scrapes.

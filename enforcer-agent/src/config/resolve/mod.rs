@@ -1,7 +1,9 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod detection;
 mod export;
 mod gate;
+mod hubble;
 pub mod identity;
 mod listener;
 mod numbers;
@@ -51,14 +53,17 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         listener,
         identity: raw_identity,
         tunnel: raw_tunnel,
+        detection,
         export: raw_export,
         trace: raw_trace,
+        hubble: raw_hubble,
         log: raw_log,
         records,
     } = raw;
     let identity = identity::identity(raw_identity.unwrap_or_default(), &mut problems);
     let has_identity = identity.is_some();
     let fleet = identity.as_ref().map(|identity| identity.trust_domain.clone());
+    let has_listener = listener.is_some();
     let (capacity, flows) = numbers::capacities(&capacities.unwrap_or_default(), &mut problems);
     let state_directory = absolute("stateDirectory", state_directory, STATE_DIRECTORY, &mut problems);
     let (recording, trace) = trace::trace(raw_trace, &state_directory, has_identity, &mut problems);
@@ -75,7 +80,9 @@ pub fn resolve(raw: RawConfig, host: &Host) -> Result<Settings, Vec<ConfigProble
         policy_path: policy.and_then(|policy| policy_path(policy.path, &mut problems)),
         listener: listener.and_then(|listener| listener::listener(listener, fleet.as_ref(), &mut problems)),
         tunnel: tunnel::tunnel(raw_tunnel, has_identity, &mut problems),
+        hubble: hubble::hubble(raw_hubble, has_listener, &mut problems),
         identity,
+        detection: detection::detection(detection.unwrap_or_default(), &mut problems),
         export: export::export(raw_export.unwrap_or_default(), fleet.as_ref(), &mut problems),
         recording,
         trace,

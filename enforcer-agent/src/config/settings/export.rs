@@ -18,6 +18,19 @@ pub struct ExportSettings {
     pub metrics: Option<MetricsSettings>,
     /// OpenTelemetry collectors.
     pub otlp: Option<OtlpSettings>,
+    /// A file of JSON lines.
+    pub json_lines: Option<LinesSettings>,
+}
+
+/// A file of JSON lines, one a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinesSettings {
+    /// Where.
+    pub path: PathBuf,
+    /// Bytes of the file before it becomes an older one.
+    pub max_bytes: u64,
+    /// Older ones that are kept.
+    pub keep: u32,
 }
 
 /// An endpoint that Prometheus scrapes.

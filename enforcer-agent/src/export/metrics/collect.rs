@@ -6,19 +6,23 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, timeout};
+use enforcer_common::maps::{CounterKey, CounterValue};
+use enforcer_core::enforce::Loss;
+use enforcer_proto::v1;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::family::merged;
 use super::kernel::Losses;
 use super::pairs::{self, Counted, Kept, Pair};
 use super::{Family, joined, kernel, node, process, traces};
 use crate::door::identity::{self, IdentityDoor};
-use crate::door::policy::{PolicyDoor, Report};
+use crate::door::policy::{Closed, InForce, PolicyDoor, Report};
 use crate::door::records::Scope;
 use crate::door::trace::{self, TraceDoor};
 use crate::door::tunnel::{self, TunnelDoor};
 
-/// How long a room may take to answer; then its last answer stands.
+/// How long the rooms may take to answer; then their last answers stand.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How old the report on hooks and tables may be: for it the whole of the kernel's tables is read.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
@@ -81,15 +85,63 @@ struct Snapshot {
     tenants: BTreeSet<String>,
 }
 
+/// The last answers, and the questions that were not answered yet: nobody is asked twice at once.
 #[derive(Default)]
 struct Cache {
     snapshot: Arc<Snapshot>,
     collected: Option<Instant>,
-    report: Option<(Instant, Report)>,
     counters: BTreeMap<Pair, Counted>,
     tenants: BTreeSet<String>,
     losses: Losses,
+    report: Option<(Instant, Report)>,
+    identity: Vec<Family>,
+    tunnel: Vec<Family>,
+    traces: Vec<Family>,
+    asked: Asked,
 }
+
+#[derive(Default)]
+struct Asked {
+    counters: Question<Cells>,
+    losses: Question<Vec<Loss>>,
+    report: Question<Report>,
+    identity: Question<String>,
+    tunnel: Question<String>,
+    traces: Question<v1::TraceStatusResponse>,
+}
+
+type Cells = Vec<(CounterKey, CounterValue)>;
+
+/// A question that is under way.
+struct Question<T>(Option<JoinHandle<Option<T>>>);
+
+impl<T> Default for Question<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Send + 'static> Question<T> {
+    /// The answer, if it comes in time. Else the question stays, and its answer is taken the next time.
+    async fn answer<E: Send + 'static, C: Send + 'static>(
+        &mut self,
+        deadline: Instant,
+        ask: impl Future<Output = Result<Result<T, E>, C>> + Send + 'static,
+    ) -> Option<T> {
+        let ask = || tokio::spawn(async move { ask.await.ok().and_then(Result::ok) });
+        let mut asked = self.0.take().unwrap_or_else(ask);
+        match timeout_at(deadline, &mut asked).await {
+            Ok(answer) => answer.ok().flatten(),
+            Err(_) => {
+                self.0 = Some(asked);
+                None
+            }
+        }
+    }
+}
+
+/// Families that are asked for anew each time.
+type Own = Box<dyn Fn() -> Vec<Family> + Send + Sync>;
 
 /// Collects.
 pub struct Collector {
@@ -98,7 +150,7 @@ pub struct Collector {
     kept: Mutex<Kept>,
     cache: tokio::sync::Mutex<Cache>,
     /// What this room says of itself.
-    own: Mutex<Vec<Box<dyn Fn() -> Vec<Family> + Send + Sync>>>,
+    own: Mutex<Vec<Own>>,
 }
 
 impl fmt::Debug for Collector {
@@ -173,49 +225,9 @@ impl Collector {
     }
 
     async fn collect(&self, cache: &mut Cache, now: Instant) -> Snapshot {
-        let Sources { policy, identity, tunnel, records, traces, node } = &self.sources;
-        let help = "1 when a part of the agent did not answer in time and its last answer stands.";
-        let mut late = Family::gauge("enforcer_metrics_stale", help);
-        let mut note = |part: &'static str, is_late: bool| late.push(&[("part", part)], u64::from(is_late));
-
-        let in_force = policy.in_force();
-        let counters = timeout(ANSWER_MAX, policy.counters()).await;
-        note("counters", !matches!(counters, Ok(Ok(Ok(_)))));
-        if let Ok(Ok(Ok(cells))) = counters {
-            cache.tenants = kernel::tenants(&cells, &in_force);
-            cache.counters = kernel::counters(cells, &in_force);
-        }
-        let losses = timeout(ANSWER_MAX, policy.losses()).await;
-        note("losses", !matches!(losses, Ok(Ok(Ok(_)))));
-        if let Ok(Ok(Ok(cells))) = losses {
-            cache.losses = kernel::losses(cells, &in_force);
-        }
-        if cache.report.as_ref().is_none_or(|(read, _)| now >= *read + REPORT_EVERY) {
-            let report = timeout(ANSWER_MAX, policy.report()).await;
-            note("report", !matches!(report, Ok(Ok(Ok(_)))));
-            if let Ok(Ok(Ok(report))) = report {
-                cache.report = Some((now, report));
-            }
-        }
-        let mut joined = Vec::new();
-        if let Some(door) = identity {
-            let text = timeout(ANSWER_MAX, door.ask(identity::Command::Metrics)).await;
-            note("identity", !matches!(text, Ok(Ok(_))));
-            joined.extend(text.ok().and_then(Result::ok).iter().flat_map(|text| joined::families(text)));
-        }
-        if let Some(door) = tunnel {
-            let text = timeout(ANSWER_MAX, door.ask(tunnel::Command::Metrics)).await;
-            note("tunnel", !matches!(text, Ok(Ok(_))));
-            joined.extend(text.ok().and_then(Result::ok).iter().flat_map(|text| joined::families(text)));
-        }
-        if let Some(door) = traces {
-            let status = door.ask(|reply| trace::Command::Status(Scope::Everything, reply));
-            let status = timeout(ANSWER_MAX, status).await;
-            note("traces", !matches!(status, Ok(Ok(Ok(_)))));
-            if let Ok(Ok(Ok(status))) = status {
-                joined.extend(traces::families(&status));
-            }
-        }
+        let in_force = self.sources.policy.in_force();
+        let late = self.ask(cache, now, &in_force).await;
+        let Sources { records, node, .. } = &self.sources;
         let mut families = node::words(node);
         families.extend(node::policy(&in_force));
         families.extend(node::records(records()));
@@ -226,8 +238,72 @@ impl Collector {
             counters: cache.counters.clone(),
             losses: cache.losses.clone(),
             node: families,
-            joined,
+            joined: [&cache.identity, &cache.tunnel, &cache.traces].into_iter().flatten().cloned().collect(),
             tenants: cache.tenants.clone(),
         }
     }
+
+    /// Asks every room at once, and says which did not answer.
+    async fn ask(&self, cache: &mut Cache, now: Instant, in_force: &InForce) -> Family {
+        let Sources { policy, identity, tunnel, traces, .. } = self.sources.clone();
+        let deadline = now + ANSWER_MAX;
+        let (has_identity, has_tunnel, has_traces) = (identity.is_some(), tunnel.is_some(), traces.is_some());
+        let is_report_due = cache.report.as_ref().is_none_or(|(read, _)| now >= *read + REPORT_EVERY);
+        let (policy_2, policy_3) = (policy.clone(), policy.clone());
+        let asked = &mut cache.asked;
+        let (counters, losses, report, identity, tunnel, traces) = tokio::join!(
+            asked.counters.answer(deadline, async move { policy.counters().await }),
+            asked.losses.answer(deadline, async move { policy_2.losses().await }),
+            when(is_report_due, asked.report.answer(deadline, async move { policy_3.report().await })),
+            when(has_identity, asked.identity.answer(deadline, text_of_identity(identity))),
+            when(has_tunnel, asked.tunnel.answer(deadline, text_of_tunnel(tunnel))),
+            when(has_traces, asked.traces.answer(deadline, status_of_traces(traces))),
+        );
+        let help = "1 when a part of the agent did not answer in time and its last answer stands.";
+        let mut late = Family::gauge("enforcer_metrics_stale", help);
+        let parts = [
+            ("counters", true, counters.is_none()),
+            ("losses", true, losses.is_none()),
+            ("report", is_report_due, report.is_none()),
+            ("identity", has_identity, identity.is_none()),
+            ("tunnel", has_tunnel, tunnel.is_none()),
+            ("traces", has_traces, traces.is_none()),
+        ];
+        for (part, _, is_late) in parts.into_iter().filter(|(_, is_asked, _)| *is_asked) {
+            late.push(&[("part", part)], u64::from(is_late));
+        }
+        if let Some(cells) = counters {
+            cache.tenants = kernel::tenants(&cells, in_force);
+            cache.counters = kernel::counters(cells, in_force);
+        }
+        cache.losses =
+            losses.map_or(std::mem::take(&mut cache.losses), |losses| kernel::losses(losses, in_force));
+        cache.report = report.map(|report| (now, report)).or(cache.report.take());
+        cache.identity = identity.map_or(std::mem::take(&mut cache.identity), |text| joined::families(&text));
+        cache.tunnel = tunnel.map_or(std::mem::take(&mut cache.tunnel), |text| joined::families(&text));
+        cache.traces = traces.map_or(std::mem::take(&mut cache.traces), |status| traces::families(&status));
+        late
+    }
+}
+
+/// What a future gives, if it is wanted.
+async fn when<T>(is_wanted: bool, future: impl Future<Output = Option<T>>) -> Option<T> {
+    if is_wanted { future.await } else { None }
+}
+
+async fn text_of_identity(door: Option<IdentityDoor>) -> Result<Result<String, Closed>, Closed> {
+    let door = door.ok_or(Closed)?;
+    door.ask(identity::Command::Metrics).await.map(Ok)
+}
+
+async fn text_of_tunnel(door: Option<TunnelDoor>) -> Result<Result<String, Closed>, Closed> {
+    let door = door.ok_or(Closed)?;
+    door.ask(tunnel::Command::Metrics).await.map(Ok)
+}
+
+async fn status_of_traces(
+    door: Option<TraceDoor>,
+) -> Result<Result<v1::TraceStatusResponse, trace::Refused>, Closed> {
+    let door = door.ok_or(Closed)?;
+    door.ask(|reply| trace::Command::Status(Scope::Everything, reply)).await
 }

@@ -17,4 +17,4 @@ pub(super) use family::{Family, Kind, Sample, Since, Value};
 pub use serve::{MetricsDoor, MetricsError, Tls};
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! The agent as a process, under the names that every client library has for it.
 
 use std::fs;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{SysconfVar, sysconf};
@@ -16,7 +16,7 @@ pub(super) fn families(started: SystemTime) -> Vec<Family> {
         if let Some(ticks) = unit(SysconfVar::CLK_TCK).filter(|ticks| *ticks > 0) {
             let help = "Seconds of processors that the agent took.";
             families
-                .push(Family::counter("process_cpu_seconds", help).with_real(ratio(utime + stime, ticks)));
+                .push(Family::counter("process_cpu_seconds", help).with_real(seconds(utime + stime, ticks)));
         }
         let help = "Memory that the agent holds.";
         let resident = unit(SysconfVar::PAGE_SIZE).map(|page| resident_pages.saturating_mul(page));
@@ -51,14 +51,19 @@ fn stat() -> Option<[u64; 5]> {
     Some([field(14)?, field(15)?, field(20)?, field(23)?, field(24)?])
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds for a graph: 52 bits are enough")]
-fn ratio(ticks: u64, in_a_second: u64) -> f64 {
-    ticks as f64 / in_a_second as f64
+fn seconds(ticks: u64, in_a_second: u64) -> f64 {
+    let nanoseconds = (ticks % in_a_second).saturating_mul(1_000_000_000) / in_a_second;
+    Duration::new(ticks / in_a_second, u32::try_from(nanoseconds).unwrap_or_default()).as_secs_f64()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_seconds() {
+        assert_eq!([seconds(250, 100), seconds(0, 100), seconds(7, 1)], [2.5, 0.0, 7.0]);
+    }
 
     #[test]
     fn the_process_is_seen() {

@@ -71,7 +71,7 @@ fn report() -> Report {
 }
 
 /// A policy room whose counters are read off a number, and how often it was asked for a report.
-pub(in crate::export) fn played(packets: Arc<AtomicU64>) -> (PolicyDoor, Arc<AtomicU64>) {
+pub(crate) fn played(packets: Arc<AtomicU64>) -> (PolicyDoor, Arc<AtomicU64>) {
     let (commands, mut inbox) = mpsc::channel(8);
     let (sender, receiver) = watch::channel(Arc::new(in_force()));
     let reports = Arc::new(AtomicU64::new(0));
@@ -95,7 +95,7 @@ pub(in crate::export) fn played(packets: Arc<AtomicU64>) -> (PolicyDoor, Arc<Ato
     (PolicyDoor::new(commands, receiver), reports)
 }
 
-pub(in crate::export) fn collector(policy: PolicyDoor) -> Arc<Collector> {
+pub(crate) fn collector(policy: PolicyDoor) -> Arc<Collector> {
     let node = NodeWords {
         name: "n1".to_owned(),
         version: "0.1.0".to_owned(),

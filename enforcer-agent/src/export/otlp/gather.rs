@@ -31,7 +31,7 @@ pub(super) struct Shape {
 
 /// Reads records until there are no more or the word to stop comes.
 pub(super) async fn run(pipe: Arc<Pipe>, mut records: Records, shape: Shape, tell: Tell, mut stop: Stop) {
-    let mut batch = Batch { run: pipe.run, ..Batch::default() };
+    let mut batch = empty(&pipe, pipe.last);
     let mut due = Instant::now();
     let mut telling = interval(TELL_EVERY);
     telling.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -68,15 +68,21 @@ pub(super) async fn run(pipe: Arc<Pipe>, mut records: Records, shape: Shape, tel
     tell_losses(&pipe, &tell);
 }
 
+/// The batch that follows the record `last`.
+fn empty(pipe: &Pipe, last: u64) -> Batch {
+    Batch { run: pipe.run, last, ..Batch::default() }
+}
+
 fn fits(batch: &Batch, record: &v1::Record, shape: Shape) -> bool {
     batch.records == 0 || batch.payload.len() + record.encoded_len() <= shape.bytes
 }
 
 fn push(batch: &mut Batch, record: &v1::Record) {
-    if batch.records == 0 {
+    // What the keeper of the records tells a subscriber alone has no number.
+    if batch.first == 0 {
         batch.first = record.sequence;
     }
-    batch.last = record.sequence;
+    batch.last = batch.last.max(record.sequence);
     batch.records += 1;
     batch.payload.extend_from_slice(&record.encode_length_delimited_to_vec());
 }
@@ -119,7 +125,7 @@ async fn append(pipe: &Arc<Pipe>, batch: &mut Batch, stop: &mut Stop) {
     if is_told {
         info!(collector = pipe.name, "the spool takes records again");
     }
-    *batch = Batch { run: pipe.run, ..Batch::default() };
+    *batch = empty(pipe, batch.last);
 }
 
 fn tell_losses(pipe: &Pipe, tell: &Tell) {

@@ -144,6 +144,8 @@ struct Pipe {
     tenant: String,
     node: Node,
     run: u64,
+    /// The last record that the spool had when it was opened.
+    last: u64,
     spool: Mutex<Spool>,
     stats: Arc<Stats>,
     /// Something was appended.
@@ -171,14 +173,15 @@ impl Pipe {
             Numbering::Continues => 0,
             Numbering::StartsAnew => nanoseconds(parts.metrics.started()),
         };
-        let begin = match recovered.last {
-            Some((of_run, last)) if of_run == run => Start::After(last),
-            Some(_) | None => Start::Oldest,
+        let (begin, last) = match recovered.last {
+            Some((of_run, last)) if of_run == run => (Start::After(last), last),
+            Some(_) | None => (Start::Oldest, 0),
         };
         let stats = Arc::new(Stats::default());
         stats.spool(spool.records(), spool.bytes());
         let node = parts.node.clone();
-        let pipe = Self { name, tenant, node, run, spool: Mutex::new(spool), stats, news: Notify::new() };
+        let pipe =
+            Self { name, tenant, node, run, last, spool: Mutex::new(spool), stats, news: Notify::new() };
         Ok((pipe, begin))
     }
 

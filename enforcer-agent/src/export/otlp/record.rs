@@ -135,9 +135,11 @@ fn attributes(record: &v1::Record, node_run: &str) -> Vec<opentelemetry_proto::t
         rule_owner,
     } = record;
     let mut put = Attributes::default();
-    // At least once means twice at times: by this a receiver knows.
-    put.text("log.record.uid", &format!("{node_run}/{sequence}"));
-    put.count("enforcer.sequence", *sequence);
+    // At least once means twice at times: by this a receiver knows. What was told to this subscriber alone has no number.
+    if *sequence > 0 {
+        put.text("log.record.uid", &format!("{node_run}/{sequence}"));
+        put.count("enforcer.sequence", *sequence);
+    }
     put.text("enforcer.type", r#type);
     put.text("enforcer.verdict", verdict);
     put.text("enforcer.reason", reason);

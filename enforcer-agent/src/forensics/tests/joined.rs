@@ -160,7 +160,7 @@ async fn a_loss_is_told_to_whom_it_befell_and_a_gap_that_nobody_counted_is_told_
     feed.send([at(5), at(9)]).await;
     feed.reached(2).await;
     let records = feed.all(v1::ObserveRequest::default()).await;
-    assert_eq!((records[0].lost_before, records[1].lost_before, records[1].cpu_sequence), (0, 3, 9));
+    assert_eq!((records[0].cpu_sequence, records[1].cpu_sequence, records[1].lost_before), (5, 9, 0));
     // Two of the three were counted.
     let losses = vec![Loss { source: RED, cause: LOST_EVENT_FULL, count: 2 }];
     for _ in 0..3 {

@@ -2,6 +2,7 @@
 
 mod joined;
 mod scoped;
+mod speed;
 
 use std::time::Duration;
 

@@ -270,11 +270,8 @@ fn by_cgroup<'a>(cgroup: u64, scene: &'a Scene, cgroup_path: Option<&str>) -> Op
 /// An end of which no more is known than whose it is.
 #[must_use]
 pub fn end_of(scene: &Scene, identity: u32) -> v1::Endpoint {
-    v1::Endpoint {
-        identity: scene.identity_name(identity),
-        of_node: scene.is_of_node(identity),
-        ..v1::Endpoint::default()
-    }
+    let (identity, of_node) = scene.whose(identity);
+    v1::Endpoint { identity, of_node, ..v1::Endpoint::default() }
 }
 
 fn endpoint(

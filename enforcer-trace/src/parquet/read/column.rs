@@ -70,7 +70,7 @@ impl Reading {
         match (values, &column.access) {
             (Values::Longs(reader, values), Access::Instant { put, .. } | Access::Signed { put, .. }) => {
                 take(reader, levels, values, left_out, records.len(), name)?;
-                each(records, levels, values, |record, value| put(record, value));
+                each(records, levels, values, put);
             }
             (Values::Longs(reader, values), Access::Number { put, .. }) => {
                 take(reader, levels, values, left_out, records.len(), name)?;
@@ -82,7 +82,7 @@ impl Reading {
             }
             (Values::Flags(reader, values), Access::Flag { put, .. }) => {
                 take(reader, levels, values, left_out, records.len(), name)?;
-                each(records, levels, values, |record, value| put(record, value));
+                each(records, levels, values, put);
             }
             (Values::Texts(reader, values), access) => {
                 take(reader, levels, values, left_out, records.len(), name)?;

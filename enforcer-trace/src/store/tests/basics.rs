@@ -14,7 +14,7 @@ use crate::{StoreError, chain};
 #[test]
 fn what_was_appended_is_there_before_and_after_it_is_sealed() {
     let bench = Bench::new();
-    let mut store = bench.store();
+    let mut store = bench.open_on(std::sync::Arc::new(crate::disk::Local)).unwrap().0;
     let records: Vec<_> = (1..=100).map(|sequence| record(sequence, "red", "world")).collect();
     assert_eq!(store.append(&records[..60], NOW).unwrap().sequence, 60);
     assert_eq!(store.append(&records[60..], NOW).unwrap().sequence, 100);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::faulty::Faulty;
 use super::{Bench, NOW, record};
+use crate::disk::Disk;
 use crate::name::HOUR_NS;
 use crate::{StoreError, wal};
 
@@ -67,10 +68,10 @@ fn a_tail_of_zeros_or_rubbish_is_no_record() {
 }
 
 /// Everything that a store does, until it dies; what was acknowledged.
-fn live(bench: &Bench, disk: &Arc<Faulty>) -> Result<Vec<u64>, (Vec<u64>, StoreError)> {
+pub(super) fn live(bench: &Bench, disk: Arc<dyn Disk>) -> Result<Vec<u64>, (Vec<u64>, StoreError)> {
     let mut kept = Vec::new();
     let run = |kept: &mut Vec<u64>| -> Result<(), StoreError> {
-        let (mut store, _) = bench.open_on(Arc::clone(disk) as Arc<_>)?;
+        let (mut store, _) = bench.open_on(Arc::clone(&disk))?;
         for (hour, batch) in [[1, 2], [3, 4], [5, 6]].iter().enumerate() {
             let now = NOW + u64::try_from(hour).unwrap() * HOUR_NS;
             let records = batch.map(|sequence| record(sequence, "red", "blue"));
@@ -95,18 +96,18 @@ fn live(bench: &Bench, disk: &Arc<Faulty>) -> Result<Vec<u64>, (Vec<u64>, StoreE
 fn a_death_at_any_operation_loses_nothing_and_doubles_nothing() {
     let disk = Arc::new(Faulty::default());
     let bench = Bench::new();
-    assert_eq!(live(&bench, &disk).unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(live(&bench, disk.clone()).unwrap(), [1, 2, 3, 4, 5, 6, 7]);
     let operations = disk.done.load(Ordering::SeqCst);
     assert!(operations > 80, "{operations}");
     for dies_at in 1..=operations {
         let bench = Bench::new();
-        let Err((kept, _)) = live(&bench, &Arc::new(Faulty::dying_at(dies_at))) else { continue };
+        let Err((kept, _)) = live(&bench, Arc::new(Faulty::dying_at(dies_at))) else { continue };
         check(&bench, &kept, dies_at);
     }
 }
 
 /// What was acknowledged is there once, before and after it is sealed by the next agent.
-fn check(bench: &Bench, kept: &[u64], dies_at: u64) {
+pub(super) fn check(bench: &Bench, kept: &[u64], dies_at: u64) {
     let (mut store, recovered) = bench.open();
     assert_eq!((&recovered.lost, &recovered.problems), (&vec![], &vec![]), "died at {dies_at}");
     let last = kept.last().copied().unwrap_or(0);

@@ -6,7 +6,10 @@ pub(crate) mod faulty;
 mod full;
 mod keys;
 mod model;
+mod power;
+mod speed;
 mod tamper;
+mod tmpfs;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,9 +19,11 @@ use std::sync::Arc;
 use enforcer_proto::v1;
 use tempfile::TempDir;
 
+use faulty::Faulty;
+
 use super::{Recovered, Store, tenant_directory};
 use crate::chain;
-use crate::disk::{Disk, Local};
+use crate::disk::Disk;
 use crate::keys::{FileKey, Keys, Memory};
 use crate::limits::Limits;
 use crate::parquet;
@@ -45,7 +50,8 @@ impl Bench {
     }
 
     pub(crate) fn open(&self) -> (Store, Recovered) {
-        self.open_on(Arc::new(Local)).unwrap()
+        // Nobody cuts the power of a test; waiting for a real disk is tested on a real disk.
+        self.open_on(Arc::new(Faulty::default())).unwrap()
     }
 
     pub(crate) fn open_on(&self, disk: Arc<dyn Disk>) -> Result<(Store, Recovered), crate::StoreError> {
@@ -107,7 +113,7 @@ impl Bench {
 }
 
 fn walk(directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    for entry in fs::read_dir(directory).unwrap() {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             walk(&path, files);

@@ -8,21 +8,36 @@ use std::collections::BTreeSet;
 use enforcer_core::identity::spiffe_id::SpiffeId;
 use enforcer_core::identity::trust_domain::TrustDomain;
 
-use super::Problems;
+use super::{Problems, checked};
 use crate::config::ConfigProblem;
-use crate::config::raw::RawExport;
-use crate::config::settings::ExportSettings;
+use crate::config::raw::{RawExport, RawLines};
+use crate::config::settings::{ExportSettings, LinesSettings};
 
 const MIB: u64 = 1024 * 1024;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
 pub(super) fn export(raw: RawExport, fleet: Option<&TrustDomain>, problems: &mut Problems) -> ExportSettings {
-    let RawExport { metrics, otlp } = raw;
+    let RawExport { metrics, otlp, json_lines } = raw;
     ExportSettings {
         metrics: metrics.and_then(|raw| self::metrics::metrics(raw, fleet, problems)),
         otlp: otlp.and_then(|raw| self::otlp::otlp(raw, problems)),
+        json_lines: json_lines.and_then(|raw| lines(raw, problems)),
     }
+}
+
+fn lines(raw: RawLines, problems: &mut Problems) -> Option<LinesSettings> {
+    let RawLines { path, max_bytes, keep } = raw;
+    let bounds = (MIB, 1024 * 1024 * MIB);
+    let max_bytes = number("export.jsonLines.maxBytes", max_bytes, 64 * MIB, bounds, problems);
+    let keep = number("export.jsonLines.keep", keep, 4, (0, 1_000), problems);
+    let Some(path) = path else {
+        let hint = "name a file, or leave the section out";
+        problems.push(ConfigProblem::Missing { path: "export.jsonLines.path".to_owned(), hint });
+        return None;
+    };
+    let path = checked("export.jsonLines.path", path, problems);
+    Some(LinesSettings { path, max_bytes, keep: u32::try_from(keep).ok()? })
 }
 
 /// The SPIFFE IDs of a list; what is none is a problem at its place.
@@ -124,6 +139,15 @@ mod tests {
         {
             assert!(problem(&format!("{{otlp: {{endpoint: '{wrong}'}}}}")).contains("endpoint"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn lines_of_json_have_a_place_and_bounds() {
+        let lines = resolved("{jsonLines: {path: /var/log/records.jsonl}}").unwrap().json_lines.unwrap();
+        assert_eq!((lines.max_bytes, lines.keep), (64 << 20, 4));
+        assert!(problem("{jsonLines: {}}").contains("jsonLines.path"));
+        assert!(problem("{jsonLines: {path: records}}").contains("not absolute"));
+        assert!(problem("{jsonLines: {path: /a, keep: 5000}}").contains("jsonLines.keep"));
     }
 
     #[test]

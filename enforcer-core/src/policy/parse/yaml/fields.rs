@@ -8,17 +8,17 @@ use crate::policy::parse::words::{Words, from_word, list};
 use crate::policy::problem::{Problem, Problems, shown};
 
 /// Carries the file, the object and what was found while reading one document.
-pub(super) struct Reader<'r> {
-    pub(super) file: &'r str,
+pub(crate) struct Reader<'r> {
+    pub(crate) file: &'r str,
     /// The object's place: `rules[web-to-db]`.
-    pub(super) object: String,
-    pub(super) problems: &'r mut Problems,
+    pub(crate) object: String,
+    pub(crate) problems: &'r mut Problems,
     /// Paths within the object and their lines.
-    pub(super) lines: BTreeMap<String, u32>,
+    pub(crate) lines: BTreeMap<String, u32>,
 }
 
 impl Reader<'_> {
-    pub(super) fn refuse(&mut self, code: &'static str, path: &str, line: u32, message: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, code: &'static str, path: &str, line: u32, message: impl Into<String>) {
         let problem = Problem {
             file: Some(self.file.to_owned()),
             line: Some(line),
@@ -28,7 +28,7 @@ impl Reader<'_> {
     }
 
     /// The fields of a map at `path`.
-    pub(super) fn map<'n>(&mut self, path: String, node: &'n Node) -> Option<Fields<'n>> {
+    pub(crate) fn map<'n>(&mut self, path: String, node: &'n Node) -> Option<Fields<'n>> {
         match &node.value {
             Value::Map(entries) => Some(Fields { path, line: node.line, entries, known: Vec::new() }),
             Value::Scalar { .. } | Value::List(_) => {
@@ -39,7 +39,7 @@ impl Reader<'_> {
     }
 
     /// The items of a list, each with its path. An empty list is a mistake: absent and empty differ.
-    pub(super) fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
+    pub(crate) fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
         let Value::List(items) = &node.value else {
             self.wrong_type(path, node, "a list");
             return Vec::new();
@@ -57,7 +57,7 @@ impl Reader<'_> {
         paths
     }
 
-    pub(super) fn text(&mut self, path: &str, node: &Node) -> Option<String> {
+    pub(crate) fn text(&mut self, path: &str, node: &Node) -> Option<String> {
         match scalar::of(node) {
             Some(Scalar::Text(text)) => Some(text.to_owned()),
             Some(Scalar::Bool(_) | Scalar::Number(_)) => {
@@ -71,7 +71,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn number<T: TryFrom<u64>>(&mut self, path: &str, node: &Node) -> Option<T> {
+    pub(crate) fn number<T: TryFrom<u64>>(&mut self, path: &str, node: &Node) -> Option<T> {
         let Some(Scalar::Number(number)) = scalar::of(node) else {
             self.wrong_type(path, node, "a whole number, decimal, not negative");
             return None;
@@ -83,7 +83,7 @@ impl Reader<'_> {
         fitting
     }
 
-    pub(super) fn truth(&mut self, path: &str, node: &Node) -> Option<bool> {
+    pub(crate) fn truth(&mut self, path: &str, node: &Node) -> Option<bool> {
         if let Some(Scalar::Bool(truth)) = scalar::of(node) {
             return Some(truth);
         }
@@ -91,7 +91,7 @@ impl Reader<'_> {
         None
     }
 
-    pub(super) fn word<M, W: Copy + Into<i32>>(
+    pub(crate) fn word<M, W: Copy + Into<i32>>(
         &mut self,
         path: &str,
         node: &Node,
@@ -107,13 +107,13 @@ impl Reader<'_> {
     }
 
     /// `{}`: a field whose presence says everything.
-    pub(super) fn nothing(&mut self, path: &str, node: &Node) -> Option<()> {
+    pub(crate) fn nothing(&mut self, path: &str, node: &Node) -> Option<()> {
         let fields = self.map(path.to_owned(), node)?;
         fields.finish(self);
         Some(())
     }
 
-    fn wrong_type(&mut self, path: &str, node: &Node, wanted: &str) {
+    pub(crate) fn wrong_type(&mut self, path: &str, node: &Node, wanted: &str) {
         let message = match scalar::of(node) {
             Some(Scalar::Null) => format!("is null; state {wanted}, or leave the field out"),
             Some(Scalar::Text(text)) => format!("'{}' is not {wanted}", shown(text)),
@@ -127,16 +127,16 @@ impl Reader<'_> {
 }
 
 /// The fields of one map that were not asked for yet.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     path: String,
-    pub(super) line: u32,
+    pub(crate) line: u32,
     entries: &'n [Entry],
     known: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
     /// A field, with its path; `None` when it is absent.
-    pub(super) fn take(&mut self, reader: &mut Reader, field: &'static str) -> Option<(String, &'n Node)> {
+    pub(crate) fn take(&mut self, reader: &mut Reader, field: &'static str) -> Option<(String, &'n Node)> {
         self.known.push(field);
         let entry = self.entries.iter().find(|entry| entry.key == field)?;
         let path = format!("{}.{field}", self.path);
@@ -145,7 +145,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A field that must be there.
-    pub(super) fn require(
+    pub(crate) fn require(
         &mut self,
         reader: &mut Reader,
         field: &'static str,
@@ -160,7 +160,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Says which fields nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader) {
+    pub(crate) fn finish(self, reader: &mut Reader) {
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let path = format!("{}.{}", self.path, shown(&entry.key));
             let message = match self.known.as_slice() {

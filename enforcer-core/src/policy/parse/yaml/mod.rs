@@ -5,11 +5,11 @@
 
 mod binding;
 mod document;
-mod fields;
+pub(crate) mod fields;
 mod net;
-mod node;
+pub(crate) mod node;
 mod rule;
-mod scalar;
+pub(crate) mod scalar;
 mod source;
 mod tenant;
 mod workload;
@@ -90,7 +90,7 @@ pub fn read<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> ParsedDocuments {
             seen += 1;
             continue;
         }
-        seen += node::each_document(name, text, &mut parsed, document::read);
+        seen += node::each_document(name, text, &mut parsed, |parsed| &mut parsed.problems, document::read);
     }
     if seen == 0 {
         let message = "holds no document; an empty push is stated as an empty snapshot";
@@ -99,7 +99,7 @@ pub fn read<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> ParsedDocuments {
     parsed
 }
 
-fn in_file(problem: Problem, file: &str, line: u32) -> Problem {
+pub(crate) fn in_file(problem: Problem, file: &str, line: u32) -> Problem {
     Problem { file: Some(file.to_owned()), line: Some(line), ..problem }
 }
 

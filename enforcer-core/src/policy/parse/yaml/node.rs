@@ -2,19 +2,19 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::{ParsedDocuments, in_file};
+use super::in_file;
 use crate::policy::parse::limits::{MAX_YAML_DEPTH, MAX_YAML_NODES, MAX_YAML_SCALAR};
 use crate::policy::problem::{Problem, Problems, shown};
 
 /// A value and the line it starts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) line: u32,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) line: u32,
+    pub(crate) value: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar { text: String, plain: bool },
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -22,19 +22,20 @@ pub(super) enum Value {
 
 /// A key of a map and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) line: u32,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) line: u32,
+    pub(crate) node: Node,
 }
 
 /// Reads the documents of a file one after the other, and says how many there were. Reading ends at the first
 /// place that is no YAML: what follows cannot be told apart.
-pub(super) fn each_document(
+pub(crate) fn each_document<P>(
     file: &str,
     text: &str,
-    parsed: &mut ParsedDocuments,
-    mut read: impl FnMut(&str, &Node, &mut ParsedDocuments),
+    parsed: &mut P,
+    problems_of: impl Fn(&mut P) -> &mut Problems,
+    mut read: impl FnMut(&str, &Node, &mut P),
 ) -> usize {
     let mut events = Events { parser: Parser::new_from_str(text), nodes: 0 };
     let mut seen = 0;
@@ -50,7 +51,7 @@ pub(super) fn each_document(
         let whole = problems.is_empty() && stop.is_none();
         for problem in problems.into_vec().into_iter().chain(stop) {
             let line = problem.line.unwrap_or(1);
-            parsed.problems.push(in_file(problem, file, line));
+            problems_of(parsed).push(in_file(problem, file, line));
             seen += usize::from(ended);
         }
         let Some(document) = document else { return seen };

@@ -5,7 +5,7 @@ use super::node::{Node, Value};
 
 /// What a scalar is, by YAML 1.2's core schema.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Scalar<'n> {
+pub(crate) enum Scalar<'n> {
     Null,
     Bool(bool),
     Number(u64),
@@ -13,7 +13,7 @@ pub(super) enum Scalar<'n> {
 }
 
 /// `None` for a list or a map.
-pub(super) fn of(node: &Node) -> Option<Scalar<'_>> {
+pub(crate) fn of(node: &Node) -> Option<Scalar<'_>> {
     let Value::Scalar { text, plain } = &node.value else { return None };
     if !plain {
         return Some(Scalar::Text(text));
@@ -36,7 +36,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// What stands there, for a message.
-pub(super) const fn describe(node: &Node) -> &'static str {
+pub(crate) const fn describe(node: &Node) -> &'static str {
     match &node.value {
         Value::Scalar { .. } => "a single value",
         Value::List(_) => "a list",

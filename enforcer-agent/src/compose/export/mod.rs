@@ -1,11 +1,11 @@
 //! What leaves the node, joined to the rooms that have it: the endpoint for Prometheus, and OpenTelemetry collectors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::rand;
 use enforcer_core::identity::x509::leaf::parse_leaf;
-use enforcer_proto::v1;
 use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
@@ -18,8 +18,9 @@ use crate::admin::{Admin, NodeIdentity};
 use crate::config::Settings;
 use crate::config::settings::{MetricsSettings, MetricsTls, OtlpSettings};
 use crate::door::identity::IdentityDoor;
-use crate::door::records::{Observe, Records, Scope, Start, Subscribe, Tell};
+use crate::door::records::{Scope, Subscribe, Tell};
 use crate::door::stop::Stopper;
+use crate::export::lines;
 use crate::export::metrics::{Collector, MetricsDoor, NodeWords, RecordTotals, Sources, Tls};
 use crate::export::otlp::{self, Node, Numbering};
 use crate::forensics::{Forensics, Totals};
@@ -28,8 +29,9 @@ use crate::identity::custody::{CustodyError, Durability, Vault};
 /// Where the key that seals spools is kept.
 const DRAWER: &str = "export";
 const ITEM: &str = "spool";
-/// Verdict counters of their own, for collectors where there is no endpoint that says how many.
+/// Where there is no endpoint that says otherwise: verdict counters of their own, and how old an answer may be.
 const PAIRS_MAX: usize = 2_000;
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the room is joined to.
 pub(super) struct Joints<'a> {
@@ -47,6 +49,10 @@ pub(super) async fn open(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let (metrics, otlp) = (&settings.export.metrics, &settings.export.otlp);
+    if let Some(lines) = &settings.export.json_lines {
+        let (records, keeps_traces) = (subscribe(&joints.forensics), joints.admin.trace.is_some());
+        tasks.spawn(lines::run(lines.clone(), records, keeps_traces, joints.stopper.listener()));
+    }
     if metrics.is_none() && otlp.is_none() {
         return Ok(());
     }
@@ -78,12 +84,12 @@ fn collector(settings: Option<&MetricsSettings>, joints: &Joints<'_>) -> Collect
         node: words(node),
     };
     let pairs_max = settings.map_or(PAIRS_MAX, |settings| settings.pairs_max);
-    let min_interval = settings.map(|settings| settings.min_interval).unwrap_or_default();
+    let min_interval = settings.map_or(MIN_INTERVAL, |settings| settings.min_interval);
     Collector::new(sources, pairs_max, min_interval)
 }
 
 fn totals(totals: Totals) -> RecordTotals {
-    let Totals { stored, held, evicted, evicted_samples } = totals;
+    let Totals { stored, held, evicted, evicted_samples, flows: _ } = totals;
     RecordTotals { stored, held, evicted, evicted_samples }
 }
 
@@ -150,7 +156,7 @@ fn parts(
         key,
         node: Node { name: name.clone(), version: version.clone(), kernel: kernel.clone() },
         numbering: if keeps_traces { Numbering::Continues } else { Numbering::StartsAnew },
-        subscribe: subscribe(Arc::clone(&joints.admin.observe)),
+        subscribe: subscribe(&joints.forensics),
         tell: Arc::clone(&joints.tell),
         metrics,
         stop: joints.stopper.listener(),
@@ -170,18 +176,10 @@ fn key(vault: &Vault) -> Result<Zeroizing<[u8; 32]>, CustodyError> {
     Ok(key)
 }
 
-/// A subscription is a call of `Observe` that goes on.
-fn subscribe(observe: Observe) -> Subscribe {
-    Arc::new(move |scope, start, follow| {
-        let (last, after) = match start {
-            Start::Oldest => (None, None),
-            Start::Newest => (Some(0), None),
-            Start::After(number) => (None, Some(number)),
-        };
-        let request = v1::ObserveRequest { follow, last, after, ..v1::ObserveRequest::default() };
-        observe(request, scope).unwrap_or_else(|error| {
-            error!(error, "records cannot be subscribed to");
-            Box::pin(tokio_stream::empty()) as Records
-        })
-    })
+fn subscribe(forensics: &Forensics) -> Subscribe {
+    let forensics = forensics.clone();
+    Arc::new(move |scope, start, follow| forensics.subscribe(scope, start, follow))
 }
+
+#[cfg(test)]
+mod tests;
