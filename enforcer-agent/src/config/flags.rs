@@ -83,7 +83,7 @@ Configuration file (every word optional):
     trustDomain: fleet.example
     upstream: {disk: {certificate: /etc/enforcer/ca.crt, key: /etc/enforcer/ca.key}}
   trace:
-    retention: {days: 30, maxBytes: 8589934592}
+    retention: {days: 30, maxBytes: 17179869184}
     tenants: {team-a: {retentionDays: 90, aggregation: states}}
   listener:
     address: 10.0.0.5:7443

@@ -54,7 +54,7 @@ impl Teller {
             time: Some(SystemTime::now().into()),
             node: self.node.clone(),
             r#type: KEY.to_owned(),
-            source: tenant.map(end),
+            source: tenant.filter(|tenant| *tenant != NODE).map(end),
             note: Some(note),
             ..v1::Record::default()
         });
@@ -91,17 +91,18 @@ pub(super) mod tests {
     fn what_happens_to_a_key_is_its_tenants_to_know_until_it_is_gone() {
         let (teller, told) = teller();
         teller.made("red", "red/1");
+        teller.made(NODE, "_node/1");
         teller.unwrapped("red", "red/1", "uid:0");
         teller.destroyed("red/1", "uid:0", "left");
         teller.lost("red", "store_full", 3);
         teller.lost(NODE, "store_full", 4);
         let told = told.lock().unwrap();
         let seen: Vec<Vec<&str>> = told.iter().map(|record| viewers(record).collect()).collect();
-        assert_eq!(seen, [vec!["red"], vec!["red"], vec![], vec!["red"], vec![]]);
+        assert_eq!(seen, [vec!["red"], vec![], vec!["red"], vec![], vec!["red"], vec![]]);
         let events: Vec<&str> =
             told.iter().filter_map(|record| record.note.as_ref()).map(|note| note.event.as_str()).collect();
-        assert_eq!(events, ["made", "unwrapped", "destroyed"]);
-        assert_eq!((told[3].lost_before, told[3].reason.as_str()), (3, "store_full"));
+        assert_eq!(events, ["made", "made", "unwrapped", "destroyed"]);
+        assert_eq!((told[4].lost_before, told[4].reason.as_str()), (3, "store_full"));
         assert!(told.iter().all(|record| record.node == "n1" && record.time.is_some()));
     }
 }
