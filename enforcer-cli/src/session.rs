@@ -144,6 +144,8 @@ async fn connect(target: &Target) -> Result<Channel, transport::Error> {
         Target::Socket(path) | Target::Workload(path) => connect_unix(path).await,
         Target::Address { uri, tls } => {
             let endpoint = Endpoint::from(uri.clone()).connect_timeout(CONNECT_TIMEOUT);
+            // The traces' client of object stores brings a second library; where there are two, neither is taken.
+            let _chosen_before = rustls::crypto::aws_lc_rs::default_provider().install_default();
             endpoint.tls_config((**tls).clone())?.connect().await
         }
     }

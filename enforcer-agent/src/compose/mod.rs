@@ -34,6 +34,7 @@ use tracing::{error, info, warn};
 use crate::admin::listen::local::LocalDoor;
 use crate::admin::listen::network::NetworkDoor;
 use crate::config::Settings;
+use crate::door::library;
 use crate::door::policy::PolicyDoor;
 use crate::door::stop::Stopper;
 use crate::policy::source::FileSource;
@@ -57,6 +58,7 @@ const ENGINE_ENDS: Duration = Duration::from_secs(30);
 /// What kept it from starting, or made it stop.
 pub fn run(settings: &Settings, logs: Logs) -> anyhow::Result<()> {
     limits::raise_files();
+    library::choose();
     let inherited = tunnel::inherit(settings)?;
     let rooms = rooms::open(settings, &inherited, logs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,6 +5,7 @@ pub mod accept;
 pub mod authority;
 pub mod detect;
 pub mod identity;
+pub mod library;
 pub mod manager;
 pub mod names;
 pub mod policy;

@@ -78,6 +78,7 @@ impl Agent {
         let fake = Fake { answers: Arc::new(answers), asked: Arc::clone(&asked) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        let _chosen_before = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let router = fake.router(Server::builder().tls_config(tls).unwrap());
         let server = tokio::spawn(async move {
             router.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();

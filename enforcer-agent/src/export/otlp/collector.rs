@@ -18,6 +18,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Status};
 
 use crate::config::settings::{CollectorSettings, CollectorTls};
+use crate::door::library;
 
 /// A file of headers is small.
 const FILE_MAX_BYTES: u64 = 64 * 1024;
@@ -89,6 +90,7 @@ impl Collector {
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(self.timeout);
         if let Some(tls) = tls {
+            library::choose();
             connection = connection.tls_config(self::tls(tls)?).map_err(wrong)?;
         }
         let headers = headers_file.as_deref().map_or(Ok(MetadataMap::new()), headers)?;

@@ -10,6 +10,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use zeroize::Zeroizing;
 
 use super::RemoteConfig;
+use crate::door::library;
 use crate::identity::custody::place::{Stamp, stamp};
 
 /// How long connecting may take, TLS included.
@@ -51,6 +52,7 @@ pub(super) async fn connect(config: &RemoteConfig) -> Result<Channel, ConnectErr
         return Err(address());
     }
     let endpoint = Endpoint::from_shared(config.address.clone()).map_err(|_| address())?;
+    library::choose();
     let endpoint = endpoint
         .connect_timeout(CONNECT_MAX)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)

@@ -93,6 +93,7 @@ impl Authority {
         let address = listener.local_addr().unwrap();
         let service = AuthorityServiceServer::with_interceptor(calls, named_by_certificate);
         let mut stop = self.stopper.listener();
+        crate::door::library::choose();
         let mut server = Server::builder().tls_config(tls).unwrap();
         let served = server
             .add_service(service)
@@ -328,6 +329,7 @@ async fn client(authority: &Authority, node: &str, address: SocketAddr) -> Autho
     let identity = Identity::from_pem(fs::read(config.certificate).unwrap(), fs::read(config.key).unwrap());
     let ca = Certificate::from_pem(fs::read(config.ca).unwrap());
     let tls = ClientTlsConfig::new().identity(identity).ca_certificate(ca);
+    crate::door::library::choose();
     let endpoint = Endpoint::from_shared(config.address).unwrap().tls_config(tls).unwrap();
     AuthorityServiceClient::new(endpoint.connect().await.unwrap())
 }
