@@ -138,6 +138,25 @@ mod tests {
         }
     }
 
+    /// clap takes such a word apart by the type of either, and gives up when it runs.
+    fn shares_no_word_with_every_verb(command: &clap::Command, global: &[String]) {
+        for verb in command.get_subcommands() {
+            for word in verb.get_arguments().map(|argument| argument.get_id().to_string()) {
+                assert!(!global.contains(&word), "{} has a {word} of its own", verb.get_name());
+            }
+            shares_no_word_with_every_verb(verb, global);
+        }
+    }
+
+    #[test]
+    fn no_verb_has_an_option_of_every_verb_for_itself() {
+        let command = Cli::command();
+        let global =
+            command.get_arguments().map(|argument| argument.get_id().to_string()).collect::<Vec<_>>();
+        assert!(global.contains(&"output".to_owned()), "{global:?}");
+        shares_no_word_with_every_verb(&command, &global);
+    }
+
     #[test]
     fn every_verb_and_option_is_documented() {
         let page = include_str!("../../docs/cli.md");

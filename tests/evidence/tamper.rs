@@ -195,7 +195,7 @@ fn other_signer(site: &mut Site) -> Result<()> {
     let key = site.scratch("key")?.join("signer.pub");
     fs::copy(site.traces()?.join("signer.pub"), &key)?;
     let key = key.display().to_string();
-    ensure!(findings(site, &site.traces()?, &["--key", &key])?.is_empty(), "its own key does not fit");
+    ensure!(findings(site, &site.traces()?, &["--signer", &key])?.is_empty(), "its own key does not fit");
     // Another node's traces, whole and signed by another.
     let config = site.config()?;
     site.again(&config)?;
@@ -205,7 +205,7 @@ fn other_signer(site: &mut Site) -> Result<()> {
     site.stored(&["--tenant", "t2", "--verdict", "deny"], 2)?;
     site.seal()?;
     ensure!(
-        !findings(site, &site.traces()?, &["--key", &key])?.is_empty(),
+        !findings(site, &site.traces()?, &["--signer", &key])?.is_empty(),
         "another signer passes for the node"
     );
     Ok(())

@@ -14,6 +14,7 @@ mod reaching;
 mod round_trip;
 pub(crate) mod sleeper;
 mod streaming;
+mod tracing;
 mod trusting;
 mod tunnelling;
 mod wall;

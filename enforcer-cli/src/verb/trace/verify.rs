@@ -22,10 +22,10 @@ const FILE_MAX_BYTES: u64 = 64 << 20;
     long_about = "Verifies a store of traces, or a copy of one: every block of every sealed file, every line of every chain, \
                   every frame of the log, every signature. It needs no agent and no key; an agent may be writing \
                   meanwhile. What is changed, missing, cut off, out of order or not signed is named with its place, and \
-                  the exit code is 6.\n\nWhoever can write the store and has its key could sign anew: --key holds it \
+                  the exit code is 6.\n\nWhoever can write the store and has its key could sign anew: --signer holds it \
                   against a public key, and --checkpoint against a checkpoint, that were kept elsewhere.",
     after_help = "Examples:\n  enforcerctl trace verify /var/lib/enforcer/trace\n  \
-                  enforcerctl trace verify /backup/trace --key signer.pub --checkpoint checkpoint.json\n  \
+                  enforcerctl trace verify /backup/trace --signer signer.pub --checkpoint checkpoint.json\n  \
                   enforcerctl trace verify /var/lib/enforcer/trace -o json"
 )]
 pub(super) struct Verify {
@@ -35,7 +35,7 @@ pub(super) struct Verify {
 
     /// The signer's public key: a PEM file, or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE|HEX")]
-    key: Option<String>,
+    signer: Option<String>,
 
     /// A checkpoint of this store that was kept elsewhere.
     #[arg(long, value_name = "FILE")]
@@ -46,7 +46,7 @@ impl Verify {
     /// Looks, and prints.
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<(), Failure> {
         let options = VerifyOptions {
-            key: self.key.as_deref().map(public_key).transpose()?,
+            key: self.signer.as_deref().map(public_key).transpose()?,
             anchor: self.checkpoint.as_deref().map(read).transpose()?,
             keys: None,
         };
