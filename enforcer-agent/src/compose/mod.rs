@@ -145,7 +145,7 @@ async fn work(
     hubble::open(settings, &door, admin.identity.as_ref(), &forensics, &mut tasks, stopper.listener())
         .await?;
     let joints = trace::Joints { forensics: held.clone(), vault: keys.clone(), tell: Arc::clone(&tell) };
-    let predecessor_ends = inherited.from_predecessor.then_some(PREDECESSOR_ENDS).unwrap_or_default();
+    let predecessor_ends = if inherited.from_predecessor { PREDECESSOR_ENDS } else { Duration::ZERO };
     let (mut keep, mut first) = (None, 1);
     if let Some(opened) = trace::open(settings, joints, predecessor_ends).await? {
         tasks.spawn(opened.desk.run(stopper.listener()));
