@@ -148,6 +148,9 @@ async fn work(
     let predecessor_ends = if inherited.from_predecessor { PREDECESSOR_ENDS } else { Duration::ZERO };
     let (mut keep, mut first) = (None, 1);
     if let Some(opened) = trace::open(settings, joints, predecessor_ends).await? {
+        if let Some(shipping) = opened.shipping {
+            tasks.spawn(opened.desk.ship(shipping, stopper.listener()));
+        }
         tasks.spawn(opened.desk.run(stopper.listener()));
         admin.trace = Some(opened.door);
         (keep, first) = (Some(opened.keep), opened.keeper.first);

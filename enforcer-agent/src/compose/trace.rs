@@ -18,7 +18,7 @@ use crate::door::safe::{Safe, SafeError};
 use crate::door::trace::TraceDoor;
 use crate::forensics::Forensics;
 use crate::identity::custody::{CustodyError, Durability, Vault};
-use crate::trace::{BATCHES_MAX, Desk, DeskParts, Keeper, Parts, Teller, VaultKeys};
+use crate::trace::{BATCHES_MAX, Desk, DeskParts, Keeper, Parts, Shipping, Teller, VaultKeys};
 
 /// How long the last records may take to the disk when the agent stops.
 const KEEPER_ENDS: Duration = Duration::from_secs(10);
@@ -54,6 +54,8 @@ pub(super) struct Opened {
     pub(super) keeper: Keeper,
     pub(super) desk: Desk,
     pub(super) door: TraceDoor,
+    /// Who copies the store elsewhere.
+    pub(super) shipping: Option<Shipping>,
     /// Where records are handed over.
     pub(super) keep: mpsc::Sender<Vec<Arc<v1::Record>>>,
 }
@@ -96,6 +98,11 @@ fn start(
     (tell, subscribe): (Tell, Subscribe),
     predecessor_ends: Duration,
 ) -> Result<Opened> {
+    let shipping = trace.ship.as_ref().map(|ship| {
+        let file = ship.options_file.as_deref();
+        Shipping::open(trace.directory.clone(), &ship.url, &ship.options, file)
+    });
+    let shipping = shipping.transpose().context("trace.ship")?;
     let teller = Teller::new(node.to_owned(), tell);
     let keys = VaultKeys::open(Arc::new(Sealed(vault)), teller.clone());
     let keys = Arc::new(keys.context("the vault (or set `trace.enabled: false`)")?);
@@ -112,7 +119,7 @@ fn start(
     let keeper = Keeper::start(parts, records).context("cannot start the thread that keeps traces")?;
     let parts = DeskParts { directory: trace.directory.clone(), keys, teller, subscribe };
     let (desk, door) = Desk::open(parts, &keeper);
-    Ok(Opened { keeper, desk, door, keep })
+    Ok(Opened { keeper, desk, door, shipping, keep })
 }
 
 /// Waits until what was recorded is written.

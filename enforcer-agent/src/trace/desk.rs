@@ -18,6 +18,7 @@ use super::keys::VaultKeys;
 use super::read::Reading;
 use super::records::Teller;
 use super::shared::Shared;
+use super::ship::Shipping;
 use super::stream::Streams;
 use crate::door::records::{Scope, Subscribe};
 use crate::door::stop::Stop;
@@ -59,6 +60,11 @@ impl Desk {
         let seen = Arc::clone(&work.shared);
         let told: Tells = Arc::new(move || Told { losses: seen.losses(), problems: seen.problems() });
         (Self { commands, work }, TraceDoor::new(sender, durable, told))
+    }
+
+    /// Copies the store until the agent stops; what goes wrong stands in the status.
+    pub fn ship(&self, shipping: Shipping, stop: Stop) -> impl Future<Output = ()> + Send + use<> {
+        shipping.run(Arc::clone(&self.work.shared), stop)
     }
 
     /// Answers until the agent stops.

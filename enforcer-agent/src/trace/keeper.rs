@@ -314,18 +314,20 @@ impl Work {
         }
     }
 
+    /// Whoever is answered finds in the status what was done.
     fn obey(&mut self, order: Order) {
         match order {
             Order::Seal(reply) => {
                 let sealed = self.seal();
+                self.publish();
                 let _gone = reply.send(sealed);
             }
             Order::Destroy(destroy, reply) => {
                 let receipt = self.destroy(&destroy);
+                self.publish();
                 let _gone = reply.send(receipt);
             }
         }
-        self.publish();
     }
 
     fn seal(&mut self) -> Result<(), Refused> {

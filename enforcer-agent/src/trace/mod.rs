@@ -10,6 +10,7 @@ mod memory;
 mod read;
 mod records;
 mod shared;
+mod ship;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,3 +19,4 @@ pub use desk::{Desk, DeskParts};
 pub use keeper::{BATCHES_MAX, Keeper, Parts};
 pub use keys::{KeysError, VaultKeys};
 pub use records::Teller;
+pub use ship::{Shipping, ShippingError};

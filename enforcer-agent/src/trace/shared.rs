@@ -32,6 +32,8 @@ pub(super) struct View {
     pub(super) away: Option<String>,
     /// Why the last records were not kept.
     pub(super) failing: Option<String>,
+    /// Why the copy elsewhere is behind.
+    pub(super) shipping: Option<String>,
     /// Records that were not kept since the start, by tenant and cause.
     pub(super) lost: BTreeMap<(String, &'static str), u64>,
 }
@@ -93,6 +95,7 @@ impl Shared {
         let view = self.view();
         problems.extend(view.away.clone());
         problems.extend(view.failing.clone());
+        problems.extend(view.shipping.clone());
         problems.extend(view.status.problems.iter().cloned());
         problems
     }
