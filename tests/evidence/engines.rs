@@ -73,7 +73,7 @@ fn duckdb(site: &mut Site) -> Result<()> {
     site.seal()?;
     let file = site.scratch("duckdb")?.join("export.parquet");
     let text = file.display().to_string();
-    site.ctl()?.run(&["trace", "export", "--format", "parquet", "--output", &text, "--tenant", "t2"], "")?;
+    site.ctl()?.run(&["trace", "export", "--format", "parquet", "--file", &text, "--tenant", "t2"], "")?;
     let said = outside::json(outside::client("duck.py")?.arg(&file))?;
     let records = site.ctl()?.json_lines(&["trace", "query", "--tenant", "t2"])?;
     let refused = records.iter().filter(|record| record["verdict"] == "deny").count();

@@ -131,7 +131,7 @@ fn pcapng(site: &mut Site) -> Result<()> {
     let file = site.scratch("pcapng")?.join("refused.pcapng");
     let text = file.display().to_string();
     let words =
-        ["trace", "export", "--format", "pcapng", "--output", &text, "--tenant", "t2", "--verdict", "deny"];
+        ["trace", "export", "--format", "pcapng", "--file", &text, "--tenant", "t2", "--verdict", "deny"];
     site.ctl()?.run(&words, "")?;
     let mut tshark = Command::new("tshark");
     tshark.args(["-r", &text, "-Y", "tcp.flags.syn==1", "-T", "fields", "-E", "separator=|"]);
@@ -150,7 +150,7 @@ fn careful(site: &mut Site) -> Result<()> {
     let file = site.scratch("careful")?.join("export.jsonl");
     fs::write(&file, "mine")?;
     let text = file.display().to_string();
-    let words = ["trace", "export", "--format", "json", "--output", &text];
+    let words = ["trace", "export", "--format", "json", "--file", &text];
     let answer = site.ctl()?.call(&words, "")?;
     ensure!(answer.code != 0 && fs::read_to_string(&file)? == "mine", "{answer:?}");
     ensure!(answer.err.contains("--force"), "{}", answer.err);

@@ -127,7 +127,7 @@ fn summaries(site: &mut Site) -> Result<()> {
 fn nonsense(site: &mut Site) -> Result<()> {
     let ctl = site.ctl()?;
     for words in [
-        &["trace", "query", "--address", "10.0.0.0/99"][..],
+        &["trace", "query", "--ip", "10.0.0.0/99"][..],
         &["trace", "query", "--reason", "because"],
         &["trace", "query", "--serial", "xyz"],
         &["trace", "query", "--from", "yesterday-ish"],

@@ -52,8 +52,7 @@ async fn filters_are_the_agents_work() {
         ..Default::default()
     };
     assert_eq!(agent.asked().observe, [request]);
-    let args =
-        ["--after", "41", "--workload", "web", "--address", "10.0.0.0/8", "--port", "443", "--pid", "7"];
+    let args = ["--after", "41", "--workload", "web", "--ip", "10.0.0.0/8", "--port", "443", "--pid", "7"];
     let more = ["--executable", "curl", "--rule", "web-to-db", "--serial", "0A:1B"];
     agent.run(&[["observe"].as_slice(), &args, &more].concat()).await;
     agent.run(&["observe", "--device", "nvidia"]).await;
@@ -77,7 +76,7 @@ async fn filters_are_the_agents_work() {
 async fn a_filter_that_means_nothing_is_a_usage_error() {
     let agent = observing(Vec::new());
     for args in [
-        ["--address", "10.1.2.3/8"],
+        ["--ip", "10.1.2.3/8"],
         ["--pid", "0"],
         ["--executable", "bin/sh"],
         ["--serial", "xyz"],

@@ -18,7 +18,7 @@ use crate::view::record::RecordView;
     after_help = "Examples:\n  enforcerctl observe -f --verdict deny\n  \
                   enforcerctl observe --last 100 --tenant team-a --type device -o json\n  \
                   enforcerctl observe -f --type tunnel --tenant team-a\n  \
-                  enforcerctl observe --executable curl --address 10.1.0.0/16 --port 5432\n  \
+                  enforcerctl observe --executable curl --ip 10.1.0.0/16 --port 5432\n  \
                   enforcerctl observe -f --after 41 -o json\n  \
                   enforcerctl observe --reason cross_tenant_no_rule"
 )]

@@ -30,9 +30,9 @@ pub(crate) struct Which {
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
 
-    /// Only with an address within this prefix on either end.
+    /// Only with this IP address, or one within this prefix, on either end (`--address` is where the agent is).
     #[arg(long, value_name = "PREFIX")]
-    address: Option<String>,
+    ip: Option<String>,
 
     /// Only with this port on either end.
     #[arg(long, value_name = "PORT")]
@@ -68,7 +68,7 @@ impl Which {
             reason: self.reason.clone(),
             r#type: self.kind.map(Kind::word),
             workload: self.workload.clone(),
-            address: self.address.clone(),
+            address: self.ip.clone(),
             port: self.port.map(u32::from),
             pid: self.pid,
             executable: self.executable.clone(),

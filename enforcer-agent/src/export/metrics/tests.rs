@@ -127,7 +127,7 @@ fn traces() -> TraceDoor {
             drop(reply.send(Ok(status)));
         }
     });
-    TraceDoor::new(commands, durable)
+    TraceDoor::new(commands, durable, Arc::new(crate::door::trace::Told::default))
 }
 
 async fn get(address: SocketAddr, request: &str) -> (String, String) {

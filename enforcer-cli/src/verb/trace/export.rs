@@ -32,9 +32,9 @@ const PROGRESS: Duration = Duration::from_secs(2);
                   bytes of refused packets with the verdict as comment, which Wireshark and tshark open. The file is for \
                   its owner alone. One that is there is left alone unless --force is given, and then it is replaced only \
                   by a whole one.",
-    after_help = "Examples:\n  enforcerctl trace export --format pcapng --output refused.pcapng --from '1h ago'\n  \
-                  enforcerctl trace export --format parquet --output team-a.parquet --tenant team-a\n  \
-                  enforcerctl trace export --format json --output all.jsonl --force"
+    after_help = "Examples:\n  enforcerctl trace export --format pcapng --file refused.pcapng --from '1h ago'\n  \
+                  enforcerctl trace export --format parquet --file team-a.parquet --tenant team-a\n  \
+                  enforcerctl trace export --format json --file all.jsonl --force"
 )]
 pub(super) struct Export {
     /// Which form.
@@ -43,7 +43,7 @@ pub(super) struct Export {
 
     /// Where to.
     #[arg(long, value_name = "FILE")]
-    output: PathBuf,
+    file: PathBuf,
 
     /// Replace a file that is there.
     #[arg(long)]
@@ -70,16 +70,16 @@ impl Export {
     /// Asks, writes, and says how much it was.
     pub(super) async fn run(&self, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
         let request = self.span.query(&self.which)?;
-        if self.output.exists() && !self.force {
-            return Err(Failure::Exists(self.output.display().to_string()));
+        if self.file.exists() && !self.force {
+            return Err(Failure::Exists(self.file.display().to_string()));
         }
         let session = open(global).await?;
         let records = session.answer(session.trace().query(request)).await?;
-        let place = Place::make(&self.output)?;
+        let place = Place::make(&self.file)?;
         let exported = write(&session, records, self.format, &place, console).await?;
         place.finish(self.force)?;
         let Exported { records, left_out, lost } = exported;
-        console.note(&format!("{records} records are in {}", self.output.display()));
+        console.note(&format!("{records} records are in {}", self.file.display()));
         if left_out > 0 {
             console.note(&format!("{left_out} records have no packet, and are left out"));
         }

@@ -25,7 +25,7 @@ use crate::stdin::Stdin;
                   others; what it is refused, it is refused by the agent.",
     after_help = "Examples:\n  enforcerctl trace query --verdict deny --from '2h ago'\n  \
                   enforcerctl trace verify /var/lib/enforcer/trace\n  \
-                  enforcerctl trace export --format pcapng --output refused.pcapng"
+                  enforcerctl trace export --format pcapng --file refused.pcapng"
 )]
 pub(crate) struct Trace {
     #[command(subcommand)]
