@@ -70,7 +70,7 @@ def with_examples(text):
     """The configuration with its commented words in force."""
     shown, depth = [], None
     for line in text.splitlines():
-        begin = re.match(r"( *)# (listener|upstream):", line)
+        begin = re.match(r"( *)# (listener|upstream|hubble|export):", line)
         depth = len(begin[1]) if begin else depth
         inside = depth is not None and line.startswith(" " * depth + ("# " if begin else "#   "))
         depth = depth if inside else None
@@ -112,7 +112,7 @@ def main():
     target.write_text(configuration, encoding="utf-8")
     examples.write_text(with_examples(configuration), encoding="utf-8")
     shown = yaml.safe_load(examples.read_text(encoding="utf-8"))
-    if "listener" not in shown or "grpc" not in shown["identity"].get("upstream", {}):
+    if not {"listener", "hubble", "export"} <= shown.keys() or "grpc" not in shown["identity"].get("upstream", {}):
         problems.append("the commented examples of agent.yaml are not found: they would not be checked")
     for problem in problems:
         print(f"deploy/check: {problem}", file=sys.stderr)

@@ -109,6 +109,25 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    fn shadows(command: &clap::Command, global: &[String]) {
+        for verb in command.get_subcommands() {
+            let own: Vec<String> = verb.get_arguments().map(|option| option.get_id().to_string()).collect();
+            let taken: Vec<&String> = own.iter().filter(|id| global.contains(id)).collect();
+            assert!(taken.is_empty(), "{} has options of every verb once more: {taken:?}", verb.get_name());
+            shadows(verb, global);
+        }
+    }
+
+    /// clap would take the one for the other, and stop.
+    #[test]
+    fn no_verb_has_an_option_of_every_verb_once_more() {
+        let command = Cli::command();
+        let global = command.get_arguments().filter(|option| option.is_global_set());
+        let global: Vec<String> = global.map(|option| option.get_id().to_string()).collect();
+        assert!(global.len() > 5);
+        shadows(&command, &global);
+    }
+
     fn teaches_with_an_example(command: &clap::Command) {
         for verb in command.get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -79,7 +79,7 @@ fn taken(book: &Path) -> Result<Vec<Value>> {
 }
 
 fn collector(site: &mut Site) -> Result<()> {
-    let otlp = json!({ "endpoint": format!("http://{COLLECTOR}"), "batch": { "delay": "100ms" } });
+    let otlp = json!({ "endpoint": format!("http://{COLLECTOR}"), "batch": { "delay": "1s" } });
     let config = site.config()?.with("export", json!({ "otlp": otlp }));
     site.again(&config)?;
     for _ in 0..5 {
@@ -139,7 +139,8 @@ fn pcapng(site: &mut Site) -> Result<()> {
     let said = outside::run(&mut tshark)?;
     let line = said.lines().find(|line| line.starts_with(&format!("{}|{}|", to.ip(), to.port())));
     let line = line.with_context(|| format!("tshark sees {said:?}"))?;
-    for word in ["deny", "cross_tenant_no_rule", "no-rule-matched", "t2", "enforcer-probe"] {
+    for word in ["verdict=deny", "reason=cross_tenant_no_rule", "rule=no-rule-matched", "source=t2/n1-t2-p1"]
+    {
         ensure!(line.contains(word), "no {word} in the comment: {line}");
     }
     Ok(())

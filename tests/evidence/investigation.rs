@@ -80,10 +80,10 @@ pub(crate) fn serial(site: &Site, workload: &str) -> Result<String> {
 fn allowed(site: &mut Site) -> Result<()> {
     let outcome = site.dial("n1-t1-p1", "n1-t3-p1")?;
     ensure!(outcome.to_string() == "ok", "{outcome}");
-    let filter = ["--type", "flow", "--workload", "n1-t3-p1", "--verdict", "allow"];
+    let filter = ["--type", "flow", "--workload", "n1-t3-p1"];
     let records = site.stored(&filter, 2)?;
     let opened =
-        records.iter().find(|record| record["flow"]["event"] != "closed").context("no first packet")?;
+        records.iter().find(|record| record["flow"]["event"] == "opened").context("no first packet")?;
     ensure!(opened["rule"] == "t1-to-t3", "{opened:#}");
     let executable = opened["process"]["executable"].as_str().unwrap_or_default();
     ensure!(executable.ends_with("/enforcer-probe"), "whose packet is it? {opened:#}");

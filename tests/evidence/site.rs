@@ -54,7 +54,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(name: &str) -> Result<Self> {
-        let mut lab = Lab::up(&Spec::new(name.parse()?, 1, 3, 2)?, Binaries::find()?)?;
+        let lab = Lab::up(&Spec::new(name.parse()?, 1, 3, 2)?, Binaries::find()?)?;
         let gpu = lab.device_node("nvidia0", 195, 0)?;
         let mut site = Self {
             servers: Vec::new(),

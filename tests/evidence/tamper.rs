@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use enforcer_lab::wait;
 use enforcer_tests::runner::Case;
 use serde_json::Value;
 
 use crate::outside;
-use crate::site::{INTRUDER, OWNER, Site, files};
+use crate::site::{INTRUDER, LIMIT, OWNER, Site, files};
 
 pub(crate) const CASES: &[Case<Site>] = &[
     Case {
@@ -43,9 +44,20 @@ fn evidence(site: &mut Site, name: &str) -> Result<PathBuf> {
     }
     site.intrude()?;
     site.stored(&["--tenant", "t2", "--verdict", "deny"], 44)?;
+    signed(site)?;
     site.is_spoilt();
     site.kill()?;
     copy_of(site, &site.traces()?, name)
+}
+
+/// Waits until everything that is on disk is signed for.
+fn signed(site: &Site) -> Result<()> {
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    wait::until_true("a checkpoint of everything", LIMIT, || {
+        let checkpoint: Value = serde_json::from_slice(&fs::read(site.traces()?.join("checkpoint.json"))?)?;
+        let status = site.ctl()?.json(&["trace", "status"])?;
+        Ok(number(&checkpoint["body"]["sequence"]) >= number(&status["durableSequence"]))
+    })
 }
 
 fn copy_of(site: &Site, traces: &Path, name: &str) -> Result<PathBuf> {
@@ -88,6 +100,11 @@ fn intact(site: &mut Site) -> Result<()> {
     Ok(())
 }
 
+/// Not the lock, nor the room that is kept for a full disk: neither says anything.
+fn is_evidence(file: &Path) -> bool {
+    !file.ends_with("lock") && !file.ends_with("reserve")
+}
+
 /// Bytes that are spread over a file.
 fn places(length: usize) -> Vec<usize> {
     let step = (length / 12).max(1);
@@ -99,7 +116,7 @@ fn flipped(site: &mut Site) -> Result<()> {
     ensure!(findings(site, &copy, &[])?.is_empty(), "damaged before it was touched");
     let all = files(&copy)?;
     ensure!(all.len() > 5, "too few files: {all:?}");
-    for file in all.iter().filter(|file| !file.ends_with("signer.pub")) {
+    for file in all.iter().filter(|file| is_evidence(file)) {
         let whole = fs::read(file)?;
         for place in places(whole.len()) {
             let mut changed = whole.clone();

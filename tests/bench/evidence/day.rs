@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use enforcer_proto::v1;
-use enforcer_trace::keys::Memory;
+use enforcer_trace::keys::{Keys, Memory};
 use enforcer_trace::query::{Query, Scope, query};
 use enforcer_trace::{Limits, Store};
 use prost_types::Timestamp;
@@ -85,8 +85,8 @@ fn timed(
     let start = Instant::now();
     let wanted = Query::parse(request)?;
     let mut found = 0;
-    for record in query(directory, Arc::clone(keys) as _, &wanted, scope)? {
-        let record = record?;
+    let keys: Arc<dyn Keys> = Arc::clone(keys) as _;
+    for record in query(directory, &keys, &wanted, scope)? {
         ensure!(record.r#type != "loss", "{record:?}");
         found += 1;
     }

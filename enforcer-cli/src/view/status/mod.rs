@@ -67,6 +67,9 @@ struct CapacityView {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct LossView {
     cause: String,
+    /// On whose behalf; empty when that is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source: String,
     count: u64,
 }
 
@@ -156,8 +159,8 @@ impl From<v1::Capacity> for CapacityView {
 
 impl From<v1::Loss> for LossView {
     fn from(loss: v1::Loss) -> Self {
-        let v1::Loss { cause, count, .. } = loss;
-        Self { cause, count }
+        let v1::Loss { cause, source, count } = loss;
+        Self { cause, source, count }
     }
 }
 

@@ -119,10 +119,14 @@ impl StatusView {
     }
 
     fn loss_table(&self) -> Table {
-        let mut table = Table::new(&["LOST RECORDS", "COUNT"]);
+        let mut table = Table::new(&["LOST RECORDS", "OF", "COUNT"]);
         for loss in &self.losses {
             let paint = if loss.count == 0 { Paint::None } else { Paint::Warn };
-            table.row([Cell::from(loss.cause.as_str()), Cell::from(loss.count).painted(paint)]);
+            table.row([
+                Cell::from(loss.cause.as_str()),
+                Cell::from(loss.source.as_str()),
+                Cell::from(loss.count).painted(paint),
+            ]);
         }
         table
     }
