@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 
+import pyarrow
 import pyarrow.compute as compute
 
 from enforcer_kms import Agent, KeyFiles, KeyUnavailable, dataset
@@ -62,6 +63,9 @@ def main() -> int:
     except (KeyUnavailable, OSError) as error:
         print(f"find_refusals: {error}", file=sys.stderr)
         return 1
+    # Python's own dates have microseconds.
+    time = table["time"].cast(pyarrow.timestamp("us", "UTC"), safe=False)
+    table = table.set_column(table.schema.get_field_index("time"), "time", time)
     for row in table.sort_by("sequence").to_pylist():
         record = nested(row)
         if arguments.executable is None or is_executable(record, arguments.executable):

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use enforcer_lab::enter::Place;
@@ -29,6 +30,8 @@ pub(crate) const CASES: &[Case<Site>] = &[
 const METRICS: &str = "127.0.0.1:9464";
 const COLLECTOR: &str = "127.0.0.1:4317";
 const S3: &str = "127.0.0.1:5999";
+/// The agent copies once a minute.
+const SHIPPED: Duration = Duration::from_secs(100);
 
 /// A program of the node, in its namespace.
 fn on_node(site: &Site, command: &Command) -> Result<Command> {
@@ -197,7 +200,7 @@ fn bucket(site: &mut Site) -> Result<()> {
     let mut download = on_node(site, &download)?;
     let sealed = site.sealed("t2")?;
     let name = sealed.strip_prefix(site.traces()?)?.to_owned();
-    wait::until_true("the sealed files are in the bucket", LIMIT + LIMIT, || {
+    wait::until_true("the sealed files are in the bucket", SHIPPED, || {
         outside::run(&mut download)?;
         Ok(copy.join(&name).exists() && findings(site, &copy, &[])?.is_empty())
     })?;

@@ -16,6 +16,8 @@ pub(crate) const CASES: &[Case<Site>] = &[
 ];
 
 const DATAGRAMS: &str = "60000";
+/// No other case tries this port.
+const MARK: u16 = 7;
 const REASON: &str = "cross_tenant_no_rule";
 
 /// Refusals of a tenant, as the exact counters have them.
@@ -38,7 +40,15 @@ fn stored(site: &Site, tenant: &str) -> Result<u64> {
     Ok(u64::try_from(site.ctl()?.json_lines(&filter)?.iter().filter(of).count())?)
 }
 
+/// Everything that was refused so far is stored: one more refusal, which can be told from all others, is behind it.
+fn settle(site: &Site) -> Result<()> {
+    let to = SocketAddr::new(site.address(OWNER)?.ip(), MARK);
+    site.lab().probe(INTRUDER)?.run(&["tcp", &to.to_string(), "--timeout-ms", "100"])?;
+    site.stored(&["--tenant", "t2", "--port", &MARK.to_string()], 1).map(drop)
+}
+
 fn flood(site: &mut Site) -> Result<()> {
+    settle(site)?;
     let before = (counted(site, "t2")?, lost(site, "t2")?, stored(site, "t2")?);
     let to: SocketAddr = site.address(OWNER)?;
     // Past the socket hooks, which would refuse before a packet is made.

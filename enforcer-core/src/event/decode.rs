@@ -17,7 +17,6 @@ pub const HEADER_BYTES: usize = size_of::<Header>();
 
 /// One event, told apart by its kind and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum Decoded {
     /// A decision on a flow or a device, or an entry into a service; of a kind that this build does not know, as far
     /// as it looks like one.

@@ -59,11 +59,14 @@ pub enum MetricsError {
     Tls(String),
 }
 
+/// Reads the certificates again.
+pub type Load = Arc<dyn Fn() -> Result<Arc<ServerConfig>, String> + Send + Sync>;
+
 /// Mutual TLS: how to load it, and what a caller's certificate lets them see.
 #[derive(Clone)]
 pub struct Tls {
     /// The latest certificates, and who is let in.
-    pub load: Arc<dyn Fn() -> Result<Arc<ServerConfig>, String> + Send + Sync>,
+    pub load: Load,
     /// What a leaf lets its owner see; `None` for a stranger, and for one that was revoked.
     pub scope: Arc<dyn Fn(&CertificateDer<'_>) -> Option<Scope> + Send + Sync>,
 }

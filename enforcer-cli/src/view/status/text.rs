@@ -228,8 +228,8 @@ mod tests {
              TABLE  USED  CAPACITY  FULL  MEMORY KIB\n\
              pairs  95    100       95%   5\n\
              \n\
-             LOST RECORDS  COUNT\n\
-             event_full    0\n\
+             LOST RECORDS  OF  COUNT\n\
+             event_full    -   0\n\
              \n\
              TENANT  UNENCRYPTED BETWEEN NODES\n\
              red     rule r1: to tenant blue, TCP 80\n"
