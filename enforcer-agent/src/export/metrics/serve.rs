@@ -59,16 +59,16 @@ pub enum MetricsError {
     Tls(String),
 }
 
-/// Reads the certificates again.
-pub type Load = Arc<dyn Fn() -> Result<Arc<ServerConfig>, String> + Send + Sync>;
+/// What a leaf lets its owner see; `None` for a stranger, and for one that was revoked.
+type ScopeOf = Arc<dyn Fn(&CertificateDer<'_>) -> Option<Scope> + Send + Sync>;
 
 /// Mutual TLS: how to load it, and what a caller's certificate lets them see.
 #[derive(Clone)]
 pub struct Tls {
     /// The latest certificates, and who is let in.
-    pub load: Load,
+    pub load: Arc<dyn Fn() -> Result<Arc<ServerConfig>, String> + Send + Sync>,
     /// What a leaf lets its owner see; `None` for a stranger, and for one that was revoked.
-    pub scope: Arc<dyn Fn(&CertificateDer<'_>) -> Option<Scope> + Send + Sync>,
+    pub scope: ScopeOf,
 }
 
 impl fmt::Debug for Tls {

@@ -113,7 +113,6 @@ fn between(actor: &'static str, owner: &'static str) -> v1::Record {
         note: Some(note(actor)),
         half: false,
         rule_owner: owner.to_owned(),
-        ..v1::Record::default()
     }
 }
 
