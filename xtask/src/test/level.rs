@@ -128,10 +128,11 @@ impl Level {
     }
 }
 
-/// The agent's own tests that need root, which the level `unit` leaves out.
+/// Tests of the agent and of its store that need root, which the level `unit` leaves out. Measurements need a bench.
 fn rooted(filter: &[&str]) -> Command {
-    let mut command = shell::cargo(&["test", "--package", "enforcer-agent", "--lib", "--"]);
-    command.args(["--ignored", "--test-threads=1"]).args(filter);
+    let mut command =
+        shell::cargo(&["test", "--package", "enforcer-agent", "--package", "enforcer-trace", "--lib", "--"]);
+    command.args(["--ignored", "--test-threads=1", "--skip", "tests::speed::"]).args(filter);
     command
 }
 

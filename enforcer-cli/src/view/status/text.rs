@@ -229,7 +229,7 @@ mod tests {
              pairs  95    100       95%   5\n\
              \n\
              LOST RECORDS  OF  COUNT\n\
-             event_full    -   0\n\
+             event_full        0\n\
              \n\
              TENANT  UNENCRYPTED BETWEEN NODES\n\
              red     rule r1: to tenant blue, TCP 80\n"
