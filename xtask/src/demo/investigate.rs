@@ -17,16 +17,18 @@ const INTRUDER: &str = "n1-t2-p1";
 const TENANT: &str = "t2";
 const VICTIM: &str = "n1-t1-p1";
 /// What the answer must come to.
-const FOUND: &str = "no-rule-matched: t1, nvidia 195:0; one process, its certificate";
+const FOUND: &str = "t1, nvidia 195:0: no-rule-matched";
 /// In the tenant's own files the other end is nobody's name.
-const HALF: &str = "no-rule-matched: another tenant, nvidia 195:0; one process, its certificate";
+const HALF: &str = "another tenant, nvidia 195:0: no-rule-matched";
 /// Finds the same in the sealed files.
 const SCRIPT: &str = "deploy/clients/find_refusals.py";
 const PYTHON: &str = "target/python/bin/python";
 
 pub(crate) fn play(stage: &Stage, script: &mut Script) {
     script.step("a process of t2 tries t1's server, then t1's GPU", "refused, refused", || intrude(stage));
-    script.step("who was it? enforcerctl trace query", FOUND, || found(stage, &ask(stage)?));
+    script.step("which process, by its certificate, wanted what? trace query", FOUND, || {
+        found(stage, &ask(stage)?)
+    });
     script.step("the same in pyarrow, in t2's own encrypted files", HALF, || {
         stage.ctl("n1")?.run(&["trace", "seal"], "")?;
         found(stage, &read(stage, &[])?)
@@ -87,7 +89,7 @@ fn is_last(record: &Value) -> bool {
     arguments.is_some_and(|all| all.iter().any(|argument| argument == "intrude"))
 }
 
-/// The answer in words, as far as the records bear it out.
+/// What was refused, and by which rule, where one process with the certificate of that workload did both.
 fn found(stage: &Stage, records: &[Value]) -> Result<String> {
     let last = |kind: &str| {
         let record = records.iter().rfind(|record| record["type"] == kind && is_last(record));
@@ -108,7 +110,7 @@ fn found(stage: &Stage, records: &[Value]) -> Result<String> {
     let (rule, device) = (word(flow, "rule"), &device["device"]);
     let wanted = word(&flow["destination"], "identity");
     let (class, major, minor) = (word(device, "class"), &device["major"], &device["minor"]);
-    Ok(format!("{rule}: {wanted}, {class} {major}:{minor}; one process, its certificate"))
+    Ok(format!("{wanted}, {class} {major}:{minor}: {rule}"))
 }
 
 /// The same question, to pyarrow.

@@ -24,7 +24,7 @@ pub(crate) struct Script {
 impl Script {
     pub(crate) fn new(json: bool) -> Self {
         if !json {
-            println!("{:<4} {:<66} {:<38} OBSERVED", "", "STEP", "EXPECTED");
+            println!("{:<4} {:<66} {:<46} OBSERVED", "", "STEP", "EXPECTED");
         }
         Self { steps: Vec::new(), json, start: Instant::now() }
     }
@@ -34,7 +34,7 @@ impl Script {
         let observed = observe().unwrap_or_else(|error| format!("error: {error:#}"));
         let ok = observed == expected;
         if !self.json {
-            println!("{:<4} {step:<66} {expected:<38} {observed}", if ok { "ok" } else { "FAIL" });
+            println!("{:<4} {step:<66} {expected:<46} {observed}", if ok { "ok" } else { "FAIL" });
         }
         self.steps.push(Step { step: step.to_owned(), expected: expected.to_owned(), observed, ok });
     }
