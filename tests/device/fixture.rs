@@ -130,7 +130,7 @@ pub(crate) fn is_device(record: &Value, minor: u64, verdict: &str, reason: &str)
     let device = &record["device"];
     record["type"] == "device"
         && record["verdict"] == verdict
-        && record["reason"] == reason
+        && record["reason"].as_str().unwrap_or_default() == reason
         && device["class"] == "nvidia"
         && device["major"] == NVIDIA
         && device["minor"] == minor

@@ -75,7 +75,7 @@ fn key(counter: &Value) -> Result<CounterKey> {
     })
 }
 
-/// Records lost, by cause.
+/// Records lost, by cause, whoever they were of.
 ///
 /// # Errors
 /// The agent does not answer.
@@ -83,7 +83,11 @@ pub fn losses(ctl: &Ctl) -> Result<BTreeMap<String, u64>> {
     let status = ctl.json(&["status"])?;
     let all = status["losses"].as_array().context("losses: no list")?;
     let pair = |loss: &Value| Some((loss["cause"].as_str()?.to_owned(), loss["count"].as_u64()?));
-    Ok(all.iter().filter_map(pair).collect())
+    let mut lost = BTreeMap::new();
+    for (cause, count) in all.iter().filter_map(pair) {
+        *lost.entry(cause).or_default() += count;
+    }
+    Ok(lost)
 }
 
 /// Lines of a node's log in which the agent says that it stopped doing its job.
