@@ -26,18 +26,6 @@ pub(crate) fn split(record: &Arc<v1::Record>, mut each: impl FnMut(&str, &v1::Re
     }
 }
 
-/// True for records of which there are many and each says little: they go first when there is no room.
-#[must_use]
-pub fn is_sample(record: &v1::Record) -> bool {
-    let event = record.note.as_ref().map_or("", |note| note.event.as_str());
-    match record.r#type.as_str() {
-        "flow" => record.verdict != "deny" && record.verdict != "audit",
-        "totals" => true,
-        "process" => matches!(event, "exec" | "exit" | "fork"),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,12 +77,5 @@ mod tests {
         assert_eq!(parts(&record), [(NODE.to_owned(), v1::Record::clone(&record))]);
         let odd = flow("../../etc", "world", "deny");
         assert_eq!(parts(&odd), [(NODE.to_owned(), v1::Record::clone(&odd))]);
-    }
-
-    #[test]
-    fn refusals_are_no_samples() {
-        assert!(is_sample(&flow("red", "red", "allow")));
-        assert!(!is_sample(&flow("red", "red", "deny")));
-        assert!(!is_sample(&flow("red", "red", "audit")));
     }
 }

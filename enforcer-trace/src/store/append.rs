@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use enforcer_core::event::sort::is_sample;
 use enforcer_proto::v1;
 
 use super::Store;
 use crate::chain::RemovedWhy;
 use crate::error::StoreError;
 use crate::keys::KeyError;
-use crate::split::is_sample;
 use crate::wal::{Batch, Unsealed};
 
 /// What became of a batch.
