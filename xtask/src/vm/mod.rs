@@ -32,6 +32,7 @@ use self::machine::{Boot, Heard};
 use self::modules::Modules;
 use self::report::{Report, Row};
 use self::skips::Skips;
+use self::suite::Cases;
 use self::verdict::Verdict;
 use crate::test::tally::Tally;
 use crate::{build, root, setup};
@@ -50,6 +51,7 @@ use crate::{build, root, setup};
   cargo xtask vm 6.1 --suite programs                one suite on one kernel
   cargo xtask vm 6.12 --lsm off                      without security hooks for programs
   cargo xtask vm 6.12 --suite netns --filter life::  some cases; their names contain the text
+  cargo xtask vm 6.12 --suite netns --all            every case, which takes a quarter of an hour
   cargo xtask vm newest --shell                      look around
   cargo xtask vm --suite cost --write-budget         after a change of the kernel programs
 
@@ -64,6 +66,9 @@ pub(crate) struct Vm {
     /// Only cases whose names contain this.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Every case; of suites that take long, only the usual ones run otherwise.
+    #[arg(long, conflicts_with = "filter")]
+    all: bool,
     /// Whether the kernel runs programs at its security hooks.
     #[arg(long, value_enum, default_value_t)]
     lsm: Lsm,
@@ -154,7 +159,7 @@ impl Vm {
         let jobs = if self.shell {
             vec![suite::shell_job()]
         } else {
-            suites.iter().map(|suite| suite.job(self.filter.as_deref())).collect()
+            suites.iter().map(|suite| suite.job(&self.cases())).collect()
         };
         let contents = Contents::collect(&suites)?;
         let budget = Budget::load()?;
@@ -170,6 +175,14 @@ impl Vm {
             print!("\n{report}");
         }
         Ok(report.tally())
+    }
+
+    fn cases(&self) -> Cases {
+        match &self.filter {
+            Some(text) => Cases::Containing(text.clone()),
+            None if self.all => Cases::All,
+            None => Cases::Usual,
+        }
     }
 
     fn kernels(&self) -> Vec<Kernel> {
@@ -257,7 +270,7 @@ impl Workshop<'_> {
                 }
                 self.budget.judge(name, heard)
             } else {
-                Verdict::of(heard, &self.skips.of(name, &job.name), self.vm.filter.is_some())
+                Verdict::of(heard, &self.skips.of(name, &job.name), &self.vm.cases())
             };
             let seconds = heard.ended.as_ref().map_or(0.0, |(_, seconds)| *seconds);
             report.rows.push(Row { machine: name.to_owned(), suite: job.name.clone(), seconds, verdict });
