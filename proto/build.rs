@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "enforcer/v1/tunnel.proto",
         "enforcer/v1/trace.proto",
         "enforcer/v1/detection.proto",
+        "enforcer/v1/device.proto",
     ];
     let hubble = ["hubble/flow.proto", "hubble/observer.proto", "hubble/peer.proto"];
     compile(tonic_prost_build::configure(), &own, ".", "descriptor.bin")?;
