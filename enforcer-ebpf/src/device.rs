@@ -62,11 +62,11 @@ fn tell(verdict: &Verdict, gate: &GateValue, request: &DeviceRequest, who: u32) 
     let (now_ns, cgroup) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_cgroup_id()) };
     let kind = if verdict.action == ALLOW { KIND_DEVICE_ALLOWED } else { KIND_DEVICE_REFUSED };
     let Some(mut entry) = room::<Event>(Channel::Device, kind, who, now_ns) else { return };
-    let place = Place { hook: HOOK_DEVICE, interface: 0, bytes: 0, network: 0, cgroup, cookie: 0, in_process: 1 };
+    let place = Place { hook: HOOK_DEVICE, interface: 0, bytes: 0, network: 0, cgroup, cookie: 0 };
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
-        describe(event, &place);
+        describe::<true>(event, &place);
         (*event).source_identity = who;
         (*event).rule = verdict.rule;
         (*event).reason = verdict.reason;
