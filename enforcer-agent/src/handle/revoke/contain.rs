@@ -194,7 +194,8 @@ async fn each(
     until: Instant,
     verb: fn(&Group, Duration) -> Result<(), crate::group::GroupError>,
 ) -> Result<(), String> {
-    let within = until.saturating_duration_since(Instant::now());
+    // A little before the deadline, so that the group that is late is named, and not only that it is late.
+    let within = until.saturating_duration_since(Instant::now()).saturating_sub(POLL);
     let mut tasks = tokio::task::JoinSet::new();
     for group in groups {
         tasks.spawn(blocking(move || verb(&group, within).map_err(|error| error.to_string())));
