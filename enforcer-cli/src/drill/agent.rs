@@ -17,10 +17,11 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::target::Target;
 
-/// How long the agent may take to start; it proves every hook first.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long the agent may take to start: it has the kernel verify every program, which takes minutes where the
+/// processor is emulated.
+const READY_LIMIT: Duration = Duration::from_secs(180);
 /// How long one answer may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 /// Lines of its log that go into a reason.
 const TAIL_LINES: usize = 3;

@@ -19,7 +19,6 @@ use super::report::{Row, State};
 use super::tally::Tally;
 use super::trouble::Trouble;
 use super::{disturb, policy};
-use crate::failure::Failure;
 
 /// How a wall is made that does not hold: for the test that a drill notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,28 +54,19 @@ pub(super) struct Scratch {
 }
 
 /// Does what is chosen by name, and tells each row as it comes.
-pub(crate) async fn run(
-    plan: Plan,
-    chosen: impl Fn(&str) -> bool,
-    mut tell: impl FnMut(Row),
-) -> Result<(), Failure> {
+pub(crate) async fn run(plan: Plan, chosen: impl Fn(&str) -> bool, mut tell: impl FnMut(Row)) {
     let start = Instant::now();
     let mut scratch = match Scratch::build(plan).await {
         Ok(scratch) => scratch,
-        Err(trouble) => {
-            tell(row_of("scratch", Err(trouble), start.elapsed(), Tally::default()));
-            return Ok(());
-        }
+        Err(trouble) => return tell(row_of("scratch", Err(trouble), start.elapsed(), Tally::default())),
     };
     for (name, _) in SCRATCH.into_iter().filter(|(name, _)| chosen(name)) {
         tell(scratch.drill(name).await);
         if let Err(trouble) = scratch.restore().await {
             let trouble = Trouble::Wrong(format!("after {name}: {trouble}"));
-            tell(row_of("scratch", Err(trouble), Duration::ZERO, Tally::default()));
-            break;
+            return tell(row_of("scratch", Err(trouble), Duration::ZERO, Tally::default()));
         }
     }
-    Ok(())
 }
 
 fn row_of(name: &str, end: Result<String, Trouble>, elapsed: Duration, ways: Tally) -> Row {

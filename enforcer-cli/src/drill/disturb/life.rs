@@ -89,15 +89,52 @@ pub(super) fn same(before: &v1::StatusResponse, after: &v1::StatusResponse) -> R
     must(was == is, || format!("revision {} was in force, and now {} is", was.0, is.0))
 }
 
-/// A refusal, with this word in one of its problems.
-pub(super) fn refused(end: Result<v1::Ack, Trouble>, code: &str) -> Result<(), Trouble> {
-    match end {
-        Ok(ack) => Err(Trouble::Wrong(format!("what cannot be kept was taken as revision {}", ack.revision))),
-        Err(Trouble::Agent(Failure::Refused { message, problems })) => {
-            must(problems.iter().any(|problem| problem.code == code), || {
-                format!("refused, and not for {code}: {message}")
-            })
+/// A refusal for this reason: words of the message, or the place that a problem names.
+pub(super) fn refused(end: Result<v1::Ack, Trouble>, reason: &str) -> Result<(), Trouble> {
+    let (message, is_it) = match end {
+        Ok(ack) => {
+            return Err(Trouble::Wrong(format!(
+                "what cannot be kept was taken as revision {}",
+                ack.revision
+            )));
         }
-        Err(other) => Err(other),
+        Err(Trouble::Agent(Failure::Refused { message, problems })) => {
+            let is_it = message.contains(reason) || problems.iter().any(|problem| problem.path == reason);
+            (message, is_it)
+        }
+        Err(Trouble::Agent(Failure::Agent { message, .. })) => {
+            let is_it = message.contains(reason);
+            (message, is_it)
+        }
+        Err(other) => return Err(other),
+    };
+    must(is_it, || format!("refused, and not for {reason}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Problem;
+
+    fn refusal(path: &str) -> Trouble {
+        let problems = vec![Problem { path: path.to_owned(), ..Problem::default() }];
+        Trouble::Agent(Failure::Refused { message: "no".to_owned(), problems })
+    }
+
+    #[test]
+    fn only_a_refusal_for_the_right_reason_will_do() {
+        assert!(refused(Err(refusal("capacities.ports")), "capacities.ports").is_ok());
+        assert!(refused(Err(refusal("rules[x]")), "capacities.ports").is_err());
+        assert!(refused(Ok(v1::Ack::default()), "capacities.ports").is_err());
+        assert!(refused(Err(Trouble::Wrong("gone".to_owned())), "gone").is_err());
+    }
+
+    #[test]
+    fn another_revision_or_a_kernel_that_differs_is_not_the_same() {
+        let status =
+            |revision, in_sync| v1::StatusResponse { revision, in_sync, ..v1::StatusResponse::default() };
+        assert!(same(&status(3, true), &status(3, true)).is_ok());
+        assert!(same(&status(3, true), &status(4, true)).is_err());
+        assert!(same(&status(3, true), &status(3, false)).is_err());
     }
 }

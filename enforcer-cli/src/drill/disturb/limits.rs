@@ -14,6 +14,10 @@ use super::life::{refused, same};
 const SOME_RULES: u16 = 60;
 /// Rules that need more entries than the tables have.
 const TOO_MANY_RULES: u16 = 600;
+/// What a full disk is called (`ENOSPC`).
+const NO_SPACE: &str = "No space left on device";
+/// Where the problem of a full table is.
+const TABLE: &str = "capacities.ports";
 const BLOCK: [u8; 4096] = [0; 4096];
 
 /// The agent's disk is full, and then it is not.
@@ -26,7 +30,7 @@ pub(super) async fn disk(scratch: &Scratch) -> Result<String, Trouble> {
     scratch.under_attack().await;
     let after = status(&scratch.place).await;
     fs::remove_file(&filler).map_err(Trouble::at(&filler))?;
-    refused(end, "store_failed")?;
+    refused(end, NO_SPACE)?;
     same(&before, &after?)?;
     let ack = scratch.apply(&more).await?;
     must(ack.revision > before.revision, || "with room again, the change was not taken".to_owned())?;
@@ -49,7 +53,7 @@ pub(super) async fn map(scratch: &Scratch) -> Result<String, Trouble> {
     let before = status(&scratch.place).await?;
     let end = scratch.apply(&[scratch.base(), policy::bulk(TOO_MANY_RULES)].concat()).await;
     scratch.under_attack().await;
-    refused(end, "capacity_exceeded")?;
+    refused(end, TABLE)?;
     same(&before, &status(&scratch.place).await?)?;
     Ok(format!("a push was refused, and revision {} stayed in force", before.revision))
 }
