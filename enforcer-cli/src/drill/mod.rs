@@ -16,5 +16,6 @@ mod trouble;
 
 pub(crate) use live::prove as prove_live;
 pub(crate) use names::{LIVE, SCRATCH, known};
+pub(crate) use policy::Tag;
 pub(crate) use report::{Report, Row, State};
 pub(crate) use scratch::{Plan, Weak, run as run_scratch};

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use enforcer_proto::v1;
 use serde_json::{Value, json};
 
 use super::canary::Side;
+use super::place::Place;
 
 /// The class that the drill's devices are of. Its major number belongs to no driver.
 pub(super) const CLASS: &str = "drill";
@@ -18,18 +20,40 @@ const LABEL_MAX: usize = 60;
 /// The trust domain of a drill; nobody else knows it.
 const TRUST_DOMAIN: &str = "drill.internal";
 
+/// The half of the packet mark in which the scratch wall's tags travel. The live wall sees the same packets, since the
+/// drill's groups are in its tree, and writes its own tag: in the same bits it would write over the scratch wall's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tag {
+    /// The lower: a wall has the upper when its configuration says nothing else.
+    #[default]
+    Low,
+    /// The upper.
+    High,
+}
+
+impl Tag {
+    fn config(self) -> Value {
+        match self {
+            Self::Low => json!({ "mask": "0x0000ffff", "shift": 0 }),
+            Self::High => json!({ "mask": "0xffff0000", "shift": 16 }),
+        }
+    }
+}
+
 /// The agent's configuration. JSON is YAML.
-pub(super) fn config(base: &Path, cgroup_root: &Path, major: u64, gate: &str) -> Value {
+pub(super) fn config(place: &Place, tag: Tag, gate: &str) -> Value {
+    let Place { base, cgroup, major } = place;
     json!({
         "nodeName": "drill",
         "stateDirectory": base.join("state"),
         "socket": { "path": socket(base) },
         "pinDirectory": base.join("bpf/pins"),
-        "cgroupRoot": cgroup_root,
+        "cgroupRoot": cgroup,
         "deviceGate": {
             "mode": gate,
             "extraClasses": [{ "name": CLASS, "kind": "char", "major": major, "role": "accelerator" }],
         },
+        "tag": tag.config(),
         "capacities": { "ports": PORTS_MAX },
         "identity": {
             "trustDomain": TRUST_DOMAIN,

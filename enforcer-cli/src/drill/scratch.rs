@@ -15,6 +15,7 @@ use super::agent::{self, Agent};
 use super::canary::{Attack, Job, Side};
 use super::names::SCRATCH;
 use super::place::{self, Place};
+use super::policy::Tag;
 use super::report::{Row, State};
 use super::tally::Tally;
 use super::trouble::Trouble;
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) cgroup_root: Option<PathBuf>,
     /// How long the attacks go on in each state.
     pub(crate) span: Duration,
+    /// Where in the packet mark its tags travel.
+    pub(crate) tag: Tag,
     /// The node's clock may be set.
     pub(crate) clock: bool,
     /// A wall that does not hold.
@@ -85,7 +88,7 @@ impl Scratch {
         let root = plan.cgroup_root.clone().map_or_else(place::cgroup_mount, Ok)?;
         let place = Place::make(&root)?;
         let gate = if plan.weak == Some(Weak::Device) { "audit" } else { "enforce" };
-        let config = policy::config(&place.base, &place.cgroup, place.major, gate);
+        let config = policy::config(&place, plan.tag, gate);
         let path = agent::config(&place);
         fs::write(&path, config.to_string()).map_err(Trouble::at(&path))?;
         Agent::init(&plan.agent, &place)?;

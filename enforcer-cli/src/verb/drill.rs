@@ -11,7 +11,7 @@ use super::open;
 use crate::cli::Global;
 use crate::clock;
 use crate::console::{Console, Format};
-use crate::drill::{self, LIVE, Plan, Report, Row, SCRATCH, State, Weak, canary};
+use crate::drill::{self, LIVE, Plan, Report, Row, SCRATCH, State, Tag, Weak, canary};
 use crate::duration;
 use crate::failure::Failure;
 use crate::instant::rfc3339;
@@ -51,6 +51,10 @@ pub(crate) struct Drill {
     /// Make the drill's control groups below this one [default: the cgroup2 mount]
     #[arg(long, value_name = "DIR")]
     cgroup_root: Option<PathBuf>,
+
+    /// The half of the packet mark that the drill's tags take: not the one with the live wall's.
+    #[arg(long, value_enum, default_value_t, value_name = "HALF")]
+    tag: Tag,
 
     /// Also set the node's clock, a day ahead and back: only where nothing else runs.
     #[arg(long)]
@@ -128,7 +132,7 @@ impl Drill {
             )));
         }
         let (cgroup_root, span) = (self.cgroup_root.clone(), self.seconds);
-        Ok(Plan { agent, cgroup_root, span, clock: self.clock, weak: self.weak })
+        Ok(Plan { agent, cgroup_root, span, tag: self.tag, clock: self.clock, weak: self.weak })
     }
 }
 
