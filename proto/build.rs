@@ -16,13 +16,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "enforcer/v1/tunnel.proto",
         "enforcer/v1/trace.proto",
         "enforcer/v1/detection.proto",
+        "enforcer/v1/device.proto",
     ];
     let hubble = ["hubble/flow.proto", "hubble/observer.proto", "hubble/peer.proto"];
     compile(tonic_prost_build::configure(), &own, ".", "descriptor.bin")?;
     // Requests are read by a codec that refuses what it does not know.
     let strict = tonic_prost_build::configure().codec_path("crate::hubble::codec::Strict");
     compile(strict, &hubble, ".", "hubble.bin")?;
-    compile(tonic_prost_build::configure(), &["workload.proto"], "third-party/spiffe", "spiffe.bin")
+    compile(tonic_prost_build::configure(), &["workload.proto"], "third-party/spiffe", "spiffe.bin")?;
+    compile(tonic_prost_build::configure(), &["api.proto"], "third-party/podresources", "podresources.bin")
 }
 
 fn compile(

@@ -3,12 +3,13 @@
 use core::mem::size_of;
 
 use crate::event::{Event, Header, PacketEvent, ProcessEvent, SocketEvent};
+use crate::layout::FileLayout;
 use crate::maps;
 use crate::telling::{OwnerValue, ResponseValue, SocketMemo, TaskLayout, Telling};
 
 /// Raised whenever a map's key, value or meaning changes. Pins live in a directory of this number; an agent
 /// never adopts maps of another one.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Size of every shared type, in bytes: a change here is a change of [`VERSION`].
 macro_rules! sizes {
@@ -46,6 +47,12 @@ sizes! {
     maps::SocketTag = 24;
     maps::GateKey = 12;
     maps::GateValue = 8;
+    maps::CustodyKey = 12;
+    maps::CustodyValue = 8;
+    maps::TouchKey = 24;
+    maps::TouchValue = 16;
+    maps::HandleValue = 48;
+    maps::HoldingRecord = 56;
     maps::GrantKey = 20;
     maps::GrantValue = 8;
     maps::Settings = 16;
@@ -59,6 +66,7 @@ sizes! {
     maps::LossKey = 8;
     Telling = 32;
     TaskLayout = 48;
+    FileLayout = 76;
     OwnerValue = 24;
     SocketMemo = 40;
     ResponseValue = 16;

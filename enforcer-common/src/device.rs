@@ -2,8 +2,9 @@
 
 use crate::identity;
 use crate::maps::{
-    GateKey, GateValue, GrantKey, GrantValue, MINOR_ANY, RULE_DEVICE_GRANT, RULE_HOST_SERVICE, RULE_NO_MATCH,
-    RULE_NOT_MANAGED, SLOT_PRESENT, TenantSlot,
+    CUSTODY_OPEN, CustodyKey, CustodyValue, GATE_CUSTODY, GateKey, GateValue, GrantKey, GrantValue,
+    MINOR_ANY, RULE_DEVICE_GRANT, RULE_HOST_SERVICE, RULE_NO_MATCH, RULE_NOT_MANAGED, SLOT_PRESENT,
+    TenantSlot,
 };
 use crate::reason;
 use crate::verdict::Verdict;
@@ -28,6 +29,8 @@ pub trait DeviceTables {
     fn tenant(&self, identity: u32) -> Option<TenantSlot>;
     /// A grant.
     fn grant(&self, key: &GrantKey) -> Option<GrantValue>;
+    /// Where a device is between two tenants; `None` when nobody said.
+    fn custody(&self, key: &CustodyKey) -> Option<CustodyValue>;
 }
 
 /// Who asks for a device.
@@ -65,12 +68,13 @@ pub fn decide_device<T: DeviceTables>(
 ) -> Option<(Verdict, Asker, GateValue)> {
     let gate = gate_of(tables, request)?;
     let asker = asker();
-    Some((decide_gated(tables, &asker, request), asker, gate))
+    Some((decide_gated(tables, &asker, &gate, request), asker, gate))
 }
 
 /// The gate entry of a number: the exact minor first, else the whole major.
+#[must_use]
 #[inline(always)]
-fn gate_of<T: DeviceTables>(tables: &T, request: &DeviceRequest) -> Option<GateValue> {
+pub fn gate_of<T: DeviceTables>(tables: &T, request: &DeviceRequest) -> Option<GateValue> {
     let mut key = GateKey { kind: request.kind, major: request.major, minor: request.minor };
     if let Some(gate) = tables.gate(&key) {
         return Some(gate);
@@ -79,8 +83,15 @@ fn gate_of<T: DeviceTables>(tables: &T, request: &DeviceRequest) -> Option<GateV
     tables.gate(&key)
 }
 
+/// The verdict on a device that is gated.
+#[must_use]
 #[inline(always)]
-fn decide_gated<T: DeviceTables>(tables: &T, asker: &Asker, request: &DeviceRequest) -> Verdict {
+pub fn decide_gated<T: DeviceTables>(
+    tables: &T,
+    asker: &Asker,
+    gate: &GateValue,
+    request: &DeviceRequest,
+) -> Verdict {
     if identity::is_service(asker.identity) {
         return match grant_of(tables, asker.identity, 0, request) {
             Some(_) => Verdict::allow(RULE_HOST_SERVICE),
@@ -100,9 +111,30 @@ fn decide_gated<T: DeviceTables>(tables: &T, asker: &Asker, request: &DeviceRequ
         Some(slot) if slot.flags & SLOT_PRESENT != 0 => slot,
         _ => return Verdict::deny(RULE_NO_MATCH, reason::TENANT_UNKNOWN),
     };
-    match grant_of(tables, asker.identity, slot.generation, request) {
-        Some(_) => Verdict::allow(RULE_DEVICE_GRANT),
-        None => Verdict::deny(RULE_NO_MATCH, reason::DEVICE_NOT_GRANTED),
+    if grant_of(tables, asker.identity, slot.generation, request).is_none() {
+        return Verdict::deny(RULE_NO_MATCH, reason::DEVICE_NOT_GRANTED);
+    }
+    if is_open_to(tables, asker.identity, gate, request) {
+        Verdict::allow(RULE_DEVICE_GRANT)
+    } else {
+        Verdict::deny(RULE_NO_MATCH, reason::DEVICE_CLOSED)
+    }
+}
+
+/// Whether the device was handed to this tenant. Where nobody said anything of it, it is closed if it is one that is
+/// handed over at all.
+#[must_use]
+#[inline(always)]
+pub fn is_open_to<T: DeviceTables>(
+    tables: &T,
+    tenant: u32,
+    gate: &GateValue,
+    request: &DeviceRequest,
+) -> bool {
+    let key = CustodyKey { kind: request.kind, major: request.major, minor: request.minor };
+    match tables.custody(&key) {
+        Some(held) => held.state == CUSTODY_OPEN && (held.owner == identity::UNKNOWN || held.owner == tenant),
+        None => gate.flags & GATE_CUSTODY == 0,
     }
 }
 

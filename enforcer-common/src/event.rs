@@ -32,6 +32,9 @@ pub const KIND_PROCESS_FORK: u16 = 9;
 /// A process ended.
 pub const KIND_PROCESS_EXIT: u16 = 10;
 
+/// A tenant's process reached for a process that is not its tenant's, or for the wall itself.
+pub const KIND_GUARD_REFUSED: u16 = 11;
+
 /// The ring of security events: every refusal, every device decision, alerts.
 pub const RING_EVENTS: u16 = 0;
 /// The ring of samples: allowed flows, sockets.
@@ -94,6 +97,33 @@ pub const HOOK_PROCESS_FORK: u8 = 10;
 /// A process ends; as above.
 pub const HOOK_PROCESS_EXIT: u8 = 11;
 
+/// A file is opened, behind the device gate.
+pub const HOOK_FILE_OPEN: u8 = 12;
+/// A file comes from another process: over a socket, by `pidfd_getfd()`, by seccomp's `ADDFD`.
+pub const HOOK_FILE_RECEIVE: u8 = 13;
+/// An open file is read or written.
+pub const HOOK_FILE_PERMISSION: u8 = 14;
+/// `ioctl()` on an open file, of either width.
+pub const HOOK_FILE_IOCTL: u8 = 15;
+/// An open file is mapped.
+pub const HOOK_MMAP_FILE: u8 = 16;
+/// A driver's command by way of io_uring.
+pub const HOOK_URING_CMD: u8 = 17;
+/// A device node is made.
+pub const HOOK_INODE_MKNOD: u8 = 18;
+/// `ptrace()`, and what asks for the same right.
+pub const HOOK_PTRACE: u8 = 19;
+/// A signal is sent.
+pub const HOOK_TASK_KILL: u8 = 20;
+/// `bpf()`.
+pub const HOOK_BPF: u8 = 21;
+/// A name is removed, or another put in its place.
+pub const HOOK_UNLINK: u8 = 22;
+/// Something is mounted, or a mount is moved.
+pub const HOOK_MOUNT: u8 = 23;
+/// Nothing refers to an open file any more; only the canary is counted here.
+pub const HOOK_FILE_FREE: u8 = 24;
+
 /// The word for a hook.
 #[must_use]
 pub const fn hook_name(hook: u8) -> &'static str {
@@ -109,6 +139,19 @@ pub const fn hook_name(hook: u8) -> &'static str {
         HOOK_PROCESS_EXEC => "process_exec",
         HOOK_PROCESS_FORK => "process_fork",
         HOOK_PROCESS_EXIT => "process_exit",
+        HOOK_FILE_OPEN => "file_open",
+        HOOK_FILE_RECEIVE => "file_receive",
+        HOOK_FILE_PERMISSION => "file_permission",
+        HOOK_FILE_IOCTL => "file_ioctl",
+        HOOK_MMAP_FILE => "mmap_file",
+        HOOK_URING_CMD => "uring_cmd",
+        HOOK_INODE_MKNOD => "inode_mknod",
+        HOOK_PTRACE => "ptrace",
+        HOOK_TASK_KILL => "task_kill",
+        HOOK_BPF => "bpf",
+        HOOK_UNLINK => "unlink",
+        HOOK_MOUNT => "mount",
+        HOOK_FILE_FREE => "file_free",
         _ => "unassigned",
     }
 }

@@ -13,6 +13,7 @@ pub mod device;
 pub mod event;
 pub mod flow;
 pub mod identity;
+pub mod layout;
 pub mod maps;
 pub mod packet;
 pub mod policy;

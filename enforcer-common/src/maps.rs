@@ -351,8 +351,95 @@ pub struct GateKey {
 pub struct GateValue {
     /// Device class number, for the record.
     pub class: u32,
+    /// `GATE_*` bits.
+    pub flags: u32,
+}
+
+/// The device is in custody: closed to every tenant for which [`CustodyKey`] does not name it open.
+pub const GATE_CUSTODY: u32 = 1 << 0;
+
+/// Key of a device's custody: an exact number, never [`MINOR_ANY`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustodyKey {
+    /// `crate::device::KIND_*`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+/// Where a device is between two tenants.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CustodyValue {
+    /// `CUSTODY_*`; every other number is closed too.
+    pub state: u32,
+    /// The tenant that it is open to; [`crate::identity::UNKNOWN`] for every tenant that was granted it.
+    pub owner: u32,
+}
+
+/// Closed: whatever the reason.
+pub const CUSTODY_CLOSED: u32 = 0;
+/// Open to its owner.
+pub const CUSTODY_OPEN: u32 = 1;
+
+/// Key of a control group that has ever held a device: an open or a receipt was let through.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TouchKey {
+    /// The control group's id: the process's own, not that of the workload it is below.
+    pub cgroup: u64,
+    /// `crate::device::KIND_*`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
     /// Always zero.
     pub reserved: u32,
+}
+
+/// When, and on whose behalf.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TouchValue {
+    /// `CLOCK_BOOTTIME` nanoseconds of the first time.
+    pub first_ns: u64,
+    /// Tenant or host service.
+    pub identity: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+/// An open file of a gated device, from its open to the moment at which nothing refers to it any more: descriptors,
+/// mappings, registrations and messages in flight all do. Kept by the address of the kernel's `struct file`, and only
+/// where BPF LSM runs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandleValue {
+    /// `CLOCK_BOOTTIME` nanoseconds of its open.
+    pub opened_ns: u64,
+    /// Control group of the process that opened it.
+    pub cgroup: u64,
+    /// `crate::device::KIND_*`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Tenant or host service of the process that opened it.
+    pub identity: u32,
+    /// That tenant's generation at the time: while it is the same, the same tenant is passed the file without a look at
+    /// its grants.
+    pub generation: u32,
+    /// The process (thread group) that opened it.
+    pub process: u32,
+    /// `crate::device::ACCESS_*` bits it was opened for.
+    pub access: u32,
+    /// How often it was received by another process since.
+    pub receipts: u32,
 }
 
 /// Key of a device grant. Host services use their service number as owner and generation 0.
@@ -381,6 +468,39 @@ pub struct GrantValue {
     pub rule: u32,
 }
 
+/// [`HoldingRecord::via`]: a descriptor.
+pub const VIA_DESCRIPTOR: u32 = 1;
+/// [`HoldingRecord::via`]: a mapping.
+pub const VIA_MAPPING: u32 = 2;
+
+/// What a walk over all processes writes for each descriptor and mapping of a gated device.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HoldingRecord {
+    /// Address of the kernel's `struct file`.
+    pub file: u64,
+    /// Number of the descriptor, or where the mapping begins.
+    pub at: u64,
+    /// Control group of the process.
+    pub cgroup: u64,
+    /// `VIA_*`.
+    pub via: u32,
+    /// Process (thread group) id in the initial namespace.
+    pub process: u32,
+    /// Tenant or host service of the nearest known control group; [`crate::identity::HOST`] of none.
+    pub identity: u32,
+    /// `crate::device::KIND_*`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// `crate::device::ACCESS_*` bits of the open file.
+    pub access: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
 /// Settings that the node, not the policy, decides.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -401,14 +521,25 @@ pub const SETTING_DEVICE_AUDIT: u32 = 1 << 0;
 /// left to them: they know which socket, and so which tenant, it is for.
 pub const SETTING_DEFER_TO_SOCKETS: u32 = 1 << 1;
 
+/// A canary of the hooks on files and tasks is at work: the null device is a gated one to the canary, and to nobody else.
+pub const SETTING_CANARY: u32 = 1 << 2;
+
 /// Index of the epoch in the state array: its parity selects [`TenantValue::slots`].
 pub const STATE_EPOCH: u32 = 0;
 /// Index of the policy revision in the state array: what records carry.
 pub const STATE_REVISION: u32 = 1;
 /// Index of the version of the cgroup table in the state array: raised with every change of it.
 pub const STATE_CGROUPS: u32 = 2;
+/// Index of the agent's process id in the state array: whom no tenant may signal. 0 when none runs.
+pub const STATE_AGENT: u32 = 3;
+/// Index of the time, in nanoseconds of `CLOCK_BOOTTIME`, since when the account of open files is whole; 0 where it is not
+/// kept.
+pub const STATE_ACCOUNT: u32 = 4;
+/// Index of the control group, by id, on which the agent's programs hang: hooks that the kernel calls for the whole machine
+/// judge what is below it, as those do that hang there. 0 judges nobody.
+pub const STATE_SCOPE: u32 = 5;
 /// Cells of the state array.
-pub const STATE_CELLS: u32 = 3;
+pub const STATE_CELLS: u32 = 6;
 
 /// Key of a flow: forward direction, as its first packet went.
 #[repr(C)]
@@ -527,8 +658,12 @@ pub const LOST_PROCESS_FULL: u32 = 5;
 pub const LOST_SAMPLE_RATE: u32 = 6;
 /// Loss cell: an event of a process exceeded its tenant's rate.
 pub const LOST_PROCESS_RATE: u32 = 7;
+/// Loss cell: an open file of a gated device found the table of handles full.
+pub const LOST_HANDLE_FULL: u32 = 8;
+/// Loss cell: a control group that holds a gated device found the table of those full.
+pub const LOST_TOUCH_FULL: u32 = 9;
 /// Cells of the loss array.
-pub const LOST_CELLS: u32 = 8;
+pub const LOST_CELLS: u32 = 10;
 
 /// Key of a loss counter.
 #[repr(C)]

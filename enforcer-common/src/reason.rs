@@ -98,6 +98,12 @@ reasons! {
     RESPONSE_DENIED = 37, "response_denied";
     /// A response to an alert limits how many flows a second the tenant may open, for a time.
     RESPONSE_LIMITED = 38, "response_limited";
+    /// The device is closed to every tenant until it has been handed over: it is draining, in quarantine or being sanitized, or nobody knows what is left in it.
+    DEVICE_CLOSED = 39, "device_closed";
+    /// A tenant's process reached for a process that is not its own tenant's: by ptrace, what needs the same right, or a signal.
+    TASK_FOREIGN = 40, "task_foreign";
+    /// A tenant's process reached for the wall itself: bpf(), its pins, a mount over them, its agent.
+    WALL_GUARDED = 41, "wall_guarded";
 }
 
 #[cfg(test)]

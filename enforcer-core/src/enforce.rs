@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::device::holding::{GateCustody, HandleSweep};
+use crate::device::number::DeviceNumber;
 use crate::policy::image::{Digest, Entries, Image, Plan};
 
 /// Why the kernel could not take a plan. Whatever happened, what was in force still is.
@@ -98,6 +100,20 @@ pub trait Enforcement {
     /// # Errors
     /// The table could not be written; some tenants may have their new level.
     fn set_aggregation(&mut self, tenants: &BTreeMap<u32, Aggregation>) -> Result<(), EnforceError>;
+
+    /// Says where a device is between two tenants; with `None` nothing is said of it any more, and the gate's own default
+    /// holds. It holds from now on, with or without an agent.
+    ///
+    /// # Errors
+    /// The table could not be written; what stood there still stands.
+    fn set_custody(&mut self, device: DeviceNumber, custody: Option<GateCustody>)
+    -> Result<(), EnforceError>;
+
+    /// Forgets which control groups held a device, once nobody does.
+    ///
+    /// # Errors
+    /// The table could not be written; some may be forgotten.
+    fn forget_touched(&mut self, device: DeviceNumber) -> Result<(), EnforceError>;
 }
 
 /// What the kernel does to the new flows of a tenant for a time.
@@ -205,6 +221,24 @@ pub trait Inspection {
     /// # Errors
     /// The table could not be read.
     fn losses(&self) -> Result<Vec<Loss>, EnforceError>;
+
+    /// What the gate holds of devices between two tenants.
+    ///
+    /// # Errors
+    /// The table could not be read.
+    fn custody(&self) -> Result<BTreeMap<DeviceNumber, GateCustody>, EnforceError>;
+
+    /// Walks over every process of the node, and reads the account of open files.
+    ///
+    /// # Errors
+    /// Neither could be done.
+    fn handles(&self) -> Result<HandleSweep, EnforceError>;
+
+    /// Proves every hook again, on canaries of its own.
+    ///
+    /// # Errors
+    /// The canaries could not be set up. What was known of the hooks stands.
+    fn prove_hooks(&mut self) -> Result<Vec<HookReport>, EnforceError>;
 
     /// Runs the live `from_workload` and `to_workload` code on an Ethernet frame, with tables of its own for
     /// flows, counters and events, so that nothing is recorded. Answers with the verdict's action

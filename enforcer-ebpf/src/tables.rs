@@ -13,9 +13,9 @@ use enforcer_common::flow::Flows;
 use enforcer_common::identity;
 use enforcer_common::maps::{
     AddressValue, BucketValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue,
-    FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey, GrantValue, InterfaceValue,
-    LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue, PortKey, RuleValue, STATE_CELLS, STATE_EPOCH,
-    Settings, TenantSlot, TenantValue,
+    CustodyKey, CustodyValue, FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey,
+    GrantValue, HandleValue, InterfaceValue, LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue,
+    PortKey, RuleValue, STATE_CELLS, STATE_EPOCH, Settings, TenantSlot, TenantValue, TouchKey, TouchValue,
 };
 use enforcer_common::policy::Tables;
 use enforcer_common::telling::Telling;
@@ -25,7 +25,7 @@ use crate::response;
 /// Memory is taken when an entry is made: most tables are far from full.
 const NO_PREALLOC: u32 = 1;
 /// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
+pub const NO_EXIST: u64 = 1;
 
 #[map]
 pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -49,6 +49,14 @@ pub static CGROUPS: HashMap<u64, CgroupValue> = HashMap::with_max_entries(8_192,
 pub static GATES: HashMap<GateKey, GateValue> = HashMap::with_max_entries(1_024, NO_PREALLOC);
 #[map]
 pub static GRANTS: HashMap<GrantKey, GrantValue> = HashMap::with_max_entries(65_536, NO_PREALLOC);
+#[map]
+pub static CUSTODY: HashMap<CustodyKey, CustodyValue> = HashMap::with_max_entries(4_096, NO_PREALLOC);
+/// Control groups that ever held a gated device.
+#[map]
+pub static TOUCHED: HashMap<TouchKey, TouchValue> = HashMap::with_max_entries(65_536, NO_PREALLOC);
+/// Open files of gated devices, by the address of `struct file`.
+#[map]
+pub static HANDLES: HashMap<u64, HandleValue> = HashMap::with_max_entries(65_536, NO_PREALLOC);
 #[map]
 pub static FLOWS: LruHashMap<FlowKey, FlowValue> = LruHashMap::with_max_entries(262_144, 0);
 #[map]
@@ -215,5 +223,11 @@ impl DeviceTables for Kernel {
     fn grant(&self, key: &GrantKey) -> Option<GrantValue> {
         // SAFETY: as above.
         unsafe { GRANTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn custody(&self, key: &CustodyKey) -> Option<CustodyValue> {
+        // SAFETY: as above.
+        unsafe { CUSTODY.get(key) }.copied()
     }
 }

@@ -8,6 +8,7 @@ use enforcer_core::policy::model::UnixNanos;
 use enforcer_proto::DESCRIPTOR;
 use enforcer_proto::v1::authority_service_server::AuthorityServiceServer;
 use enforcer_proto::v1::detection_service_server::DetectionServiceServer;
+use enforcer_proto::v1::device_service_server::DeviceServiceServer;
 use enforcer_proto::v1::identity_service_server::IdentityServiceServer;
 use enforcer_proto::v1::node_service_server::NodeServiceServer;
 use enforcer_proto::v1::policy_service_server::PolicyServiceServer;
@@ -32,12 +33,14 @@ use super::listen::local::LocalDoor;
 use super::listen::network::NetworkDoor;
 use super::service::authority::AuthorityCalls;
 use super::service::detect::DetectCalls;
+use super::service::device::DeviceCalls;
 use super::service::identity::IdentityCalls;
 use super::service::node::NodeCalls;
 use super::service::policy::PolicyCalls;
 use super::service::trace::TraceCalls;
 use super::service::tunnel::TunnelCalls;
 use crate::door::detect::DetectDoor;
+use crate::door::device::DeviceDoors;
 use crate::door::identity::IdentityDoor;
 use crate::door::policy::PolicyDoor;
 use crate::door::records::Observe;
@@ -89,6 +92,8 @@ pub struct Admin {
     pub trace: Option<TraceDoor>,
     /// The detection room, unless it was turned off.
     pub detect: Option<DetectDoor>,
+    /// The rooms of devices that are open.
+    pub device: DeviceDoors,
     /// The node.
     pub node: Arc<NodeIdentity>,
     /// Time of day in nanoseconds since the Unix epoch.
@@ -134,6 +139,8 @@ impl Admin {
         let policy =
             PolicyServiceServer::new(PolicyCalls::new(self.policy.clone(), self.clock, stop.clone()))
                 .max_decoding_message_size(POLICY_MESSAGE_MAX_BYTES);
+        let device = DeviceServiceServer::new(DeviceCalls::new(self.device, self.policy.clone()))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         let node = NodeServiceServer::new(NodeCalls::new(
             self.policy,
             self.observe,
@@ -165,6 +172,7 @@ impl Admin {
             .add_service(InterceptedService::new(tunnel, operators))
             .add_service(InterceptedService::new(trace, readers))
             .add_service(InterceptedService::new(detect, operators))
+            .add_service(InterceptedService::new(device, operators))
             // It asks of its callers itself that they are nodes.
             .add_optional_service(authority)
             .add_optional_service(

@@ -100,6 +100,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited, logs: Logs) -> an
         tunnel: None,
         trace: None,
         detect: None,
+        device: crate::door::device::DeviceDoors::default(),
         node: Arc::new(identity(settings, started)),
         clock: clock::now,
     };

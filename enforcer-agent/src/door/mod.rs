@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod authority;
 pub mod detect;
+pub mod device;
 pub mod identity;
 pub mod library;
 pub mod manager;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use enforcer_common::maps::{CounterKey, CounterValue};
+use enforcer_core::device::holding::{GateCustody, HandleSweep};
+use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::enforce::{Aggregation, CapacityReport, HookReport, Loss, Proof, ProofRequest, Response};
 use enforcer_core::node::NodeFacts;
 use enforcer_core::policy::change::Change;
@@ -133,8 +135,25 @@ pub enum Command {
     Respond(Name, Option<Response>, oneshot::Sender<Result<(), String>>),
     /// Tell so much of the sockets of these tenants, and of all others what the node's settings say.
     Aggregate(BTreeMap<Name, Aggregation>, oneshot::Sender<Result<(), String>>),
+    /// What the rooms of devices ask of the kernel.
+    Devices(DeviceCommand),
     /// Look at the node again: something may have changed.
     Recheck,
+}
+
+/// What the rooms of devices ask of the kernel.
+#[derive(Debug)]
+pub enum DeviceCommand {
+    /// Say where a device is between two tenants.
+    SetCustody(DeviceNumber, Option<GateCustody>, oneshot::Sender<Result<(), String>>),
+    /// Read what the gate holds.
+    Custody(oneshot::Sender<Result<BTreeMap<DeviceNumber, GateCustody>, String>>),
+    /// Forget which control groups held a device.
+    ForgetTouched(DeviceNumber, oneshot::Sender<Result<(), String>>),
+    /// Walk over every process.
+    Handles(oneshot::Sender<Result<HandleSweep, String>>),
+    /// Prove every hook again.
+    ProveHooks(oneshot::Sender<Result<Vec<HookReport>, String>>),
 }
 
 /// A wish for an older revision.
@@ -213,6 +232,50 @@ impl PolicyDoor {
     /// The agent is stopping.
     pub async fn counters(&self) -> Result<Result<Vec<(CounterKey, CounterValue)>, String>, Closed> {
         self.ask(Command::Counters).await
+    }
+
+    /// Says where a device is between two tenants; with `None` the gate's own default holds.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn set_custody(
+        &self,
+        device: DeviceNumber,
+        custody: Option<GateCustody>,
+    ) -> Result<Result<(), String>, Closed> {
+        self.ask(|reply| Command::Devices(DeviceCommand::SetCustody(device, custody, reply))).await
+    }
+
+    /// Reads what the gate holds of devices between two tenants.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn custody(&self) -> Result<Result<BTreeMap<DeviceNumber, GateCustody>, String>, Closed> {
+        self.ask(|reply| Command::Devices(DeviceCommand::Custody(reply))).await
+    }
+
+    /// Forgets which control groups held a device.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn forget_touched(&self, device: DeviceNumber) -> Result<Result<(), String>, Closed> {
+        self.ask(|reply| Command::Devices(DeviceCommand::ForgetTouched(device, reply))).await
+    }
+
+    /// Walks over every process of the node, and reads the account of open files.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn handles(&self) -> Result<Result<HandleSweep, String>, Closed> {
+        self.ask(|reply| Command::Devices(DeviceCommand::Handles(reply))).await
+    }
+
+    /// Proves every hook again, on canaries.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn prove_hooks(&self) -> Result<Result<Vec<HookReport>, String>, Closed> {
+        self.ask(|reply| Command::Devices(DeviceCommand::ProveHooks(reply))).await
     }
 
     /// Runs a packet through the live programs.

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use enforcer_common::maps::STATE_REVISION;
+use enforcer_core::device::holding::GateCustody;
+use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::enforce::{Aggregation, Committed, EnforceError, Enforcement, Prepared, Response};
 use enforcer_core::policy::image::{Digest, Entries, Image, Plan};
 
 use super::read_back::{TenantKeys, count};
-use super::telling;
 use super::wall::Wall;
+use super::{custody, telling};
 
 impl Enforcement for Wall {
     fn prepare(&mut self, plan: &Plan) -> Result<Prepared, EnforceError> {
@@ -79,6 +81,18 @@ impl Enforcement for Wall {
 
     fn set_aggregation(&mut self, tenants: &BTreeMap<u32, Aggregation>) -> Result<(), EnforceError> {
         telling::set_aggregation(&mut self.tables, tenants)
+    }
+
+    fn set_custody(
+        &mut self,
+        device: DeviceNumber,
+        custody: Option<GateCustody>,
+    ) -> Result<(), EnforceError> {
+        custody::set(&mut self.tables, device, custody)
+    }
+
+    fn forget_touched(&mut self, device: DeviceNumber) -> Result<(), EnforceError> {
+        custody::forget_touched(&mut self.tables, device)
     }
 }
 

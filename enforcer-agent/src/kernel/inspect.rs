@@ -7,6 +7,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::{MapData, PerCpuValues};
 use enforcer_common::identity;
 use enforcer_common::maps::{CounterKey, CounterValue, LOST_CELLS};
+use enforcer_core::device::holding::{GateCustody, HandleSweep};
+use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::enforce::{
     CapacityReport, EnforceError, HookReport, HookState, Inspection, Loss, Proof, ProofRequest,
 };
@@ -15,13 +17,27 @@ use super::error::kernel;
 use super::hooks::{
     ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, CgroupHook, INTERFACE_HOOKS, TASK_HOOKS, interface_pin,
 };
+use super::lsm::LSM_HOOKS;
 use super::read_back::count;
 use super::sys::{self, Target};
 use super::tables::PINNED;
 use super::wall::Wall;
-use super::{adopt, prove};
+use super::{adopt, canary, custody, handles, prove};
 
 impl Inspection for Wall {
+    fn custody(&self) -> Result<BTreeMap<DeviceNumber, GateCustody>, EnforceError> {
+        custody::held(&self.tables)
+    }
+
+    fn handles(&self) -> Result<HandleSweep, EnforceError> {
+        handles::sweep(self)
+    }
+
+    fn prove_hooks(&mut self) -> Result<Vec<HookReport>, EnforceError> {
+        canary::prove(self).map_err(kernel("prove", "the hooks"))?;
+        Ok(self.hooks())
+    }
+
     fn hooks(&self) -> Vec<HookReport> {
         let cgroup = self.config.cgroup_root.display().to_string();
         let mut reports = Vec::new();
@@ -44,6 +60,12 @@ impl Inspection for Wall {
             let lost = link.err().map(|error| format!("its link: {error}"));
             let lost = lost.or_else(|| self.tasks_unknown.clone());
             reports.push(self.report(hook.name, hook.program, vec![hook.tracepoint.to_owned()], lost));
+        }
+        for hook in &LSM_HOOKS {
+            let lost = sys::open_pin(&self.pins.link(hook.program)).err();
+            let lost = lost.map(|error| format!("its link: {error}"));
+            let lost = lost.or_else(|| self.files_unknown.clone());
+            reports.push(self.report(hook.name, hook.program, vec![hook.hook.to_owned()], lost));
         }
         reports
     }

@@ -5,9 +5,9 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
-    AddressValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue, GateKey,
-    GateValue, GrantKey, GrantValue, InterfaceValue, LossKey, PairKey, PairValue, PortKey, RuleValue,
-    Settings, TenantValue,
+    AddressValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue, CustodyKey,
+    CustodyValue, GateKey, GateValue, GrantKey, GrantValue, HandleValue, InterfaceValue, LossKey, PairKey,
+    PairValue, PortKey, RuleValue, Settings, TenantValue, TouchKey, TouchValue,
 };
 use enforcer_common::telling::{ResponseValue, TaskLayout, Telling};
 use enforcer_core::enforce::EnforceError;
@@ -19,7 +19,7 @@ use super::error::{KernelError, kernel};
 pub(super) type CidrKey = Key<CidrData>;
 
 /// Every table that is pinned, in the order in which they are listed to people.
-pub(super) const PINNED: [&str; 30] = [
+pub(super) const PINNED: [&str; 33] = [
     "TENANTS",
     "ADDRESSES",
     "PAIRS",
@@ -29,6 +29,9 @@ pub(super) const PINNED: [&str; 30] = [
     "CGROUPS",
     "GATES",
     "GRANTS",
+    "CUSTODY",
+    "TOUCHED",
+    "HANDLES",
     "FLOWS",
     "FRAGMENTS",
     "COUNTERS",
@@ -70,6 +73,9 @@ pub(super) struct Tables {
     pub(super) cgroups: HashMap<MapData, u64, CgroupValue>,
     pub(super) gates: HashMap<MapData, GateKey, GateValue>,
     pub(super) grants: HashMap<MapData, GrantKey, GrantValue>,
+    pub(super) custody: HashMap<MapData, CustodyKey, CustodyValue>,
+    pub(super) touched: HashMap<MapData, TouchKey, TouchValue>,
+    pub(super) handles: HashMap<MapData, u64, HandleValue>,
     pub(super) counters: PerCpuHashMap<MapData, CounterKey, CounterValue>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     pub(super) losses: PerCpuHashMap<MapData, LossKey, u64>,
@@ -94,6 +100,9 @@ impl Tables {
             cgroups: take(object, "CGROUPS")?,
             gates: take(object, "GATES")?,
             grants: take(object, "GRANTS")?,
+            custody: take(object, "CUSTODY")?,
+            touched: take(object, "TOUCHED")?,
+            handles: take(object, "HANDLES")?,
             counters: take(object, "COUNTERS")?,
             lost: take(object, "LOST")?,
             losses: take(object, "LOSSES")?,

@@ -132,6 +132,7 @@ impl Engine {
             Command::Aggregate(tenants, reply) => {
                 let _gone = reply.send(self.aggregate(&tenants));
             }
+            Command::Devices(asked) => self.devices(asked),
             Command::Recheck => self.recheck(),
         }
     }

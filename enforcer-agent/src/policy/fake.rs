@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use enforcer_common::maps::{CounterKey, CounterValue};
+use enforcer_core::device::holding::{GateCustody, HandleSweep};
+use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::enforce::{
     Aggregation, CapacityReport, Committed, EnforceError, Enforcement, HookReport, Inspection, Loss,
     Prepared, Proof, ProofRequest, Response,
@@ -31,6 +33,7 @@ pub(super) struct Inside {
     pub(super) open: u32,
     pub(super) responses: BTreeMap<u32, Response>,
     pub(super) aggregation: BTreeMap<u32, Aggregation>,
+    pub(super) custody: BTreeMap<DeviceNumber, GateCustody>,
 }
 
 /// A kernel in memory. Clones share it, as a new agent finds what the old one pinned.
@@ -119,9 +122,38 @@ impl Enforcement for FakeKernel {
         self.inside().aggregation = tenants.clone();
         Ok(())
     }
+
+    fn set_custody(
+        &mut self,
+        device: DeviceNumber,
+        custody: Option<GateCustody>,
+    ) -> Result<(), EnforceError> {
+        let mut inside = self.inside();
+        match custody {
+            Some(custody) => drop(inside.custody.insert(device, custody)),
+            None => drop(inside.custody.remove(&device)),
+        }
+        Ok(())
+    }
+
+    fn forget_touched(&mut self, _: DeviceNumber) -> Result<(), EnforceError> {
+        Ok(())
+    }
 }
 
 impl Inspection for FakeKernel {
+    fn custody(&self) -> Result<BTreeMap<DeviceNumber, GateCustody>, EnforceError> {
+        Ok(self.inside().custody.clone())
+    }
+
+    fn handles(&self) -> Result<HandleSweep, EnforceError> {
+        Ok(HandleSweep::default())
+    }
+
+    fn prove_hooks(&mut self) -> Result<Vec<HookReport>, EnforceError> {
+        Ok(self.hooks())
+    }
+
     fn hooks(&self) -> Vec<HookReport> {
         Vec::new()
     }

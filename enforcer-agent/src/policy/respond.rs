@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use enforcer_core::enforce::{Aggregation, Response};
+use enforcer_core::enforce::{Aggregation, EnforceError, Response};
 use enforcer_core::policy::model::Name;
 
 use super::engine::Engine;
+use crate::door::policy::DeviceCommand;
 
 impl Engine {
     /// Puts a response in force for a tenant, or ends it.
@@ -19,6 +20,28 @@ impl Engine {
         let numbered = tenants.iter().map(|(tenant, level)| Ok((self.number_of(tenant)?, *level)));
         let numbered = numbered.collect::<Result<BTreeMap<u32, Aggregation>, String>>()?;
         self.kernel.set_aggregation(&numbered).map_err(|error| error.to_string())
+    }
+
+    /// What the rooms of devices ask of the kernel.
+    pub(super) fn devices(&mut self, asked: DeviceCommand) {
+        let words = |error: EnforceError| error.to_string();
+        match asked {
+            DeviceCommand::SetCustody(device, custody, reply) => {
+                let _gone = reply.send(self.kernel.set_custody(device, custody).map_err(words));
+            }
+            DeviceCommand::Custody(reply) => {
+                let _gone = reply.send(self.kernel.custody().map_err(words));
+            }
+            DeviceCommand::ForgetTouched(device, reply) => {
+                let _gone = reply.send(self.kernel.forget_touched(device).map_err(words));
+            }
+            DeviceCommand::Handles(reply) => {
+                let _gone = reply.send(self.kernel.handles().map_err(words));
+            }
+            DeviceCommand::ProveHooks(reply) => {
+                let _gone = reply.send(self.kernel.prove_hooks().map_err(words));
+            }
+        }
     }
 
     fn number_of(&self, tenant: &Name) -> Result<u32, String> {

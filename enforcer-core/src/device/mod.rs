@@ -3,6 +3,9 @@
 pub mod class;
 pub mod drivers;
 mod extra;
+pub mod holding;
+pub mod ledger;
 pub mod name;
+pub mod number;
 pub mod resolve;
 pub mod table;

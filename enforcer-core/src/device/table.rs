@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer_common::maps::{GateKey, GateValue, MINOR_ANY};
+use enforcer_common::maps::{GATE_CUSTODY, GateKey, GateValue, MINOR_ANY};
 
 use super::class::{
     self, CLASSES, FIRST_EXTRA, Kind, LAST_MINOR, MISC_MAJOR, Minors, Place, Role, UNASSIGNED,
@@ -63,6 +63,8 @@ pub struct DeviceTable {
     /// Sorted; disjoint.
     pub(crate) spans: Vec<Span>,
     extra: Vec<ExtraClass>,
+    /// Classes of devices that are handed from tenant to tenant, and closed in between.
+    custody: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
@@ -120,7 +122,20 @@ impl DeviceTable {
                 spans.insert(whole);
             }
         }
-        Self { spans: disjoint(spans), extra, warnings }
+        Self { spans: disjoint(spans), extra, custody: BTreeSet::new(), warnings }
+    }
+
+    /// The same, with these classes in custody: a device of theirs is closed to every tenant to whom it was not handed.
+    #[must_use]
+    pub fn in_custody(mut self, classes: BTreeSet<String>) -> Self {
+        self.custody = classes;
+        self
+    }
+
+    /// Whether the devices of a class are in custody.
+    #[must_use]
+    pub fn is_in_custody(&self, class: &str) -> bool {
+        self.custody.contains(class)
     }
 
     /// What the gate must hold: each major whole, so that an unknown minor is denied, and exact minors where
@@ -128,7 +143,10 @@ impl DeviceTable {
     #[must_use]
     pub fn gates(&self) -> BTreeMap<GateKey, GateValue> {
         let mut gates = BTreeMap::new();
-        let value = |class| GateValue { class, reserved: 0 };
+        let value = |class| {
+            let is_in_custody = self.class_name(class).is_some_and(|name| self.is_in_custody(name));
+            GateValue { class, flags: if is_in_custody { GATE_CUSTODY } else { 0 } }
+        };
         for span in &self.spans {
             let key = |minor| GateKey { kind: span.kind.number(), major: span.major, minor };
             if span.is_whole_major() {

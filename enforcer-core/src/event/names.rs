@@ -91,7 +91,7 @@ pub fn shown(bytes: &[u8]) -> String {
 /// The word for a loss cell (`enforcer_common::maps::LOST_*`).
 #[must_use]
 pub fn loss_name(cell: u32) -> String {
-    const NAMES: [(u32, &str); 8] = [
+    const NAMES: [(u32, &str); 10] = [
         (maps::LOST_EVENT_FULL, "event_full"),
         (maps::LOST_EVENT_RATE, "event_rate"),
         (maps::LOST_SAMPLE_FULL, "sample_full"),
@@ -100,6 +100,8 @@ pub fn loss_name(cell: u32) -> String {
         (maps::LOST_PROCESS_FULL, "process_full"),
         (maps::LOST_SAMPLE_RATE, "sample_rate"),
         (maps::LOST_PROCESS_RATE, "process_rate"),
+        (maps::LOST_HANDLE_FULL, "handle_full"),
+        (maps::LOST_TOUCH_FULL, "touch_full"),
     ];
     let known = NAMES.iter().find(|(number, _)| *number == cell);
     known.map_or_else(|| format!("loss-{cell}"), |(_, name)| (*name).to_owned())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use enforcer_common::address::Address;
 use enforcer_common::maps::{
-    AddressValue, CgroupValue, CidrValue, GateKey, GateValue, GrantValue, InterfaceValue, PairValue,
-    RuleValue,
+    AddressValue, CgroupValue, CidrValue, CustodyKey, CustodyValue, GateKey, GateValue, GrantValue,
+    InterfaceValue, PairValue, RuleValue,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -76,6 +76,8 @@ pub struct Image {
     pub cgroups: BTreeMap<u64, CgroupValue>,
     /// Gated device numbers.
     pub gates: BTreeMap<GateKey, GateValue>,
+    /// Where devices are between two tenants. Not the policy's, and in no digest or plan: it comes and goes beside it.
+    pub custody: BTreeMap<CustodyKey, CustodyValue>,
     /// What host services may open, by service number.
     pub services: BTreeMap<u32, BTreeMap<DeviceRegion, GrantValue>>,
 }

@@ -9,8 +9,9 @@ use enforcer_common::device::DeviceTables;
 use enforcer_common::flow::Flows;
 use enforcer_common::identity;
 use enforcer_common::maps::{
-    AddressValue, CidrData, CidrValue, FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue,
-    GrantKey, GrantValue, PairKey, PairValue, PortKey, RuleValue, TenantSlot,
+    AddressValue, CidrData, CidrValue, CustodyKey, CustodyValue, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, GateKey, GateValue, GrantKey, GrantValue, PairKey, PairValue, PortKey, RuleValue,
+    TenantSlot,
 };
 use enforcer_common::policy::Tables;
 
@@ -134,6 +135,10 @@ impl Flows for ImageTables<'_> {
 }
 
 impl DeviceTables for ImageTables<'_> {
+    fn custody(&self, key: &CustodyKey) -> Option<CustodyValue> {
+        self.image.custody.get(key).copied()
+    }
+
     fn gate(&self, key: &GateKey) -> Option<GateValue> {
         self.image.gates.get(key).copied()
     }

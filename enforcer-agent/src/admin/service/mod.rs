@@ -2,6 +2,7 @@
 
 pub(super) mod authority;
 pub(super) mod detect;
+pub(super) mod device;
 mod devices;
 mod explain;
 pub(super) mod identity;

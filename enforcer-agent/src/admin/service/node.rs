@@ -84,6 +84,7 @@ impl NodeService for NodeCalls {
             capabilities: capabilities(&facts.capabilities, identity_ready.is_some()),
             identity_ready,
             unencrypted: plaintext(&in_force),
+            uncovered: Vec::new(),
             device_gate_mode: self.node.device_gate_mode.clone(),
             warnings,
             losses: losses
@@ -172,7 +173,7 @@ fn plaintext(in_force: &InForce) -> Vec<v1::Unencrypted> {
     told.map(|(tenant, what)| v1::Unencrypted { tenant: tenant.to_string(), what }).collect()
 }
 
-fn hook(report: HookReport) -> v1::Hook {
+pub(super) fn hook(report: HookReport) -> v1::Hook {
     let HookReport { name, state, program_id, program_tag, attached_to } = report;
     let (state, reason) = match state {
         HookState::Verified => (v1::HookState::Verified, String::new()),

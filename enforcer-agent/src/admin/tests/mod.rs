@@ -82,6 +82,7 @@ fn admin(policy: PolicyDoor, tunnel: Option<TunnelDoor>) -> Admin {
         tunnel,
         trace: None,
         detect: None,
+        device: crate::door::device::DeviceDoors::default(),
         node: Arc::new(NodeIdentity {
             name: "here".to_owned(),
             version: "0".to_owned(),

@@ -159,6 +159,7 @@ mod tests {
     fn response() -> v1::StatusResponse {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         v1::StatusResponse {
+            uncovered: Vec::new(),
             node: "n1".to_owned(),
             version: "0.1.0".to_owned(),
             kernel: "6.18".to_owned(),
@@ -167,6 +168,7 @@ mod tests {
             digest: vec![1, 2],
             in_sync: false,
             identity_ready: Some(true),
+            uncovered: Vec::new(),
             unencrypted: vec![v1::Unencrypted {
                 tenant: "red".to_owned(),
                 what: names(&["rule r1: to tenant blue, TCP 80"]),

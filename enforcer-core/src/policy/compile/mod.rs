@@ -29,6 +29,7 @@ pub fn compile(policy: &Policy, facts: &NodeFacts) -> Image {
         interfaces: node::interfaces(policy, facts),
         cgroups: node::cgroups(policy, facts),
         gates: facts.devices.gates(),
+        custody: std::collections::BTreeMap::new(),
         services: node::services(facts),
     }
 }
