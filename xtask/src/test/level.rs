@@ -52,15 +52,8 @@ pub(crate) enum Level {
 impl Level {
     /// What runs when no level is named: every one that is not part of another, but for `vm`, which takes machines and
     /// is asked for by name.
-    pub(crate) const USUAL: [Self; 7] = [
-        Self::Unit,
-        Self::Programs,
-        Self::Netns,
-        Self::Device,
-        Self::Identity,
-        Self::Tunnel,
-        Self::Evidence,
-    ];
+    pub(crate) const USUAL: [Self; 7] =
+        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel, Self::Evidence];
     /// The kernel of the level `vm`: what most nodes run. `cargo xtask vm` has the others.
     const IN_MACHINE: Kernel = Kernel::V6_12;
 
