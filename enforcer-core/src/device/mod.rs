@@ -1,5 +1,6 @@
 //! Device classes: which numbers they have on this node, and who may ever be granted one.
 
+pub mod attack;
 pub mod class;
 pub mod drivers;
 mod extra;
