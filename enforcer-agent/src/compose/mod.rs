@@ -2,6 +2,7 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod custody;
 mod detect;
 mod export;
 mod follow;
@@ -178,6 +179,15 @@ async fn work(
         };
         admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
     }
+    let joints = custody::Joints {
+        policy: &door,
+        vault: keys.clone(),
+        handles: admin.device.handles.clone(),
+        posture: admin.device.posture.clone(),
+        tell: Arc::clone(&tell),
+        stop: stopper.listener(),
+    };
+    admin.device.custody = Some(custody::open(settings, joints, &mut tasks)?);
     if !settings.recording.tenants.is_empty() {
         tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }

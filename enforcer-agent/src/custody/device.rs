@@ -91,7 +91,6 @@ impl Device {
 
     async fn work(&mut self, inbox: &mut mpsc::Receiver<Message>) -> Result<(), Crash> {
         self.show();
-        self.settle().await?;
         self.happen(&Event::Grants, told::AGENT).await?.unwrap_or_default();
         loop {
             let goes_on = match self.custody.plan(&self.facts.granted, &self.rules) {
@@ -124,6 +123,7 @@ impl Device {
                 () = sleep(most) => {
                     self.settle().await?;
                     self.happen(&Event::Tick, told::AGENT).await?.unwrap_or_default();
+                    self.happen(&Event::Grants, told::AGENT).await?.unwrap_or_default();
                     return Ok(true);
                 }
             },
@@ -140,8 +140,8 @@ impl Device {
                 self.renumber(facts.number).await;
                 self.facts = facts;
                 self.show();
-                self.settle().await?;
                 self.happen(&Event::Grants, told::AGENT).await?.unwrap_or_default();
+                self.settle().await?;
             }
             Message::Said(said) => self.heed(said).await?,
         }
@@ -234,10 +234,31 @@ impl Device {
         if !self.is_settled() {
             return self.listen(inbox, Some(self.edges.poll)).await;
         }
-        let vacancy = self.vacancy().await.map_err(|(why, _)| why);
-        let is_proven = vacancy.is_ok();
-        self.happen(&Event::Vacancy(vacancy), told::AGENT).await?.unwrap_or_default();
-        if is_proven { Ok(true) } else { self.listen(inbox, Some(self.edges.poll)).await }
+        let Some(number) = self.facts.number else {
+            return self.unproven("its driver is not loaded: nobody can be asked who holds it", inbox).await;
+        };
+        let edges = self.edges.clone();
+        // Whoever is asked may itself be waiting for this device to be closed.
+        let vacancy = tokio::select! {
+            vacancy = edges.vacancy(number) => vacancy,
+            message = inbox.recv() => match message {
+                Some(message) => return self.hear(message).await.map(|()| true),
+                None => return Ok(false),
+            },
+        };
+        match vacancy {
+            Err(occupied) => self.unproven(&occupied.why, inbox).await,
+            Ok(()) => {
+                self.happen(&Event::Vacancy(Ok(())), told::AGENT).await?.unwrap_or_default();
+                Ok(true)
+            }
+        }
+    }
+
+    async fn unproven(&mut self, why: &str, inbox: &mut mpsc::Receiver<Message>) -> Result<bool, Crash> {
+        let event = Event::Vacancy(Err(why.to_owned()));
+        self.happen(&event, told::AGENT).await?.unwrap_or_default();
+        self.listen(inbox, Some(self.edges.poll)).await
     }
 
     async fn skip(&mut self) -> Result<bool, Crash> {

@@ -12,7 +12,7 @@ mod sign;
 mod tests;
 mod told;
 
-pub use edges::{Crash, Edges};
-pub use keep::{Keep, KeepError};
+pub use edges::{Crash, Edges, Step};
+pub use keep::{Found, Keep, KeepError};
 pub use room::{Parts, open};
 pub use sign::{FileSigner, SafeSigner, Sign, SignError};
