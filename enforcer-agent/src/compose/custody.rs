@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use enforcer_core::device::custody::Rules;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::clock;
@@ -43,8 +44,9 @@ pub(super) struct Joints<'a> {
 pub(super) fn open(
     settings: &Settings,
     joints: Joints<'_>,
+    inbox: mpsc::Receiver<CustodyCommand>,
     tasks: &mut JoinSet<()>,
-) -> anyhow::Result<Door<CustodyCommand>> {
+) -> anyhow::Result<()> {
     let Joints { policy, vault, handles, posture, tell, stop } = joints;
     let custody = &settings.device_gate.custody;
     let edges = Edges {
@@ -70,9 +72,8 @@ pub(super) fn open(
         edges,
         stop,
     };
-    let (door, room) = custody::open(parts).context("the state of custody")?;
-    tasks.spawn(room);
-    Ok(door)
+    tasks.spawn(custody::open(parts, inbox).context("the state of custody")?);
+    Ok(())
 }
 
 /// The key of checkpoints, out of the vault; where there is none, a key in a file beside the journal.

@@ -6,6 +6,7 @@ mod custody;
 mod detect;
 mod export;
 mod follow;
+mod handle;
 mod hubble;
 mod identity;
 pub mod keys;
@@ -179,6 +180,11 @@ async fn work(
         };
         admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
     }
+    // Both ask each other: the door comes before the room.
+    let (custody_door, custody_inbox) = crate::custody::door();
+    admin.device.custody = Some(custody_door);
+    admin.device.handles =
+        Some(handle::open(settings, (&door, &admin.device), &tell, stopper.listener(), &mut tasks));
     let joints = custody::Joints {
         policy: &door,
         vault: keys.clone(),
@@ -187,7 +193,7 @@ async fn work(
         tell: Arc::clone(&tell),
         stop: stopper.listener(),
     };
-    admin.device.custody = Some(custody::open(settings, joints, &mut tasks)?);
+    custody::open(settings, joints, custody_inbox, &mut tasks)?;
     if !settings.recording.tenants.is_empty() {
         tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }

@@ -2,6 +2,7 @@
 
 mod custody;
 mod export;
+mod handles;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ pub use custody::{RawCommand, RawCustody, RawNvidia, RawOverwrite, RawReadBack, 
 pub use export::{
     RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
 };
+pub use handles::{RawHandles, RawRevoke};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -78,6 +80,10 @@ pub struct RawDeviceGate {
     pub extra_classes: Option<Vec<RawExtraClass>>,
     /// How devices go from tenant to tenant.
     pub custody: Option<RawCustody>,
+    /// Who holds devices.
+    pub handles: Option<RawHandles>,
+    /// How they are taken away.
+    pub revoke: Option<RawRevoke>,
 }
 
 /// A driver daemon, a device plugin.

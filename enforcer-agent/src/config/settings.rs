@@ -2,6 +2,7 @@
 
 mod custody;
 mod export;
+mod handles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +19,7 @@ pub use custody::{CustodySettings, FileSettings, ResetWhen, ScrubSettings, Scrub
 pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
+pub use handles::{HandleSettings, RevokeSettings};
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +95,10 @@ pub struct DeviceGateSettings {
     pub extra_classes: Vec<ExtraClassSettings>,
     /// How devices go from tenant to tenant.
     pub custody: CustodySettings,
+    /// Who holds devices.
+    pub handles: HandleSettings,
+    /// How they are taken away.
+    pub revoke: RevokeSettings,
 }
 
 /// A driver daemon, a device plugin.

@@ -14,5 +14,5 @@ mod told;
 
 pub use edges::{Crash, Edges, Step};
 pub use keep::{Found, Keep, KeepError};
-pub use room::{Parts, open};
+pub use room::{Parts, door, open};
 pub use sign::{FileSigner, SafeSigner, Sign, SignError};

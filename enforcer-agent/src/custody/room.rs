@@ -40,13 +40,22 @@ pub struct Parts {
     pub stop: Stop,
 }
 
-/// Opens the room; the second value runs it, until the word to stop.
+/// The room's door, and what is behind it: made before the room, since others need it to open.
+#[must_use]
+pub fn door() -> (Door<CustodyCommand>, mpsc::Receiver<CustodyCommand>) {
+    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    (Door::new(commands), inbox)
+}
+
+/// Opens the room; the value runs it, until the word to stop.
 ///
 /// # Errors
 /// The state directory cannot be used.
-pub fn open(parts: Parts) -> Result<(Door<CustodyCommand>, impl Future<Output = ()> + Send), KeepError> {
+pub fn open(
+    parts: Parts,
+    inbox: mpsc::Receiver<CustodyCommand>,
+) -> Result<impl Future<Output = ()> + Send, KeepError> {
     let keep = Arc::new(Keep::open(&parts.state_directory)?);
-    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let Parts { rules, scrubbers, edges, stop, .. } = parts;
     let room = Room {
         rules,
@@ -58,7 +67,7 @@ pub fn open(parts: Parts) -> Result<(Door<CustodyCommand>, impl Future<Output = 
         unscrubbed: BTreeSet::new(),
         tasks: JoinSet::new(),
     };
-    Ok((Door::new(commands), room.run(inbox, stop)))
+    Ok(room.run(inbox, stop))
 }
 
 /// A device's task.

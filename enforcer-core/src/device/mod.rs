@@ -5,6 +5,7 @@ pub mod custody;
 pub mod drivers;
 mod extra;
 pub mod holding;
+pub mod ledger;
 pub mod name;
 pub mod number;
 pub mod resolve;

@@ -42,6 +42,8 @@ pub(super) fn device_gate(raw: RawDeviceGate, problems: &mut Problems) -> Device
             .filter_map(|(index, raw)| extra_class(index, raw, problems))
             .collect(),
         custody: custody::custody(raw.custody.unwrap_or_default(), problems),
+        handles: super::handles::handles(raw.handles.unwrap_or_default(), problems),
+        revoke: super::handles::revoke(raw.revoke.unwrap_or_default(), problems),
     }
 }
 

@@ -4,6 +4,7 @@ mod custody;
 mod detection;
 mod export;
 mod gate;
+mod handles;
 mod hubble;
 pub mod identity;
 mod listener;

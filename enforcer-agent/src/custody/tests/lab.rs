@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::custody::scrub::{Job, Outcome, ScrubError, Scrubber};
-use crate::custody::{Crash, Edges, FileSigner, Keep, Parts, Sign as _, open};
+use crate::custody::{Crash, Edges, FileSigner, Keep, Parts, Sign as _, door, open};
 use crate::door::device::{CustodyCommand, Door, HandleCommand, Handover, Quarantine};
 use crate::door::policy::{Command, DeviceCommand, InForce, PolicyDoor, Revision};
 use crate::door::stop::Stopper;
@@ -208,14 +208,15 @@ impl Node {
                 }
             }),
         };
-        let (door, room) = open(Parts {
+        let (door, inbox) = door();
+        let parts = Parts {
             state_directory: self.home.path().to_owned(),
             rules: Rules { drain_ns: 20_000_000, reuse: self.reuse, has_scrubber: false },
             scrubbers,
             edges,
             stop: stopper.listener(),
-        })
-        .unwrap();
+        };
+        let room = open(parts, inbox).unwrap();
         Agent { door, stopper, room: tokio::spawn(room), fakes }
     }
 }
