@@ -111,6 +111,7 @@ pub(super) struct Node {
     pub(super) told: Arc<Mutex<Vec<v1::Record>>>,
     pub(super) has_scrubber: bool,
     pub(super) reuse: Reuse,
+    pub(super) drain: Duration,
     granted: watch::Sender<Arc<InForce>>,
     /// After how many steps the agent is killed.
     pub(super) dies_after: Arc<Mutex<Option<usize>>>,
@@ -141,6 +142,7 @@ impl Node {
             told: Arc::default(),
             has_scrubber: true,
             reuse: Reuse::Never,
+            drain: Duration::from_millis(20),
             granted: watch::Sender::new(in_force(1, holders, true)),
             dies_after: Arc::default(),
             steps: Arc::default(),
@@ -211,7 +213,11 @@ impl Node {
         let (door, inbox) = door();
         let parts = Parts {
             state_directory: self.home.path().to_owned(),
-            rules: Rules { drain_ns: 20_000_000, reuse: self.reuse, has_scrubber: false },
+            rules: Rules {
+                drain_ns: u64::try_from(self.drain.as_nanos()).unwrap(),
+                reuse: self.reuse,
+                has_scrubber: false,
+            },
             scrubbers,
             edges,
             stop: stopper.listener(),

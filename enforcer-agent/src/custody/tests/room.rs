@@ -153,6 +153,7 @@ async fn the_same_tenant_again_is_skipped_by_policy_alone_and_the_receipt_says_s
     {
         let mut node = Node::new(&["red"]);
         node.reuse = reuse;
+        node.drain = Duration::from_millis(500);
         let agent = node.start();
         agent.until("in_use").await;
         *node.vacancy.lock().unwrap() = held();
