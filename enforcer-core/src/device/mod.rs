@@ -2,6 +2,7 @@
 
 pub mod attack;
 pub mod class;
+pub mod custody;
 pub mod drivers;
 mod extra;
 pub mod holding;
