@@ -65,6 +65,6 @@ fn a_device_that_changes_hands_is_closed_before_the_policy_is_in_force() {
     engine.apply(snapshot(&[holds("red", 100, vec![0]), holds("blue", 200, vec![1, 2])])).unwrap();
     let held = |minor| bench.kernel.inside().custody.get(&gpu(minor)).copied();
     assert_eq!((held(0), held(1)), (Some(GateCustody::Granted), Some(GateCustody::Owner(200))));
-    engine.apply(snapshot(&[tenant("red", 100), holds("green", 200, vec![0, 1])])).unwrap();
-    assert_eq!((held(0), held(1)), (Some(GateCustody::Closed), Some(GateCustody::Closed)));
+    engine.apply(snapshot(&[tenant("red", 100), holds("green", 300, vec![0, 1])])).unwrap();
+    assert_eq!((held(0), held(1)), (Some(GateCustody::Closed), Some(GateCustody::Owner(200))));
 }

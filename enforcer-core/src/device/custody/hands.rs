@@ -28,7 +28,8 @@ pub fn granted(policy: &Policy, key: &DeviceKey) -> (Granted, BTreeMap<String, u
 }
 
 /// What of that which the gate holds open must be closed before `after` follows on `before`: what is open to everybody
-/// who is granted it, when somebody more is; and what is open to a tenant's number, when the number is another's.
+/// who is granted it, when somebody more is. What is open to one tenant's number is nobody else's: a policy never gives a
+/// number a second time.
 #[must_use]
 pub fn to_close(
     held: &BTreeMap<DeviceNumber, GateCustody>,
@@ -36,20 +37,13 @@ pub fn to_close(
     before: &Policy,
     after: &Policy,
 ) -> Vec<DeviceNumber> {
-    let changes_hands = |(device, gate): (&DeviceNumber, &GateCustody)| match gate {
-        GateCustody::Closed => false,
-        GateCustody::Owner(id) => {
-            let name = after.index.tenant_by_id.get(id);
-            name.is_some() && name != before.index.tenant_by_id.get(id)
+    let gains = |device: &DeviceNumber| match table.index_of(device.kind, device.major, device.minor) {
+        None => true,
+        Some((class, number)) => {
+            let key = DeviceKey { class: class.to_owned(), number };
+            !granted(after, &key).0.tenants.is_subset(&granted(before, &key).0.tenants)
         }
-        GateCustody::Granted => match table.index_of(device.kind, device.major, device.minor) {
-            None => true,
-            Some((class, number)) => {
-                let key = DeviceKey { class: class.to_owned(), number };
-                !granted(after, &key).0.tenants.is_subset(&granted(before, &key).0.tenants)
-            }
-        },
     };
-    let closed = held.iter().filter(|entry| changes_hands((entry.0, entry.1)));
-    closed.map(|(device, _)| *device).collect()
+    let granted_to_all = held.iter().filter(|(_, gate)| **gate == GateCustody::Granted);
+    granted_to_all.map(|(device, _)| *device).filter(gains).collect()
 }
