@@ -10,7 +10,7 @@ use enforcer_lab::wait::until;
 use enforcer_tests::runner::Case;
 use serde_json::{Value, json};
 
-use crate::fixture::{Gate, NODE, OTHER, OWNER, SERVICE, config};
+use crate::fixture::{Gate, NODE, OTHER, SERVICE, config};
 
 pub(crate) const CASES: &[Case<Gate>] = &[Case {
     name: "custody::a_device_is_closed_until_scrubbed",
@@ -18,6 +18,8 @@ pub(crate) const CASES: &[Case<Gate>] = &[Case {
     run: handed_over,
 }];
 
+/// A GPU that no tenant has had in the cases before.
+const GPU: u64 = 1;
 /// How long a handover may take here.
 const HANDOVER_MAX: Duration = Duration::from_secs(30);
 /// What the script says; the device has no driver, so nothing is overwritten.
@@ -34,15 +36,17 @@ fn hand_over(gate: &mut Gate) -> Result<()> {
     let dirty = dirty(gate)?;
     let with_custody = with_custody(&dirty);
     restart(gate, &with_custody)?;
-    let (owner, other) = (gate.net().lab().probe(OWNER)?, gate.net().lab().probe(OTHER)?);
+    // In groups of their own: the workloads' groups have processes that stay, and whoever stays may hold the device.
+    let (owner, other) = (gate.probe_in("/t1-p1/custody")?, gate.probe_in("/t2-p1/custody")?);
+    gate.net().apply(&granted_to(gate, "t1"))?;
     state(gate, "in_use", Some("t1"))?;
-    gate.passes(&owner, 0, "device-grant")?;
+    gate.passes(&owner, GPU, "device-grant")?;
 
     gate.net().apply(&granted_to(gate, "t2"))?;
-    gate.refused(&other, 0, "t2", "device_closed")?;
-    gate.net().ctl(NODE)?.run(&["explain", "device", OTHER, "nvidia:0", "--expect", "deny"], "")?;
+    gate.refused(&other, GPU, "t2", "device_closed")?;
+    gate.net().ctl(NODE)?.run(&["explain", "device", OTHER, "nvidia:1", "--expect", "deny"], "")?;
     state(gate, "in_use", Some("t2"))?;
-    gate.passes(&other, 0, "device-grant")?;
+    gate.passes(&other, GPU, "device-grant")?;
     verified(gate)?;
 
     std::fs::write(&dirty, "")?;
@@ -50,12 +54,12 @@ fn hand_over(gate: &mut Gate) -> Result<()> {
     state(gate, "failed", None)?;
     restart(gate, &with_custody)?;
     state(gate, "failed", None)?;
-    gate.refused(&owner, 0, "t1", "device_closed")?;
+    gate.refused(&owner, GPU, "t1", "device_closed")?;
 
     std::fs::remove_file(&dirty)?;
-    gate.net().ctl(NODE)?.run(&["handover", "scrub", "nvidia:0"], "")?;
+    gate.net().ctl(NODE)?.run(&["handover", "scrub", "nvidia:1"], "")?;
     state(gate, "in_use", Some("t1"))?;
-    gate.passes(&owner, 0, "device-grant")
+    gate.passes(&owner, GPU, "device-grant")
 }
 
 /// While this file is there the scrubber fails.
@@ -76,7 +80,7 @@ fn with_custody(dirty: &std::path::Path) -> Config {
 }
 
 fn granted_to(gate: &Gate, tenant: &str) -> Policy {
-    let grant = json!([{ "class": "nvidia", "minors": [0] }]);
+    let grant = json!([{ "class": "nvidia", "minors": [GPU] }]);
     gate.net().policy().with_word(Kind::Tenant, tenant, "devices", grant)
 }
 
@@ -85,7 +89,9 @@ fn state(gate: &Gate, wanted: &str, tenant: Option<&str>) -> Result<()> {
     let ctl = gate.net().ctl(NODE)?;
     let mut last = Value::Null;
     let arrived = until("a handover", HANDOVER_MAX, || {
-        last = ctl.json(&["get", "custody"])?["devices"][0].clone();
+        let devices = ctl.json(&["get", "custody"])?["devices"].take();
+        let own = devices.as_array().and_then(|all| all.iter().find(|found| found["device"] == "nvidia:1"));
+        last = own.cloned().unwrap_or_default();
         let is_whose = tenant.is_none_or(|tenant| last["tenants"][0] == tenant);
         Ok((last["state"] == wanted && is_whose).then_some(()))
     });
@@ -95,7 +101,7 @@ fn state(gate: &Gate, wanted: &str, tenant: Option<&str>) -> Result<()> {
 /// Without the agent's help.
 fn verified(gate: &Gate) -> Result<()> {
     let ctl = gate.net().ctl(NODE)?;
-    let list = ctl.json(&["get", "receipts", "--device", "nvidia:0"])?;
+    let list = ctl.json(&["get", "receipts", "--device", "nvidia:1"])?;
     let latest = &list["receipts"][0]["receipt"];
     ensure!(latest["previousTenants"] == json!(["t1"]), "{latest}");
     ensure!(latest["nextTenants"] == json!(["t2"]) && latest["evidence"] == "attested", "{latest}");
