@@ -43,6 +43,8 @@ pub(super) struct Facts {
 pub(super) enum Message {
     /// The policy or the node has changed.
     Facts(Facts),
+    /// The kernel's table says something else than it should.
+    Check,
     /// A person's word.
     Said(Said),
 }
@@ -139,8 +141,14 @@ impl Device {
             Message::Facts(facts) => {
                 self.renumber(facts.number).await;
                 self.facts = facts;
+                // The policy room may have closed it before the policy changed.
+                self.gate = None;
                 self.show();
                 self.happen(&Event::Grants, told::AGENT).await?.unwrap_or_default();
+                self.settle().await?;
+            }
+            Message::Check => {
+                self.gate = None;
                 self.settle().await?;
             }
             Message::Said(said) => self.heed(said).await?,
@@ -396,17 +404,8 @@ impl Device {
         Ok(Ok(()))
     }
 
-    /// What the gate must hold.
     fn wanted(&self) -> GateCustody {
-        let Some(tenants) = self.custody.open_to() else { return GateCustody::Closed };
-        let ids: BTreeSet<u32> =
-            tenants.iter().filter_map(|name| self.facts.ids.get(name).copied()).collect();
-        let mut ids = ids.into_iter();
-        match (ids.next(), ids.next()) {
-            (None, _) => GateCustody::Closed,
-            (Some(only), None) => GateCustody::Owner(only),
-            (Some(_), Some(_)) => GateCustody::Granted,
-        }
+        wanted(&self.custody, &self.facts)
     }
 
     fn is_settled(&self) -> bool {
@@ -458,5 +457,17 @@ impl Device {
         if matches!(state, State::Available | State::InUse | State::Failed) {
             self.followers.clear();
         }
+    }
+}
+
+/// What the gate must hold.
+pub(super) fn wanted(custody: &Custody, facts: &Facts) -> GateCustody {
+    let Some(tenants) = custody.open_to() else { return GateCustody::Closed };
+    let ids: BTreeSet<u32> = tenants.iter().filter_map(|name| facts.ids.get(name).copied()).collect();
+    let mut ids = ids.into_iter();
+    match (ids.next(), ids.next()) {
+        (None, _) => GateCustody::Closed,
+        (Some(only), None) => GateCustody::Owner(only),
+        (Some(_), Some(_)) => GateCustody::Granted,
     }
 }

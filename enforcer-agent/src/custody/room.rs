@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use enforcer_core::device::class::Role;
-use enforcer_core::device::custody::{Custody, DeviceKey, Event, Granted, Rules, State, Word, step};
+use enforcer_core::device::custody::hands::granted;
+use enforcer_core::device::custody::{Custody, DeviceKey, Event, Rules, State, Word, step};
 use enforcer_core::device::holding::GateCustody;
 use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::device::table::DeviceTable;
-use enforcer_core::policy::model::{Policy, Tier};
+use enforcer_core::policy::model::Policy;
 use enforcer_proto::v1;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, warn};
 
-use super::device::{Board, Device, Facts, Message, Said, WAITING_MAX};
+use super::device::{Board, Device, Facts, Message, Said, WAITING_MAX, wanted};
 use super::edges::Edges;
 use super::keep::{Keep, KeepError};
 use super::scrub::Scrubber;
@@ -23,6 +25,8 @@ use crate::door::device::{CustodyCommand, Door, WAITING_MAX as COMMANDS_MAX};
 use crate::door::policy::InForce;
 use crate::door::stop::Stop;
 
+/// How often the kernel's table is held against what it should say.
+const CHECK: std::time::Duration = std::time::Duration::from_secs(5);
 /// Receipts in one answer.
 const RECEIPTS_MAX: u32 = 1_000;
 
@@ -93,8 +97,11 @@ impl Room {
         let first = Arc::clone(&in_force.borrow_and_update());
         self.recall(&first).await;
         self.follow(&first).await;
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = check.tick() => self.check().await,
                 () = stop.wait() => break,
                 Some(command) = inbox.recv() => self.answer(command).await,
                 changed = in_force.changed() => {
@@ -258,6 +265,22 @@ impl Room {
         }
     }
 
+    /// Whatever was written into the kernel's table by others is written over.
+    async fn check(&self) {
+        let Ok(Ok(held)) = self.edges.policy.custody().await else { return };
+        for (key, seat) in &self.devices {
+            let shown = {
+                let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+                board.get(key).cloned()
+            };
+            let Some((custody, Some(number))) = shown else { continue };
+            if held.get(&number) != Some(&wanted(&custody, &seat.facts)) {
+                // It looks itself: what is on its way just now is no drift.
+                let _busy_or_ended = seat.messages.try_send(Message::Check);
+            }
+        }
+    }
+
     async fn answer(&mut self, command: CustodyCommand) {
         match command {
             CustodyCommand::Quarantine(asked, reply) => {
@@ -396,19 +419,7 @@ fn key_of(table: &DeviceTable, device: DeviceNumber) -> Option<DeviceKey> {
 fn facts_of(key: &DeviceKey, policy: &Policy, table: &DeviceTable) -> Facts {
     let region = table.locate(&key.class, key.number).ok();
     let number = region.and_then(|region| DeviceNumber::from_words(region.kind, region.major, region.minor));
-    let mut granted = Granted { tenants: BTreeSet::new(), all_share: true };
-    let mut ids = BTreeMap::new();
-    for tenant in policy.tenants.values() {
-        let has = tenant.devices.iter().any(|grant| {
-            *grant.class == *key.class
-                && grant.minors.as_ref().is_some_and(|minors| minors.contains(&key.number))
-        });
-        if has {
-            granted.tenants.insert(tenant.name.to_string());
-            granted.all_share &= tenant.tier == Tier::Shared;
-            ids.insert(tenant.name.to_string(), tenant.id);
-        }
-    }
+    let (granted, ids) = granted(policy, key);
     Facts { number, granted, ids }
 }
 

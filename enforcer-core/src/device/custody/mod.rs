@@ -2,6 +2,7 @@
 //! be done come out. The gate is open in one state only, and no path leads from one tenant's use into another's past a
 //! verified scrub, but for a person's word or the same tenant by policy.
 
+pub mod hands;
 pub mod receipt;
 mod step;
 #[cfg(test)]
