@@ -25,5 +25,6 @@ pub mod process;
 pub mod record;
 pub mod spec;
 pub mod topology;
+pub mod verdict;
 pub mod wait;
 pub mod yaml;
