@@ -52,6 +52,7 @@ sizes! {
     maps::TouchKey = 24;
     maps::TouchValue = 16;
     maps::HandleValue = 48;
+    maps::HoldingRecord = 56;
     maps::GrantKey = 20;
     maps::GrantValue = 8;
     maps::Settings = 16;
@@ -65,7 +66,7 @@ sizes! {
     maps::LossKey = 8;
     Telling = 32;
     TaskLayout = 48;
-    FileLayout = 72;
+    FileLayout = 80;
     OwnerValue = 24;
     SocketMemo = 40;
     ResponseValue = 16;

@@ -39,6 +39,10 @@ pub struct FileLayout {
     pub css_parent: u32,
     /// `struct task_struct`: `tgid`.
     pub task_tgid: u32,
+    /// `struct vm_area_struct`: `vm_start`.
+    pub vma_start: u32,
+    /// `struct vfsmount`: `mnt_sb`.
+    pub mount_sb: u32,
     /// Always zero.
     pub reserved: u32,
 }

@@ -9,8 +9,11 @@ mod account;
 mod attach;
 mod bench;
 mod device;
+mod lsm;
 mod memo;
+mod node;
 mod packet;
+mod peek;
 mod process;
 mod response;
 mod sockaddr;
@@ -21,6 +24,7 @@ mod tag;
 mod tc;
 mod tell;
 mod tunnel;
+mod walk;
 
 #[cfg(not(test))]
 #[panic_handler]

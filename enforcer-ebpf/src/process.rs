@@ -9,9 +9,10 @@ use aya_ebpf::macros::{map, raw_tracepoint};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::RawTracePointContext;
 use enforcer_common::event::{
-    HOOK_PROCESS_EXEC, HOOK_PROCESS_EXIT, HOOK_PROCESS_FORK, Header, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT, KIND_PROCESS_FORK, PROCESS_ARGUMENTS_ABSENT,
-    PROCESS_ARGUMENTS_BYTES, PROCESS_ARGUMENTS_CUT, PROCESS_EXECUTABLE_BYTES, PROCESS_EXECUTABLE_CUT,
-    PROCESS_PARENT_ABSENT, PROCESS_SHORT_BYTES, PROCESS_START_ABSENT, ProcessEvent,
+    HOOK_PROCESS_EXEC, HOOK_PROCESS_EXIT, HOOK_PROCESS_FORK, Header, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT,
+    KIND_PROCESS_FORK, PROCESS_ARGUMENTS_ABSENT, PROCESS_ARGUMENTS_BYTES, PROCESS_ARGUMENTS_CUT,
+    PROCESS_EXECUTABLE_BYTES, PROCESS_EXECUTABLE_CUT, PROCESS_PARENT_ABSENT, PROCESS_SHORT_BYTES,
+    PROCESS_START_ABSENT, ProcessEvent,
 };
 use enforcer_common::identity::CANARY;
 use enforcer_common::maps::CounterKey;
@@ -92,7 +93,8 @@ pub fn process_exec(context: RawTracePointContext) -> i32 {
     prove(tag.identity, HOOK_PROCESS_EXEC);
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(mut entry) = room::<ProcessEvent>(Channel::Process, KIND_PROCESS_EXEC, tag.identity, now_ns) else {
+    let Some(mut entry) = room::<ProcessEvent>(Channel::Process, KIND_PROCESS_EXEC, tag.identity, now_ns)
+    else {
         return 0;
     };
     let event = entry.as_mut_ptr();

@@ -13,10 +13,10 @@ use enforcer_common::flow::Flows;
 use enforcer_common::identity;
 use enforcer_common::layout::FileLayout;
 use enforcer_common::maps::{
-    AddressValue, BucketValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue, CustodyKey, CustodyValue,
-    FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey, GrantValue, HandleValue, InterfaceValue,
-    LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue, PortKey, RuleValue, STATE_CELLS, STATE_EPOCH,
-    Settings, TenantSlot, TenantValue, TouchKey, TouchValue,
+    AddressValue, BucketValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue,
+    CustodyKey, CustodyValue, FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey,
+    GrantValue, HandleValue, InterfaceValue, LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue,
+    PortKey, RuleValue, STATE_CELLS, STATE_EPOCH, Settings, TenantSlot, TenantValue, TouchKey, TouchValue,
 };
 use enforcer_common::policy::Tables;
 use enforcer_common::telling::Telling;

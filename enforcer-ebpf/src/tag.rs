@@ -7,8 +7,10 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::btf_map;
 use enforcer_common::identity;
+use enforcer_common::layout::FileLayout;
 use enforcer_common::maps::{CGROUP_LEVELS, STATE_CGROUPS, SocketTag};
 
+use crate::peek;
 use crate::tables::{CGROUPS, state};
 
 const LEVELS: i32 = CGROUP_LEVELS as i32;
@@ -57,6 +59,37 @@ pub fn recognise(leaf: u64, id_at: impl Fn(i32) -> u64) -> SocketTag {
 pub fn of_current() -> SocketTag {
     // SAFETY: the helpers take no pointer, and any level.
     unsafe { recognise(bpf_get_current_cgroup_id(), |level| bpf_get_current_ancestor_cgroup_id(level)) }
+}
+
+/// Whose a task is, and the control group that it is in.
+pub struct TaskTag {
+    pub identity: u32,
+    pub leaf: u64,
+}
+
+/// The nearest known group of a task, which need not be the current one; `HOST` when none is known. A control group's state
+/// is its first member, so that a parent's state is the parent.
+#[inline(never)]
+pub fn of_task(task: u64, layout: &FileLayout) -> TaskTag {
+    let mut tag = TaskTag { identity: identity::HOST, leaf: 0 };
+    let set = peek::at::<u64>(task, layout.task_cgroups).unwrap_or(0);
+    let mut group = peek::at::<u64>(set, layout.css_set_cgroup).unwrap_or(0);
+    let mut level = 0;
+    while level <= LEVELS {
+        let node = peek::at::<u64>(group, layout.cgroup_kn).unwrap_or(0);
+        let Some(id) = peek::at::<u64>(node, layout.kn_id) else { break };
+        if level == 0 {
+            tag.leaf = id;
+        }
+        // SAFETY: values of a map without preallocation are freed only after a grace period.
+        if let Some(value) = unsafe { CGROUPS.get(id) } {
+            tag.identity = value.identity;
+            break;
+        }
+        group = peek::at::<u64>(group, layout.css_parent).unwrap_or(0);
+        level += 1;
+    }
+    tag
 }
 
 /// The tag kept with a socket. One made under an earlier version of the cgroup table is looked up again by its

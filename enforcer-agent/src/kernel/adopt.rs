@@ -155,7 +155,7 @@ pub(super) fn hang_task_hook(
 }
 
 /// Pins a link over an older one of the same name.
-fn pin_over(link: FdLink, pins: &Pins, name: &str) -> Result<OwnedFd, KernelError> {
+pub(super) fn pin_over(link: FdLink, pins: &Pins, name: &str) -> Result<OwnedFd, KernelError> {
     let path = pins.link(name);
     let fresh = pins.link(&format!("{name}-new"));
     let _ = fs::remove_file(&fresh);

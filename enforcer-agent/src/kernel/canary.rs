@@ -50,6 +50,11 @@ pub(super) fn prove(wall: &mut Wall) -> Result<(), KernelError> {
         Ok(()) => {}
         Err(error) => tracing::warn!(%error, "the interface hooks could not be proven"),
     }
+    clean(wall)?;
+    match super::lsm::prove(wall) {
+        Ok(()) => {}
+        Err(error) => tracing::warn!(%error, "the LSM hooks could not be proven"),
+    }
     clean(wall)
 }
 
@@ -190,7 +195,7 @@ fn register(wall: &mut Wall, stage: &Stage) -> Result<(), KernelError> {
     bump_cgroups(wall)
 }
 
-fn bump_cgroups(wall: &mut Wall) -> Result<(), KernelError> {
+pub(super) fn bump_cgroups(wall: &mut Wall) -> Result<(), KernelError> {
     let version = wall.tables.state(STATE_CGROUPS)?;
     Ok(wall.tables.set_state(STATE_CGROUPS, version.wrapping_add(1) & u64::from(u32::MAX))?)
 }
@@ -222,7 +227,7 @@ fn judge_attempts(wall: &mut Wall, before: &Attempts, after: &Attempts) {
 }
 
 /// Writes down whether a hook was seen to run.
-fn note(wall: &mut Wall, hook: &'static str, proven: bool) {
+pub(super) fn note(wall: &mut Wall, hook: &'static str, proven: bool) {
     if wall.absent.contains_key(hook) {
         return;
     }
@@ -290,8 +295,16 @@ pub(super) fn clean(wall: &mut Wall) -> Result<(), KernelError> {
     if !groups.is_empty() {
         bump_cgroups(wall)?;
     }
-    if wall.tables.gates.get(&gate(), 0).is_ok() {
-        wall.tables.gates.remove(&gate()).map_err(kernel("delete from", "GATES"))?;
+    let mut gates = Vec::new();
+    for entry in wall.tables.gates.iter() {
+        let (key, value) = entry.map_err(kernel("read", "GATES"))?;
+        // No class has the number 0: only the canary's devices do.
+        if value == GateValue::default() {
+            gates.push(key);
+        }
+    }
+    for key in &gates {
+        wall.tables.gates.remove(key).map_err(kernel("delete from", "GATES"))?;
     }
     detour::clean(&mut wall.tables)?;
     let mut counters = Vec::new();
@@ -307,7 +320,7 @@ pub(super) fn clean(wall: &mut Wall) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn c_path(path: &Path) -> Result<CString, KernelError> {
+pub(super) fn c_path(path: &Path) -> Result<CString, KernelError> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(io::Error::other)
         .map_err(KernelError::file("name", path))

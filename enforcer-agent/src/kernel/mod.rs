@@ -15,6 +15,8 @@ mod handles;
 mod hooks;
 mod inspect;
 mod ledger;
+mod lsm;
+mod lsm_probe;
 mod pins;
 mod probe;
 mod prove;
@@ -26,6 +28,7 @@ mod tables;
 mod tap;
 mod telling;
 mod uninstall;
+mod walk;
 mod wall;
 
 use std::path::PathBuf;

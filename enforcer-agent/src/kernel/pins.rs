@@ -116,7 +116,7 @@ pub fn tracefs() -> Result<(), KernelError> {
     mount_as("tracefs", TRACEFS)
 }
 
-fn mount_as(kind: &'static str, at: &'static str) -> Result<(), KernelError> {
+pub(super) fn mount_as(kind: &'static str, at: &'static str) -> Result<(), KernelError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some(kind), at, Some(kind), flags, Some("mode=0700"))
         .map_err(io::Error::from)

@@ -17,10 +17,12 @@ use super::canary;
 use super::error::KernelError;
 use super::events::EventReader;
 use super::hooks;
+use super::lsm;
 use super::pins::{self, Pins};
 use super::read_back::TenantKeys;
 use super::tables::Tables;
 use super::telling;
+use super::walk;
 
 /// The kernel side of a node.
 pub struct Wall {
@@ -40,6 +42,10 @@ pub struct Wall {
     pub(super) predecessors: Vec<PathBuf>,
     /// Why the programs do not know where a task keeps what.
     pub(super) tasks_unknown: Option<String>,
+    /// Why they do not know where an open file keeps what.
+    pub(super) files_unknown: Option<String>,
+    /// Why the walks over processes are not there.
+    pub(super) walks_absent: Option<String>,
     events: Option<EventReader>,
 }
 
@@ -80,6 +86,11 @@ impl Wall {
         if let Some(reason) = &tasks_unknown {
             tracing::warn!(reason, "processes are told without their arguments, parents and start");
         }
+        let files_unknown = telling::settle_files(&mut tables)?;
+        if let Some(reason) = &files_unknown {
+            tracing::warn!(reason, "open devices cannot be recognised");
+        }
+        let walks_absent = walk::load(&mut object).err().map(|error| error.to_string());
         let mut ring = |name| take_ring(&mut object, name);
         let events = EventReader::new(ring("EVENTS")?, ring("PROCESSES")?, ring("SAMPLES")?)?;
         let predecessors = pins.others()?;
@@ -94,6 +105,8 @@ impl Wall {
             held: Held::default(),
             predecessors,
             tasks_unknown,
+            files_unknown,
+            walks_absent,
             events: Some(events),
         };
         wall.adopt_sizes()?;
@@ -129,7 +142,9 @@ impl Wall {
             }
         }
         self.rehang_interfaces()?;
+        lsm::hang(self);
         canary::prove(self)?;
+        lsm::settle(self)?;
         adopt::settle_deferral(self)
     }
 
@@ -164,10 +179,7 @@ impl Wall {
             names.iter().find_map(|name| self.lacking(name)).map_or(Capability::Present, Capability::Absent)
         };
         Capabilities {
-            device_handles: Capability::Absent(
-                "passed and held descriptors are not gated: this agent has no BPF LSM programs yet"
-                    .to_owned(),
-            ),
+            device_handles: all(&lsm::NEEDED),
             mtls_tunnel: all(&[
                 "cgroup/connect4",
                 "cgroup/connect6",

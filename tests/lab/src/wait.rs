@@ -1,16 +1,29 @@
 //! Waiting for a condition until a deadline: the only way to wait here.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// How many times longer everything may take on this machine than on one of our own: an integer.
+pub const PATIENCE: &str = "ENFORCER_TEST_PATIENCE";
+
 const POLL: Duration = Duration::from_millis(10);
+
+/// A limit on this machine, from a limit that suits a machine of our own.
+#[must_use]
+pub fn patient(limit: Duration) -> Duration {
+    static FACTOR: LazyLock<u32> =
+        LazyLock::new(|| std::env::var(PATIENCE).ok().and_then(|word| word.parse().ok()).unwrap_or(1));
+    limit * *FACTOR
+}
 
 /// Asks until there is an answer.
 ///
 /// # Errors
-/// There was none within `limit`; or asking failed.
+/// There was none within a patient `limit`; or asking failed.
 pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let limit = patient(limit);
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask()? {

@@ -4,7 +4,7 @@
 mod level;
 mod skips;
 mod stream;
-mod tally;
+pub(crate) mod tally;
 
 use std::process::ExitCode;
 
