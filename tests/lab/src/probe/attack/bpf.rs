@@ -7,7 +7,9 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
 use super::pass::owned;
 
+const MAP_CREATE: libc::c_long = 0;
 const PROG_LOAD: libc::c_long = 5;
+const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const PROG_ATTACH: libc::c_long = 8;
 const PROG_DETACH: libc::c_long = 9;
@@ -16,6 +18,8 @@ const MAP_GET_FD_BY_ID: libc::c_long = 14;
 
 /// `BPF_PROG_TYPE_CGROUP_DEVICE`
 const TYPE_DEVICE: u32 = 15;
+/// `BPF_MAP_TYPE_ARRAY`
+const TYPE_ARRAY: u32 = 2;
 /// `BPF_CGROUP_DEVICE`
 const ATTACH_DEVICE: u32 = 6;
 /// `BPF_F_ALLOW_MULTI`
@@ -84,6 +88,19 @@ pub(super) fn detach(group: &File, program: &OwnedFd) -> io::Result<()> {
         .with(2, ATTACH_DEVICE);
     let mut words = words;
     words.call(PROG_DETACH).map(drop)
+}
+
+/// A map of one number.
+pub(super) fn make_map() -> io::Result<OwnedFd> {
+    let words = Words::default().with(0, TYPE_ARRAY).with(1, 4).with(2, 8).with(3, 1);
+    let mut words = words;
+    owned(words.call(MAP_CREATE)?)
+}
+
+/// Gives a program a name.
+pub(super) fn pin(program: &OwnedFd, path: &CStr) -> io::Result<()> {
+    let words = Words::default().with_pointer(0, path.as_ptr());
+    words.with_descriptor(2, program.as_raw_fd()).call(OBJ_PIN).map(drop)
 }
 
 /// The first map of the machine that there is.

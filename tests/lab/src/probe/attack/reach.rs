@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, symlink};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use enforcer_lab::verdict::Verdict;
@@ -65,31 +64,25 @@ pub(super) fn bpf_load(stage: &Stage) -> Result<Verdict> {
     stage.alone(|| Ok(Verdict::from(bpf::allow_all_devices())))
 }
 
+/// The first map that there is, with one of the lab's own in case there is none.
 pub(super) fn bpf_map(stage: &Stage) -> Result<Verdict> {
+    let _some = bpf::make_map()?;
     stage.alone(|| Ok(Verdict::from(bpf::some_map())))
 }
 
-/// A pin of the wall, opened by its path.
+/// A pin beside those of the wall, opened by its path.
 pub(super) fn bpf_pin(stage: &Stage) -> Result<Verdict> {
-    let pin = first_pin(&stage.pins)?;
-    let path = CString::new(pin.as_os_str().as_bytes())?;
-    stage.alone(|| Ok(Verdict::from(bpf::open_pin(&path))))
-}
-
-fn first_pin(dir: &Path) -> Result<PathBuf> {
-    let mut entries: Vec<PathBuf> = fs::read_dir(dir)?.flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    let found = entries.into_iter().find_map(|path| match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => first_pin(&path).ok(),
-        Ok(metadata) if metadata.is_file() => Some(path),
-        _ => None,
-    });
-    found.with_context(|| format!("no pin in {}", dir.display()))
+    let bait = stage.pins.join("bait");
+    let path = CString::new(bait.as_os_str().as_bytes())?;
+    bpf::pin(&bpf::allow_all_devices()?, &path).with_context(|| format!("{}", bait.display()))?;
+    let outcome = stage.alone(|| Ok(Verdict::from(bpf::open_pin(&path))));
+    let _gone = fs::remove_file(&bait);
+    outcome
 }
 
 /// Of a name that the lab puts on the same file system, so that an attack that succeeds harms nobody.
 pub(super) fn unlink(stage: &Stage) -> Result<Verdict> {
-    let bait = stage.pins.with_file_name("bait");
+    let bait = stage.pins.join("bait");
     symlink("nowhere", &bait).with_context(|| format!("{}", bait.display()))?;
     let outcome = stage.alone(|| Ok(Verdict::from(fs::remove_file(&bait))));
     let _gone = fs::remove_file(&bait);
