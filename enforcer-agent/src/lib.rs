@@ -11,6 +11,8 @@ pub mod door;
 pub mod doors;
 pub mod export;
 pub mod forensics;
+pub mod group;
+pub mod handle;
 mod hex;
 pub mod hubble;
 pub mod identity;

@@ -84,6 +84,7 @@ pub(crate) enum Command {
     Validate(verb::validate::Validate),
     Diff(verb::diff::Diff),
     Get(verb::get::Get),
+    Revoke(verb::revoke::Revoke),
     Rollback(verb::rollback::Rollback),
     Explain(verb::explain::Explain),
     Status(verb::status::Status),

@@ -95,6 +95,9 @@ pub(crate) enum Failure {
     /// What was to be verified is no store, or cannot be read.
     #[error("nothing was verified: {0}")]
     Unverified(String),
+    /// A revocation did not come as far as it should; its steps were printed.
+    #[error("{subject} was not revoked as far as {to}: {detail}; what is true now: {strength}")]
+    Incomplete { subject: String, to: &'static str, detail: String, strength: String },
     /// A file could not be written.
     #[error("cannot write {path}: {error}")]
     Write { path: String, error: io::Error },
@@ -130,6 +133,7 @@ impl Failure {
             | Self::NoKey(_)
             | Self::Directory(_)
             | Self::Unverified(_)
+            | Self::Incomplete { .. }
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Output(_) => Exit::Refused,

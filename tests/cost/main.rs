@@ -5,14 +5,17 @@ mod sections;
 
 use anyhow::{Context as _, Result};
 use aya::programs::{Program, ProgramError};
-use aya::{Btf, EbpfLoader};
+use aya::{Btf, EbpfLoader, VerifierLogLevel};
 use enforcer_agent::kernel;
 use serde_json::{Value, json};
 
 fn main() -> Result<()> {
     let sections = sections::of_programs(kernel::object())?;
     let btf = Btf::from_sys_fs().context("the kernel's types")?;
-    let mut object = EbpfLoader::new().load(kernel::object()).context("the object")?;
+    // Of a program that is refused the reason is enough; every step of a million takes minutes to print.
+    let mut loader = EbpfLoader::new();
+    loader.verifier_log_level(VerifierLogLevel::STATS);
+    let mut object = loader.load(kernel::object()).context("the object")?;
     let mut programs: Vec<_> = object.programs_mut().collect();
     programs.sort_unstable_by_key(|(name, _)| *name);
     for (name, program) in programs {

@@ -5,6 +5,7 @@ mod clock;
 mod detect;
 mod export;
 mod follow;
+mod handle;
 mod hubble;
 mod identity;
 pub mod keys;
@@ -178,6 +179,8 @@ async fn work(
         };
         admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
     }
+    admin.device.handles =
+        Some(handle::open(settings, (&door, &admin.device), &tell, stopper.listener(), &mut tasks));
     if !settings.recording.tenants.is_empty() {
         tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }

@@ -1,6 +1,7 @@
 //! The configuration as the rooms receive it.
 
 mod export;
+mod handles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,6 +17,7 @@ use enforcer_core::policy::model::Name;
 pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
+pub use handles::{HandleSettings, RevokeSettings};
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +91,10 @@ pub struct DeviceGateSettings {
     pub host_services: Vec<HostServiceSettings>,
     /// Device classes beside the known ones.
     pub extra_classes: Vec<ExtraClassSettings>,
+    /// Who holds devices.
+    pub handles: HandleSettings,
+    /// How they are taken away.
+    pub revoke: RevokeSettings,
 }
 
 /// A driver daemon, a device plugin.

@@ -1,5 +1,6 @@
 //! The doors of the rooms that mind devices: who holds them, where they are between two tenants, what isolation rests on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use enforcer_core::device::holding::Vacancy;
@@ -82,6 +83,9 @@ pub enum PostureCommand {
 
 /// Asks a driver for the processes that it knows to use a device; `Ok(None)` where it has no such list.
 pub type DriverProcesses = Arc<dyn Fn(DeviceNumber) -> Result<Option<Vec<u32>>, String> + Send + Sync>;
+
+/// Asks a driver under which ids (UUIDs, of devices and of their parts) it knows its devices.
+pub type DriverIds = Arc<dyn Fn() -> Result<BTreeMap<String, DeviceNumber>, String> + Send + Sync>;
 
 /// The sending side of a door.
 #[derive(Debug)]

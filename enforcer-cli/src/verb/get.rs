@@ -1,4 +1,4 @@
-//! `get`: objects of the policy, devices of the node, revisions.
+//! `get`: objects of the policy, devices of the node and who holds them, revisions.
 
 use clap::{Args, ValueEnum};
 use enforcer_proto::v1;
@@ -12,18 +12,22 @@ use crate::failure::Failure;
 use crate::hex;
 use crate::session::Session;
 use crate::view::device::DevicesView;
+use crate::view::handle::HandlesView;
 use crate::view::policy::PolicyView;
 use crate::view::revision::RevisionsView;
 
-/// Print objects of the policy, the devices of the node, or the revisions it had.
+/// Print objects of the policy, the devices of the node, who holds them, or the revisions it had.
 #[derive(Args, Debug)]
 #[command(
     long_about = "Prints objects of the policy in force, or of an older revision. With -o yaml they are documents \
                   which `apply -f` takes back; a lease is then what is left of it. `policy` stands for all four kinds \
                   of objects.\n\n\
+                  `handles` are the processes that hold a gated device now, and what is not right about it. Exit code 0 says \
+                  that it could be looked at, not that nothing was found.\n\n\
                   A NAME is the name of an object, the address of a binding, the class of a device, the number of \
                   a revision.",
     after_help = "Examples:\n  enforcerctl get tenants\n  enforcerctl get rules --tenant team-a --revision 7\n  \
+                  enforcerctl get handles --device nvidia:0\n  \
                   enforcerctl get policy -o yaml > backup.yaml"
 )]
 pub(crate) struct Get {
@@ -41,6 +45,10 @@ pub(crate) struct Get {
     /// Of this revision instead of the one in force.
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
+
+    /// Only handles of this device (CLASS:NUMBER) or class.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
 }
 
 /// What to print.
@@ -57,6 +65,8 @@ enum What {
     Policy,
     #[value(alias = "device")]
     Devices,
+    #[value(alias = "handle")]
+    Handles,
     #[value(alias = "revision")]
     Revisions,
 }
@@ -73,6 +83,7 @@ impl Get {
             What::Bindings => self.objects(&session, console, &[Kind::Binding]).await,
             What::Policy => self.objects(&session, console, &Kind::ALL).await,
             What::Devices => self.devices(&session, console).await,
+            What::Handles => self.handles(&session, console).await,
             What::Revisions => self.revisions(&session, console).await,
         }
     }
@@ -88,6 +99,15 @@ impl Get {
             }
             What::Devices if self.revision.is_some() => {
                 wrong("devices are the node's, not a revision's: leave --revision out")
+            }
+            What::Handles if self.revision.is_some() => {
+                wrong("handles are the node's, not a revision's: leave --revision out")
+            }
+            What::Handles if self.name.is_some() => {
+                wrong("`get handles` takes no name: say --device CLASS:NUMBER or --tenant T")
+            }
+            _ if self.device.is_some() && self.what != What::Handles => {
+                wrong("--device goes with `get handles`")
             }
             What::Policy if self.name.is_some() => wrong("`get policy` takes no name"),
             _ => Ok(()),
@@ -127,6 +147,17 @@ impl Get {
             Some(name) if view.is_empty() => Err(Failure::NoDevice(name.clone())),
             _ => console.show(&view),
         }
+    }
+
+    async fn handles(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {
+        let request = v1::HandlesRequest { tenant: self.tenant.clone(), device: self.device.clone() };
+        let response = session.answer(session.device().handles(request)).await?;
+        let view = HandlesView::from(response);
+        console.show(&view)?;
+        if console.format() == Format::Table {
+            view.notes().iter().for_each(|note| console.note(note));
+        }
+        Ok(())
     }
 
     async fn revisions(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ pub(crate) mod identity;
 mod input;
 pub(crate) mod observe;
 mod offline;
+pub(crate) mod revoke;
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod svid;

@@ -4,6 +4,7 @@ pub mod class;
 pub mod drivers;
 mod extra;
 pub mod holding;
+pub mod ledger;
 pub mod name;
 pub mod number;
 pub mod resolve;

@@ -13,9 +13,21 @@ const POLL: Duration = Duration::from_millis(10);
 /// A limit on this machine, from a limit that suits a machine of our own.
 #[must_use]
 pub fn patient(limit: Duration) -> Duration {
-    static FACTOR: LazyLock<u32> =
-        LazyLock::new(|| std::env::var(PATIENCE).ok().and_then(|word| word.parse().ok()).unwrap_or(1));
-    limit * *FACTOR
+    limit * factor()
+}
+
+/// How many of many like rounds to run on this machine, from a number that suits a machine of our own.
+#[must_use]
+pub fn rounds(many: u32) -> u32 {
+    many.div_ceil(factor())
+}
+
+fn factor() -> u32 {
+    static FACTOR: LazyLock<u32> = LazyLock::new(|| {
+        let word = std::env::var(PATIENCE).ok().and_then(|word| word.parse().ok());
+        word.filter(|factor| *factor > 0).unwrap_or(1)
+    });
+    *FACTOR
 }
 
 /// Asks until there is an answer.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::stream;
 use super::tally::Tally;
+use crate::vm::{Kernel, Vm};
 use crate::{setup, shell};
 
 /// Packages whose tests need nothing but a compiler.
@@ -44,12 +45,24 @@ pub(crate) enum Level {
     Tunnel,
     /// Traces, from the kernel to the tools that read them. Needs root.
     Evidence,
+    /// The suites of the kernel in a machine that boots another one, with security hooks for programs.
+    Vm,
 }
 
 impl Level {
     /// Every level that is not part of another.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel, Self::Evidence];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Unit,
+        Self::Programs,
+        Self::Netns,
+        Self::Device,
+        Self::Identity,
+        Self::Tunnel,
+        Self::Evidence,
+        Self::Vm,
+    ];
+    /// The kernel of the level `vm`: what most nodes run. `cargo xtask vm` has the others.
+    const IN_MACHINE: Kernel = Kernel::V6_12;
 
     /// What a pass means.
     pub(crate) const fn proves(self) -> &'static str {
@@ -64,6 +77,7 @@ impl Level {
             Self::Evidence => {
                 "records from the kernel to the disk and out again, read by other people's programs"
             }
+            Self::Vm => "the same on a kernel of Debian's, whose security hooks run programs",
         }
     }
 
@@ -75,6 +89,9 @@ impl Level {
         if self.needs_root() && !nix::unistd::geteuid().is_root() {
             bail!("the level {self} attaches programs to the kernel: run `cargo xtask test {self}` as root");
         }
+        if self == Self::Vm {
+            return Vm::on(Self::IN_MACHINE, filter).tally();
+        }
         self.ensure_tools()?;
         let mut tally = Tally::default();
         for mut command in self.commands(filter) {
@@ -84,7 +101,8 @@ impl Level {
     }
 
     const fn needs_root(self) -> bool {
-        !matches!(self, Self::Unit | Self::Fuzz)
+        // In a machine everybody is root.
+        !matches!(self, Self::Unit | Self::Fuzz | Self::Vm)
     }
 
     /// Other people's programs without which it would only fail.
@@ -94,7 +112,7 @@ impl Level {
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
             Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
             Self::Evidence => setup::readers(),
-            Self::Fuzz | Self::Programs | Self::Netns | Self::Device => Ok(()),
+            Self::Fuzz | Self::Programs | Self::Netns | Self::Device | Self::Vm => Ok(()),
         }
     }
 
@@ -124,6 +142,8 @@ impl Level {
                 }
                 all
             }
+            // Runs no command of cargo's but builds, and then a machine.
+            Self::Vm => Vec::new(),
         }
     }
 }
@@ -162,6 +182,7 @@ impl fmt::Display for Level {
             Self::Identity => "identity",
             Self::Tunnel => "tunnel",
             Self::Evidence => "evidence",
+            Self::Vm => "vm",
         };
         f.pad(word)
     }

@@ -17,7 +17,7 @@ mod verdict;
 
 pub(crate) use kernel::Kernel;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ use self::machine::{Boot, Heard};
 use self::modules::Modules;
 use self::report::{Report, Row};
 use self::skips::Skips;
+use self::suite::Cases;
 use self::verdict::Verdict;
 use crate::test::tally::Tally;
 use crate::{build, root, setup};
@@ -50,6 +51,7 @@ use crate::{build, root, setup};
   cargo xtask vm 6.1 --suite programs                one suite on one kernel
   cargo xtask vm 6.12 --lsm off                      without security hooks for programs
   cargo xtask vm 6.12 --suite netns --filter life::  some cases; their names contain the text
+  cargo xtask vm 6.12 --suite netns --all            every case, which takes a quarter of an hour
   cargo xtask vm newest --shell                      look around
   cargo xtask vm --suite cost --write-budget         after a change of the kernel programs
 
@@ -64,6 +66,9 @@ pub(crate) struct Vm {
     /// Only cases whose names contain this.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Every case; of suites that take long, only the usual ones run otherwise.
+    #[arg(long, conflicts_with = "filter")]
+    all: bool,
     /// Whether the kernel runs programs at its security hooks.
     #[arg(long, value_enum, default_value_t)]
     lsm: Lsm,
@@ -110,9 +115,17 @@ impl Lsm {
     fn machine(self, kernel: Kernel) -> String {
         match self {
             Self::On => kernel.to_string(),
-            Self::Off => format!("{kernel}-lsm-off"),
+            Self::Off => format!("{kernel}{LSM_OFF}"),
         }
     }
+}
+
+/// Ends the name of a machine whose kernel runs no programs at its security hooks.
+const LSM_OFF: &str = "-lsm-off";
+
+/// The kernel of a machine.
+fn kernel_of(machine: &str) -> &str {
+    machine.strip_suffix(LSM_OFF).unwrap_or(machine)
 }
 
 /// What every machine of one run is made of.
@@ -154,7 +167,7 @@ impl Vm {
         let jobs = if self.shell {
             vec![suite::shell_job()]
         } else {
-            suites.iter().map(|suite| suite.job(self.filter.as_deref())).collect()
+            suites.iter().map(|suite| suite.job(&self.cases())).collect()
         };
         let contents = Contents::collect(&suites)?;
         let budget = Budget::load()?;
@@ -172,6 +185,14 @@ impl Vm {
         Ok(report.tally())
     }
 
+    fn cases(&self) -> Cases {
+        match &self.filter {
+            Some(text) => Cases::Containing(text.clone()),
+            None if self.all => Cases::All,
+            None => Cases::Usual,
+        }
+    }
+
     fn kernels(&self) -> Vec<Kernel> {
         if self.kernels.is_empty() { Kernel::ALL.to_vec() } else { self.kernels.clone() }
     }
@@ -186,11 +207,15 @@ impl Vm {
 impl Workshop<'_> {
     fn boot(&mut self, kernel: Kernel, report: &mut Report) -> Result<()> {
         let name = self.vm.lsm.machine(kernel);
+        let jobs = self.jobs_of(&name, report);
+        if jobs.is_empty() {
+            return Ok(());
+        }
         let files = kernel.files(self.vm.update)?;
         let logs = root::workspace().join("target/vm").join(&name);
         std::fs::create_dir_all(&logs)?;
-        let image = self.image(&name, &files, &logs.join("initrd"))?;
-        let limit = self.jobs.iter().map(Job::limit).sum::<Duration>();
+        let image = self.image(&name, &files, &jobs, &logs.join("initrd"))?;
+        let limit = jobs.iter().map(Job::limit).sum::<Duration>();
         let boot = Boot {
             kernel: &files.image,
             image: &image,
@@ -205,7 +230,7 @@ impl Workshop<'_> {
         }
         let began = Instant::now();
         let heard = boot.run(|heard, word| self.listen(&name, heard, word))?;
-        self.judge(&name, &heard, report);
+        self.judge(&name, &jobs, &heard, report);
         if !heard.done {
             report.problem(&name, "the machine did not come to its end", &boot.kernels_last_words());
         }
@@ -213,12 +238,34 @@ impl Workshop<'_> {
         Ok(())
     }
 
-    fn image(&self, name: &str, files: &Files, path: &std::path::Path) -> Result<PathBuf> {
+    /// The jobs of a machine. A suite of which no case can pass there is not tried, unless all is asked for: refusing a
+    /// program can take the verifier minutes.
+    fn jobs_of(&self, name: &str, report: &mut Report) -> Vec<Job> {
+        let mut jobs = self.jobs.clone();
+        if self.vm.all {
+            return jobs;
+        }
+        jobs.retain(|job| {
+            let whole = self.skips.whole(name, &job.name);
+            if let Some(skip) = whole {
+                let verdict = Verdict {
+                    expected: vec![(skip.case.clone(), skip.reason.clone())],
+                    ..Verdict::default()
+                };
+                let (machine, suite) = (name.to_owned(), job.name.clone());
+                report.rows.push(Row { machine, suite, seconds: 0.0, verdict });
+            }
+            whole.is_none()
+        });
+        jobs
+    }
+
+    fn image(&self, name: &str, files: &Files, jobs: &[Job], path: &Path) -> Result<PathBuf> {
         let modules = Modules::collect(&files.modules)?;
         if !modules.lacking.is_empty() {
             eprintln!("{name}: this kernel lacks {}", modules.lacking.join(", "));
         }
-        self.contents.write(path, &modules, Orders { modules: Vec::new(), jobs: self.jobs.clone() })?;
+        self.contents.write(path, &modules, Orders { modules: Vec::new(), jobs: jobs.to_vec() })?;
         Ok(path.to_owned())
     }
 
@@ -239,25 +286,25 @@ impl Workshop<'_> {
         }
     }
 
-    fn judge(&mut self, name: &str, heard: &Heard, report: &mut Report) {
+    fn judge(&mut self, name: &str, jobs: &[Job], heard: &Heard, report: &mut Report) {
         for (path, error) in &heard.modules {
             report.problem(name, "a module did not load", &format!("{path}: {error}"));
         }
         if let Some(error) = &heard.broken {
             report.problem(name, "its orders were not carried out", error);
         }
-        for job in &self.jobs {
+        for job in jobs {
             let Some(heard) = heard.jobs.iter().find(|heard| heard.name == job.name) else {
                 report.problem(name, "did not run", &job.name);
                 continue;
             };
             let verdict = if job.name == suite::COST {
                 if self.vm.write_budget {
-                    self.budget.learn(name, heard);
+                    self.budget.learn(kernel_of(name), heard);
                 }
-                self.budget.judge(name, heard)
+                self.budget.judge(kernel_of(name), heard)
             } else {
-                Verdict::of(heard, &self.skips.of(name, &job.name), self.vm.filter.is_some())
+                Verdict::of(heard, &self.skips.of(name, &job.name), &self.vm.cases())
             };
             let seconds = heard.ended.as_ref().map_or(0.0, |(_, seconds)| *seconds);
             report.rows.push(Row { machine: name.to_owned(), suite: job.name.clone(), seconds, verdict });

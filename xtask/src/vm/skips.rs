@@ -34,8 +34,14 @@ impl Skips {
 
     /// The lines about a suite in a machine.
     pub(super) fn of(&self, machine: &str, suite: &str) -> Vec<&Skip> {
-        let fits = |skip: &&Skip| (skip.machine == machine || skip.machine == EVERY) && skip.suite == suite;
+        let there = [machine, super::kernel_of(machine), EVERY];
+        let fits = |skip: &&Skip| there.contains(&skip.machine.as_str()) && skip.suite == suite;
         self.0.iter().filter(fits).collect()
+    }
+
+    /// The line that is about all of a suite in a machine.
+    pub(super) fn whole(&self, machine: &str, suite: &str) -> Option<&Skip> {
+        self.of(machine, suite).into_iter().find(|skip| skip.is_whole_suite())
     }
 }
 
@@ -78,6 +84,9 @@ mod tests {
         assert_eq!(skips.of("6.1", "netns")[0].reason, "no tcx before 6.6");
         assert!(skips.of("6.12", "netns").is_empty());
         assert_eq!(skips.of("6.12", "device").len(), 1);
+        assert_eq!(skips.of("6.1-lsm-off", "netns").len(), 1);
+        let off = of_text("6.1-lsm-off netns a why\n");
+        assert!(off.of("6.1", "netns").is_empty());
         assert!(parse("6.1 netns a::b\n").is_err());
     }
 }

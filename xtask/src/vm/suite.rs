@@ -20,10 +20,49 @@ const PACKAGE: &str = "enforcer-tests";
 pub(super) const COST: &str = "cost";
 const COST_PROGRAM: &str = "verifier-cost";
 
+/// Of suites whose every case takes ten seconds where every instruction is emulated: the cases that run unless all are
+/// asked for. Each stands for a hook or for what an agent does to the kernel.
+const USUAL: [(&str, &[&str]); 2] = [
+    (
+        "device",
+        &[
+            "gate::the_granted_tenant_passes",
+            "gate::another_tenant_is_refused",
+            "gate::making_a_gated_node_is_refused",
+            "gate::moving_out_of_the_tenants_group_loses_the_grant",
+            "services::a_listed_service_passes",
+            "life::the_gate_stands_when_the_agent_was_killed",
+        ],
+    ),
+    (
+        "netns",
+        &[
+            "same_tenant::reaches_itself_on_another_node",
+            "cross_tenant::denied_both_ways_between_nodes",
+            "rules::a_rule_allows_only_its_port",
+            "host::a_workload_on_its_network_is_refused_at_connect",
+            "packets::a_spoofed_source_is_dropped",
+            "packets::a_vlan_tag_is_dropped",
+            "life::a_killed_agent_changes_nothing_for_anyone",
+            "life::a_revoked_rule_ends_an_established_connection_both_ways",
+        ],
+    ),
+];
+
 /// How much longer things take where every instruction is emulated.
 const PATIENCE: u32 = 6;
 /// A suite that takes longer than this in a machine has hung.
 const LIMIT_S: u64 = 600;
+
+/// Which cases of a suite run.
+pub(super) enum Cases {
+    /// Those that stand for the others, where running all would take too long.
+    Usual,
+    /// Every one.
+    All,
+    /// Those whose names contain a text.
+    Containing(String),
+}
 
 /// A suite with its program.
 #[derive(Clone, Debug)]
@@ -97,11 +136,13 @@ pub(super) fn executables(mut command: Command) -> Result<BTreeMap<String, PathB
 }
 
 impl Suite {
-    /// The job that runs it.
-    pub(super) fn job(&self, filter: Option<&str>) -> Job {
+    /// The job that runs it: some cases, all of them, or the usual ones.
+    pub(super) fn job(&self, cases: &Cases) -> Job {
         let mut argv = vec![format!("{BIN_DIR}/{}", self.name)];
-        if self.name != COST {
-            argv.extend(filter.map(str::to_owned));
+        match cases {
+            Cases::Containing(text) if self.name != COST => argv.push(text.clone()),
+            Cases::Usual => argv.extend(usual(&self.name).iter().map(|case| (*case).to_owned())),
+            Cases::All | Cases::Containing(_) => {}
         }
         Job {
             name: self.name.clone(),
@@ -111,6 +152,11 @@ impl Suite {
             interactive: false,
         }
     }
+}
+
+/// The cases of a suite that run unless all are asked for; empty for a suite of which all do.
+pub(super) fn usual(suite: &str) -> &'static [&'static str] {
+    USUAL.iter().find(|(name, _)| *name == suite).map_or(&[], |(_, cases)| cases)
 }
 
 /// A person at the machine.

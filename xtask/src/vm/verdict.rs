@@ -4,6 +4,7 @@ use enforcer_vm::End;
 
 use super::machine::HeardJob;
 use super::skips::Skip;
+use super::suite::{self, Cases};
 
 /// What came of a suite.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,8 +25,8 @@ enum Came {
 }
 
 impl Verdict {
-    /// Judges a suite by what it printed and how it ended. With a filter, what did not run is nobody's business.
-    pub(super) fn of(job: &HeardJob, skips: &[&Skip], filtered: bool) -> Self {
+    /// Judges a suite by what it printed and how it ended. Of some cases only those that were asked for must have run.
+    pub(super) fn of(job: &HeardJob, skips: &[&Skip], asked: &Cases) -> Self {
         let cases: Vec<(&str, Came)> = job.lines.iter().filter_map(|line| case(line)).collect();
         let mut verdict = Self::default();
         if let Some(skip) = skips.iter().find(|skip| skip.is_whole_suite()) {
@@ -36,13 +37,7 @@ impl Verdict {
             let listed = skips.iter().find(|skip| skip.case == *name);
             verdict.judge(name, *came, listed.map(|skip| skip.reason.as_str()));
         }
-        let unseen = skips.iter().filter(|skip| !cases.iter().any(|(name, _)| *name == skip.case));
-        if !filtered {
-            verdict.problems.extend(unseen.map(|skip| format!("{} is listed and did not run", skip.case)));
-        }
-        if cases.is_empty() && !filtered {
-            verdict.problems.push(last_words(job));
-        }
+        verdict.judge_unseen(job, &cases, skips, asked);
         verdict.judge_end(job, cases.iter().any(|(_, came)| *came == Came::Failed));
         verdict
     }
@@ -60,6 +55,25 @@ impl Verdict {
             (Came::Skipped, None) => {
                 self.problems.push(format!("{name} was skipped and is not listed in tests/vm/skips.txt"));
             }
+        }
+    }
+
+    fn judge_unseen(&mut self, job: &HeardJob, cases: &[(&str, Came)], skips: &[&Skip], asked: &Cases) {
+        let ran = |part: &str| cases.iter().any(|(name, _)| name.contains(part));
+        let usual = match asked {
+            Cases::Containing(_) => return,
+            Cases::Usual => suite::usual(&job.name),
+            Cases::All => &[],
+        };
+        if usual.is_empty() {
+            let unseen = skips.iter().filter(|skip| !ran(&skip.case));
+            self.problems.extend(unseen.map(|skip| format!("{} is listed and did not run", skip.case)));
+        }
+        if cases.is_empty() {
+            self.problems.push(last_words(job));
+        } else {
+            let unseen = usual.iter().filter(|part| !ran(part));
+            self.problems.extend(unseen.map(|part| format!("no case is called {part}")));
         }
     }
 
@@ -110,7 +124,7 @@ mod tests {
 
     fn verdict(lines: &[&str], code: i32, listed: &str) -> Verdict {
         let skips = skips::of_text(listed);
-        Verdict::of(&job(lines, code), &skips.of("6.1", "netns"), false)
+        Verdict::of(&job(lines, code), &skips.of("6.1", "netns"), &Cases::All)
     }
 
     #[test]
@@ -129,7 +143,11 @@ mod tests {
         assert_eq!(verdict(&["test a ... ok (0.1 s)"], 101, "").problems.len(), 1);
         assert_eq!(verdict(&["test a ... ok (0.1 s)"], 0, "6.1 netns gone why\n").problems.len(), 1);
         let off = HeardJob { ended: None, ..job(&["test a ... ok (1 s)"], 0) };
-        assert_eq!(Verdict::of(&off, &[], false).problems.len(), 1);
+        assert_eq!(Verdict::of(&off, &[], &Cases::All).problems.len(), 1);
+        let filtered = Cases::Containing("zzz".to_owned());
+        assert!(Verdict::of(&job(&[], 0), &[], &filtered).problems.is_empty());
+        let unusual = Verdict::of(&job(&["test a ... ok (1 s)"], 0), &[], &Cases::Usual);
+        assert_eq!(unusual.problems.len(), suite::usual("netns").len());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) fn device_gate(raw: RawDeviceGate, problems: &mut Problems) -> Device
             .enumerate()
             .filter_map(|(index, raw)| extra_class(index, raw, problems))
             .collect(),
+        handles: super::handles::handles(raw.handles.unwrap_or_default(), problems),
+        revoke: super::handles::revoke(raw.revoke.unwrap_or_default(), problems),
     }
 }
 

@@ -3,6 +3,7 @@
 mod detection;
 mod export;
 mod gate;
+mod handles;
 mod hubble;
 pub mod identity;
 mod listener;
