@@ -39,6 +39,8 @@ pub(crate) enum Level {
     Netns,
     /// The device gate. Needs root.
     Device,
+    /// Attacks on devices that are held and passed. Needs root.
+    Handles,
     /// Certificates for workloads, as real clients see them. Needs root.
     Identity,
     /// Flows over mutual TLS, honest and otherwise. Needs root.
@@ -51,11 +53,12 @@ pub(crate) enum Level {
 
 impl Level {
     /// Every level that is not part of another.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Unit,
         Self::Programs,
         Self::Netns,
         Self::Device,
+        Self::Handles,
         Self::Identity,
         Self::Tunnel,
         Self::Evidence,
@@ -72,6 +75,7 @@ impl Level {
             Self::Programs => "the kernel programs, packet by packet",
             Self::Netns => "real flows through real agents",
             Self::Device => "the device gate on the running kernel",
+            Self::Handles => "attacks on devices on the running kernel",
             Self::Identity => "certificates for workloads, as other people's programs see them",
             Self::Tunnel => "flows over mutual TLS between real agents, and peers that keep to no rule",
             Self::Evidence => {
@@ -112,7 +116,7 @@ impl Level {
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
             Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
             Self::Evidence => setup::readers(),
-            Self::Fuzz | Self::Programs | Self::Netns | Self::Device | Self::Vm => Ok(()),
+            Self::Fuzz | Self::Programs | Self::Netns | Self::Device | Self::Handles | Self::Vm => Ok(()),
         }
     }
 
@@ -131,7 +135,13 @@ impl Level {
             Self::Fuzz => {
                 vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
             }
-            Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel | Self::Evidence => {
+            Self::Programs
+            | Self::Netns
+            | Self::Device
+            | Self::Handles
+            | Self::Identity
+            | Self::Tunnel
+            | Self::Evidence => {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
@@ -179,6 +189,7 @@ impl fmt::Display for Level {
             Self::Programs => "programs",
             Self::Netns => "netns",
             Self::Device => "device",
+            Self::Handles => "handles",
             Self::Identity => "identity",
             Self::Tunnel => "tunnel",
             Self::Evidence => "evidence",
