@@ -96,6 +96,7 @@ pub(crate) enum Command {
     Tunnel(verb::tunnel::Tunnel),
     Detect(verb::detect::Detect),
     Trace(verb::trace::Trace),
+    Drill(verb::drill::Drill),
     Completion(verb::completion::Completion),
     Version(verb::version::Version),
 }

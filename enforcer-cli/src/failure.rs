@@ -104,6 +104,12 @@ pub(crate) enum Failure {
     /// A file is there already.
     #[error("{0} is there already; --force writes over it")]
     Exists(String),
+    /// A drill found that something does not hold; its report was printed as the answer.
+    #[error("the drill failed: {failed} rows do not hold, {crossed} attempts crossed")]
+    Drill { failed: usize, crossed: u64 },
+    /// A person stopped a drill.
+    #[error("the drill was stopped, and everything of it was taken away")]
+    Interrupted,
     /// Whoever read our output has gone.
     #[error("nobody reads the output any more")]
     OutputClosed,
@@ -136,6 +142,8 @@ impl Failure {
             | Self::Incomplete { .. }
             | Self::Write { .. }
             | Self::Exists(_)
+            | Self::Drill { .. }
+            | Self::Interrupted
             | Self::Output(_) => Exit::Refused,
             Self::Tampered(_) => Exit::Tampered,
             Self::Usage(_) | Self::Unconfirmed(_) => Exit::Usage,

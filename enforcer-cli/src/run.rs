@@ -36,6 +36,7 @@ async fn perform(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) ->
         Command::Tunnel(verb) => verb.run(global, console).await,
         Command::Detect(verb) => verb.run(global, stdin, console).await,
         Command::Trace(verb) => verb.run(global, stdin, console).await,
+        Command::Drill(verb) => verb.run(global, console).await,
         Command::Completion(verb) => verb.run(console),
         Command::Version(verb) => verb.run(console),
     }

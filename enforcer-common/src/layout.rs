@@ -43,6 +43,4 @@ pub struct FileLayout {
     pub vma_start: u32,
     /// `struct vfsmount`: `mnt_sb`.
     pub mount_sb: u32,
-    /// Always zero.
-    pub reserved: u32,
 }

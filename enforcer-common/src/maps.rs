@@ -521,7 +521,7 @@ pub const SETTING_DEVICE_AUDIT: u32 = 1 << 0;
 /// left to them: they know which socket, and so which tenant, it is for.
 pub const SETTING_DEFER_TO_SOCKETS: u32 = 1 << 1;
 
-/// The agent proves its hooks: those of BPF LSM count the canary.
+/// A canary of the hooks on files and tasks is at work: the null device is a gated one to the canary, and to nobody else.
 pub const SETTING_CANARY: u32 = 1 << 2;
 
 /// Index of the epoch in the state array: its parity selects [`TenantValue::slots`].
@@ -535,8 +535,11 @@ pub const STATE_AGENT: u32 = 3;
 /// Index of the time, in nanoseconds of `CLOCK_BOOTTIME`, since when the account of open files is whole; 0 where it is not
 /// kept.
 pub const STATE_ACCOUNT: u32 = 4;
+/// Index of the control group, by id, on which the agent's programs hang: hooks that the kernel calls for the whole machine
+/// judge what is below it, as those do that hang there. 0 judges nobody.
+pub const STATE_SCOPE: u32 = 5;
 /// Cells of the state array.
-pub const STATE_CELLS: u32 = 5;
+pub const STATE_CELLS: u32 = 6;
 
 /// Key of a flow: forward direction, as its first packet went.
 #[repr(C)]

@@ -1,105 +1,99 @@
-//! Walks over every descriptor and mapping of every process: what holds a gated device goes into the reader's file.
+//! Walks over the descriptors and the mappings of every process, for those of gated devices. They need no BPF LSM, and
+//! see what is older than the agent.
 
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_seq_write;
-use enforcer_common::device::DeviceTables as _;
-use enforcer_common::layout::FileLayout;
-use enforcer_common::maps::{GateKey, HoldingRecord, MINOR_ANY, VIA_DESCRIPTOR, VIA_MAPPING};
+use enforcer_common::device::{DeviceRequest, gate_of};
+use enforcer_common::maps::{HoldingRecord, VIA_DESCRIPTOR, VIA_MAPPING};
 
+use crate::lsm::Pointer;
+use crate::lsm::offsets::{field, offset};
+use crate::lsm::open_file::device_of;
 use crate::tables::Kernel;
-use crate::{node, peek, tag};
+use crate::tag;
+
+/// `struct bpf_iter_meta`, up to what is used.
+#[repr(C)]
+struct Meta {
+    seq: *mut c_void,
+}
 
 /// `struct bpf_iter__task_file`.
 #[repr(C)]
-struct AtFile {
+pub struct TaskFile {
     meta: *const Meta,
-    task: *const c_void,
+    task: Pointer,
     descriptor: u32,
-    file: *const c_void,
+    file: Pointer,
 }
 
 /// `struct bpf_iter__task_vma`.
 #[repr(C)]
-struct AtMapping {
+pub struct TaskMapping {
     meta: *const Meta,
-    task: *const c_void,
-    mapping: *const c_void,
-}
-
-/// `struct bpf_iter_meta`: its first member.
-#[repr(C)]
-struct Meta {
-    out: *mut c_void,
+    task: Pointer,
+    mapping: Pointer,
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
-pub fn walk_files(context: *const c_void) -> i32 {
-    let context = context.cast::<AtFile>();
-    // SAFETY: the context of this hook, whose members the verifier knows.
-    let (meta, task, file, descriptor) =
-        unsafe { ((*context).meta, (*context).task, (*context).file, (*context).descriptor) };
+pub fn walk_files(context: *const TaskFile) -> i32 {
+    // SAFETY: the verifier allows these fields of the context.
+    let (task, file, descriptor) = unsafe { ((*context).task, (*context).file, (*context).descriptor) };
     if task.is_null() || file.is_null() {
         return 0;
     }
-    let via = Via { kind: VIA_DESCRIPTOR, at: u64::from(descriptor) };
-    write(meta, task as u64, file as u64, via);
+    let Some(request) = device_of(file) else { return 0 };
+    // SAFETY: as above.
+    let meta = unsafe { (*context).meta };
+    write(meta, task, file, &request, u64::from(descriptor), VIA_DESCRIPTOR);
     0
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_vma")]
-pub fn walk_mappings(context: *const c_void) -> i32 {
-    let context = context.cast::<AtMapping>();
-    // SAFETY: the context of this hook, whose members the verifier knows.
-    let (meta, task, mapping) = unsafe { ((*context).meta, (*context).task, (*context).mapping) };
+pub fn walk_mappings(context: *const TaskMapping) -> i32 {
+    // SAFETY: the verifier allows these fields of the context.
+    let (task, mapping) = unsafe { ((*context).task, (*context).mapping) };
     if task.is_null() || mapping.is_null() {
         return 0;
     }
-    let Some(layout) = peek::layout() else { return 0 };
-    let Some(file) = peek::at::<u64>(mapping as u64, layout.vma_file) else { return 0 };
-    let Some(start) = peek::at::<u64>(mapping as u64, layout.vma_start) else { return 0 };
-    write(meta, task as u64, file, Via { kind: VIA_MAPPING, at: start });
+    let file = field!(mapping, vma_file, Pointer);
+    if file.is_null() {
+        return 0;
+    }
+    let Some(request) = device_of(file) else { return 0 };
+    let start = tag::read(mapping as u64, offset!(vma_start));
+    // SAFETY: as above.
+    let meta = unsafe { (*context).meta };
+    write(meta, task, file, &request, start, VIA_MAPPING);
     0
 }
 
-struct Via {
-    kind: u32,
-    at: u64,
-}
-
+/// Writes a record of a gated device. What finds no room is asked for again by the kernel.
 #[inline(always)]
-fn write(meta: *const Meta, task: u64, file: u64, via: Via) {
-    let Some(layout) = peek::layout() else { return };
-    let Some(record) = holding(layout, task, file, &via) else { return };
-    let length = size_of::<HoldingRecord>() as u32;
-    // SAFETY: the verifier knows where the reader's file is; the record is as long as said.
-    unsafe { bpf_seq_write((*meta).out.cast(), (&raw const record).cast_mut().cast(), length) };
-}
-
-/// The record of a file of a gated device.
-#[inline(always)]
-fn holding(layout: &FileLayout, task: u64, file: u64, via: &Via) -> Option<HoldingRecord> {
-    let request = node::of_file(file, layout)?;
-    let tables = Kernel::now();
-    let mut key = GateKey { kind: request.kind, major: request.major, minor: request.minor };
-    if tables.gate(&key).is_none() {
-        key.minor = MINOR_ANY;
-        tables.gate(&key)?;
+fn write(meta: *const Meta, task: Pointer, file: Pointer, request: &DeviceRequest, at: u64, via: u32) {
+    if gate_of(&Kernel::now(), request).is_none() {
+        return;
     }
-    let tag = tag::of_task(task, layout);
-    Some(HoldingRecord {
-        file,
-        at: via.at,
-        cgroup: tag.leaf,
-        via: via.kind,
-        process: peek::at::<u32>(task, layout.task_tgid)?,
-        identity: tag.identity,
+    let process = field!(task, task_tgid, u32);
+    let (cgroup, identity) = tag::of_task(task as u64);
+    let mut record = HoldingRecord {
+        file: file as u64,
+        at,
+        cgroup,
         kind: request.kind,
         major: request.major,
         minor: request.minor,
         access: request.access,
+        process,
+        identity,
+        via,
         reserved: 0,
-    })
+    };
+    // SAFETY: the verifier knows the pointer to the sequence; the record is as long as it says.
+    unsafe {
+        bpf_seq_write((*meta).seq.cast(), (&raw mut record).cast(), size_of::<HoldingRecord>() as u32);
+    }
 }

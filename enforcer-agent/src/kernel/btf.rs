@@ -100,7 +100,6 @@ fn files_in(bytes: &[u8]) -> Result<FileLayout, BtfError> {
         kn_id: offset("kernfs_node", "id")?,
         css_parent: offset("cgroup_subsys_state", "parent")?,
         task_tgid: offset("task_struct", "tgid")?,
-        reserved: 0,
     })
 }
 

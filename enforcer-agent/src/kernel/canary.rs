@@ -172,7 +172,7 @@ fn hang_for_now(wall: &mut Wall, stage: &Stage) -> Result<Vec<OwnedFd>, KernelEr
     for group in [&stage.group, &stage.service, &stage.tunnel] {
         let directory = File::open(group).map_err(KernelError::file("open control group", group))?;
         for hook in &CGROUP_HOOKS {
-            let program = program_fd(&wall.object, hook.program)?;
+            let Ok(program) = program_fd(&wall.object, hook.program) else { continue };
             let target = Target::Cgroup(directory.as_fd());
             match sys::link_create(program, &target, hook.attach_type) {
                 Ok(link) => links.push(link),
@@ -264,7 +264,7 @@ fn try_interface(wall: &mut Wall) -> Result<(), KernelError> {
     wall.tables.interfaces.insert(tap.index(), value, 0).map_err(kernel("write", "INTERFACES"))?;
     let mut links = Vec::new();
     for hook in &INTERFACE_HOOKS {
-        let program = program_fd(&wall.object, hook.program)?;
+        let Ok(program) = program_fd(&wall.object, hook.program) else { continue };
         match sys::link_create(program, &Target::Interface(tap.index()), hook.attach_type) {
             Ok(link) => links.push(link),
             Err(error) => drop(wall.absent.insert(hook.name, format!("cannot attach: {error}"))),
@@ -295,16 +295,8 @@ pub(super) fn clean(wall: &mut Wall) -> Result<(), KernelError> {
     if !groups.is_empty() {
         bump_cgroups(wall)?;
     }
-    let mut gates = Vec::new();
-    for entry in wall.tables.gates.iter() {
-        let (key, value) = entry.map_err(kernel("read", "GATES"))?;
-        // No class has the number 0: only the canary's devices do.
-        if value == GateValue::default() {
-            gates.push(key);
-        }
-    }
-    for key in &gates {
-        wall.tables.gates.remove(key).map_err(kernel("delete from", "GATES"))?;
+    if wall.tables.gates.get(&gate(), 0).is_ok() {
+        wall.tables.gates.remove(&gate()).map_err(kernel("delete from", "GATES"))?;
     }
     detour::clean(&mut wall.tables)?;
     let mut counters = Vec::new();

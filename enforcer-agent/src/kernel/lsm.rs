@@ -16,12 +16,12 @@ use enforcer_common::event::{
 };
 use enforcer_common::identity::CANARY;
 use enforcer_common::maps::{
-    CGROUP_HOST_NETWORK, CgroupValue, GateKey, GateValue, SETTING_CANARY, STATE_ACCOUNT, STATE_AGENT,
+    CGROUP_HOST_NETWORK, CgroupValue, SETTING_CANARY, STATE_ACCOUNT, STATE_AGENT, STATE_SCOPE,
 };
 use enforcer_core::enforce::HookState;
 use nix::time::{ClockId, clock_gettime};
 
-use super::adopt::pin_over;
+use super::adopt::{pin_over, refusal};
 use super::canary::{bump_cgroups, c_path, note};
 use super::error::{KernelError, kernel};
 use super::lsm_probe::{self, Attempts, Job};
@@ -56,13 +56,13 @@ pub(super) const LSM_HOOKS: [LsmHook; 18] = [
     hook("lsm/inode_mknod", "inode_mknod", "inode_mknod", HOOK_INODE_MKNOD),
     hook("lsm/ptrace_access_check", "ptrace_access", "ptrace_access_check", HOOK_PTRACE),
     hook("lsm/task_kill", "task_kill", "task_kill", HOOK_TASK_KILL),
-    hook("lsm/bpf", "bpf_call", "bpf", HOOK_BPF),
-    hook("lsm/inode_unlink", "inode_unlink", "inode_unlink", HOOK_UNLINK),
-    hook("lsm/inode_rmdir", "inode_rmdir", "inode_rmdir", HOOK_UNLINK),
-    hook("lsm/inode_rename", "inode_rename", "inode_rename", HOOK_UNLINK),
-    hook("lsm/sb_mount", "sb_mount", "sb_mount", HOOK_MOUNT),
-    hook("lsm/move_mount", "move_mount", "move_mount", HOOK_MOUNT),
-    hook("lsm/sb_umount", "sb_umount", "sb_umount", HOOK_MOUNT),
+    hook("lsm/bpf", "guard_bpf", "bpf", HOOK_BPF),
+    hook("lsm/inode_unlink", "guard_unlink", "inode_unlink", HOOK_UNLINK),
+    hook("lsm/inode_rmdir", "guard_rmdir", "inode_rmdir", HOOK_UNLINK),
+    hook("lsm/inode_rename", "guard_rename", "inode_rename", HOOK_UNLINK),
+    hook("lsm/sb_mount", "guard_mount", "sb_mount", HOOK_MOUNT),
+    hook("lsm/move_mount", "guard_move_mount", "move_mount", HOOK_MOUNT),
+    hook("lsm/sb_umount", "guard_umount", "sb_umount", HOOK_MOUNT),
 ];
 
 /// Without these, what is held and passed is not refused.
@@ -73,7 +73,6 @@ const ACCOUNT: [&str; 3] = ["lsm/file_open", "lsm/file_receive", "lsm/file_free_
 /// Nothing on every node can be done that goes through these: they stay declared. Each stands beside one that is proven.
 const UNPROVABLE: [&str; 4] = ["lsm/file_ioctl_compat", "lsm/uring_cmd", "lsm/move_mount", "lsm/sb_umount"];
 
-const SECURITYFS: &str = "/sys/kernel/security";
 const LIST: &str = "/sys/kernel/security/lsm";
 const NEVER_CALLED: &str = "it loads and attaches, but was never called";
 
@@ -94,18 +93,31 @@ pub(super) fn hang(wall: &mut Wall) {
                 wall.absent.remove(hook.name);
                 wall.links.insert(hook.name, link);
             }
-            Err(reason) => drop(wall.absent.insert(hook.name, reason)),
+            Err(reason) => {
+                take_down(wall, hook);
+                wall.absent.insert(hook.name, reason);
+            }
         }
     }
-    wall.set_agent();
+    if let Err(error) = wall.set_scope() {
+        tracing::error!(%error, "the LSM hooks judge nobody");
+    }
+}
+
+/// Takes the link of a hook off that is reported absent, also one that an older agent left.
+fn take_down(wall: &Wall, hook: &LsmHook) {
+    let path = wall.pins.link(hook.program);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::error!(path = %path.display(), %error, "the link of an absent hook stays");
+        }
+        _ => {}
+    }
 }
 
 /// Whether the kernel calls BPF programs at its security hooks.
 fn listed() -> Result<(), String> {
-    if !Path::new(LIST).exists() {
-        let mounted = pins::mount_as("securityfs", SECURITYFS);
-        mounted.map_err(|error| format!("which security modules run cannot be read: {error}"))?;
-    }
+    pins::securityfs().map_err(|error| format!("which security modules run cannot be read: {error}"))?;
     let list = fs::read_to_string(LIST).map_err(|error| format!("{LIST}: {error}"))?;
     if list.trim().split(',').any(|module| module == "bpf") {
         return Ok(());
@@ -117,7 +129,7 @@ fn listed() -> Result<(), String> {
 fn hang_one(wall: &mut Wall, hook: &LsmHook, btf: &Btf) -> Result<std::os::fd::OwnedFd, String> {
     let words = |error: ProgramError| match error {
         ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => "this kernel has no such hook".to_owned(),
-        error => format!("the kernel does not take it: {}", first_line(&error)),
+        error => format!("the kernel does not take it: {}", refusal(&error)),
     };
     let program = wall.object.program_mut(hook.program).ok_or("the kernel object has no such program")?;
     let program: &mut Lsm = program.try_into().map_err(words)?;
@@ -127,15 +139,6 @@ fn hang_one(wall: &mut Wall, hook: &LsmHook, btf: &Btf) -> Result<std::os::fd::O
     let id = program.attach().map_err(words)?;
     let link = FdLink::from(program.take_link(id).map_err(words)?);
     pin_over(link, &wall.pins, hook.program).map_err(|error| error.to_string())
-}
-
-/// The verifier's log is for the log.
-fn first_line(error: &ProgramError) -> String {
-    tracing::debug!(?error, "an LSM program was not taken");
-    match error {
-        ProgramError::LoadError { io_error, .. } => io_error.to_string(),
-        error => error.to_string().lines().next().unwrap_or_default().to_owned(),
-    }
 }
 
 /// The control group of the canary, and names on the BPF file system that it tries to change.
@@ -175,7 +178,7 @@ impl Drop for Stage {
     }
 }
 
-/// Proves the hooks that hang: a canary opens a terminal of its own, the terminal is gated, and the canary becomes a
+/// Proves the hooks that hang: a canary uses the null device, which is then a gated one to it and to nobody else, and becomes a
 /// tenant that was granted nothing.
 pub(super) fn prove(wall: &mut Wall) -> Result<(), KernelError> {
     if !LSM_HOOKS.iter().any(|hook| wall.links.contains_key(hook.name)) {
@@ -195,7 +198,7 @@ pub(super) fn prove(wall: &mut Wall) -> Result<(), KernelError> {
     let failed = || KernelError::file("run the canary in", stage.group.clone());
     let (child, before) = lsm_probe::start(&job).map_err(failed())?;
     wall.count_canary(true)?;
-    register(wall, &stage, &before)?;
+    register(wall, &stage)?;
     let after = child.again().map_err(failed());
     drop(child);
     // Its descriptors are given back a little after it ended.
@@ -204,20 +207,15 @@ pub(super) fn prove(wall: &mut Wall) -> Result<(), KernelError> {
     judge(wall, &before, &after?)
 }
 
-fn register(wall: &mut Wall, stage: &Stage, before: &Attempts) -> Result<(), KernelError> {
+fn register(wall: &mut Wall, stage: &Stage) -> Result<(), KernelError> {
     let id = fs::metadata(&stage.group).map_err(KernelError::file("read", &stage.group))?.ino();
     let group = CgroupValue { identity: CANARY, flags: CGROUP_HOST_NETWORK, ..CgroupValue::default() };
-    if before.major != 0 {
-        let kind = enforcer_common::device::KIND_CHAR;
-        let key = GateKey { kind, major: before.major, minor: before.minor };
-        wall.tables.gates.insert(key, GateValue::default(), 0).map_err(kernel("write", "GATES"))?;
-    }
     wall.tables.cgroups.insert(id, group, 0).map_err(kernel("write", "CGROUPS"))?;
     bump_cgroups(wall)
 }
 
-/// A hook is proven when what went through before, or failed for another reason, is now refused; one that lets a refusal
-/// be noticed by nobody, or is in audit mode, when it counted the canary.
+/// A hook is proven when what went through before, or failed for another reason, is now refused; one whose refusal the canary
+/// cannot tell from another's, when it counted the canary. The canary is refused in audit mode too.
 fn judge(wall: &mut Wall, before: &Attempts, after: &Attempts) -> Result<(), KernelError> {
     let mut counted = Vec::new();
     for key in wall.tables.counters.keys() {
@@ -229,8 +227,8 @@ fn judge(wall: &mut Wall, before: &Attempts, after: &Attempts) -> Result<(), Ker
     for hook in LSM_HOOKS.iter().filter(|hook| !UNPROVABLE.contains(&hook.name)) {
         let seen = counted.contains(&hook.number);
         let proven = match lsm_probe::refused(hook.hook, before, after) {
-            Some(refused) if !wall.config.device_audit => refused,
-            _ => seen,
+            Some(refused) => refused,
+            None => seen,
         };
         if wall.links.contains_key(hook.name) {
             note(wall, hook.name, proven);
@@ -246,8 +244,7 @@ pub(super) fn settle(wall: &mut Wall) -> Result<(), KernelError> {
     if hangs && !LSM_HOOKS.iter().any(|hook| verified(wall, hook.name)) {
         for hook in &LSM_HOOKS {
             if wall.links.remove(hook.name).is_some() {
-                let path = wall.pins.link(hook.program);
-                fs::remove_file(&path).map_err(KernelError::file("remove", &path))?;
+                take_down(wall, hook);
                 wall.absent.insert(hook.name, NEVER_CALLED.to_owned());
             }
         }
@@ -276,11 +273,12 @@ impl Wall {
         Ok(self.tables.settings.set(0, settings, 0).map_err(kernel("write", "SETTINGS"))?)
     }
 
-    /// Names this process as the agent, whom no tenant may signal.
-    fn set_agent(&mut self) {
-        if let Err(error) = self.tables.set_state(STATE_AGENT, u64::from(std::process::id())) {
-            tracing::warn!(%error, "tenants' signals to this agent are not refused");
-        }
+    /// Names this process as the agent, whom no tenant may signal, and the control group below which the hooks judge.
+    fn set_scope(&mut self) -> Result<(), KernelError> {
+        let root = &self.config.cgroup_root;
+        let scope = fs::metadata(root).map_err(KernelError::file("read", root))?.ino();
+        self.tables.set_state(STATE_AGENT, u64::from(std::process::id()))?;
+        Ok(self.tables.set_state(STATE_SCOPE, scope)?)
     }
 
     /// Since when the account of open files is whole, or why there is none.

@@ -1,5 +1,5 @@
 //! The child of the canary that tries each hook of BPF LSM, before and after its group is made a tenant's. Its device is the
-//! slave of a terminal of its own, which nobody else has.
+//! null device, which the programs then refuse to it and to nobody else.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -41,12 +41,9 @@ pub(super) struct Attempts {
     rmdir: i32,
     rename: i32,
     mount: i32,
-    /// Number of the terminal's slave; 0 without one.
-    pub(super) major: u32,
-    pub(super) minor: u32,
 }
 
-// SAFETY: `repr(C)`, and fifteen words without padding.
+// SAFETY: `repr(C)`, and thirteen words without padding.
 unsafe impl Answer for Attempts {}
 
 /// Whether a hook refused; `None` for a hook whose refusal the child cannot tell from another's.
@@ -73,21 +70,17 @@ pub(super) fn refused(hook: &str, before: &Attempts, after: &Attempts) -> Option
 /// Forks the child, and returns what it could do while its group was nobody's.
 pub(super) fn start(job: &Job) -> io::Result<(Child<Attempts>, Attempts)> {
     // SAFETY: both closures make system calls only.
-    unsafe {
-        Child::start(&job.procs, || Some(Terminal::open()), |terminal, round| terminal.attempt(job, round))
-    }
+    unsafe { Child::start(&job.procs, || Some(Held::open()), |held, round| held.attempt(job, round)) }
 }
 
-/// A terminal: descriptors are -1 where there is none.
-struct Terminal {
-    master: RawFd,
-    slave: RawFd,
+/// What is open before the group is a tenant's; -1 where it could not be opened.
+struct Held {
+    device: RawFd,
     sockets: [RawFd; 2],
 }
 
-/// `TIOCGPTPEER`: opens the slave without a name, and so without asking the device gate.
-const TIOCGPTPEER: libc::c_ulong = 0x5441;
-const OPEN_FLAGS: libc::c_int = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC;
+const DEVICE: &CStr = c"/dev/null";
+const OPEN_FLAGS: libc::c_int = libc::O_RDWR | libc::O_CLOEXEC;
 /// `BPF_PROG_GET_NEXT_ID`: reads a number, and changes nothing.
 const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const PAGE: usize = 4096;
@@ -101,7 +94,7 @@ fn outcome<T: PartialOrd + Default>(answer: T) -> i32 {
     if answer >= T::default() { 0 } else { errno() }
 }
 
-impl Terminal {
+impl Held {
     /// # Safety
     /// Only system calls; for the child after the fork.
     unsafe fn open() -> Self {
@@ -109,11 +102,7 @@ impl Terminal {
         // SAFETY: the caller's promise; every pointer outlives its call.
         unsafe {
             libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0, sockets.as_mut_ptr());
-            let master = libc::open(c"/dev/ptmx".as_ptr(), OPEN_FLAGS);
-            let unlocked: libc::c_int = 0;
-            libc::ioctl(master, libc::TIOCSPTLCK, &raw const unlocked);
-            let slave = libc::ioctl(master, TIOCGPTPEER, OPEN_FLAGS);
-            Self { master, slave, sockets }
+            Self { device: libc::open(DEVICE.as_ptr(), OPEN_FLAGS), sockets }
         }
     }
 
@@ -123,18 +112,17 @@ impl Terminal {
         let mut attempts = Attempts::default();
         // SAFETY: the caller's promise; every pointer outlives its call.
         unsafe {
-            self.number(&mut attempts);
-            let another = libc::ioctl(self.master, TIOCGPTPEER, OPEN_FLAGS);
+            let another = libc::open(DEVICE.as_ptr(), OPEN_FLAGS);
             attempts.open = outcome(another);
             if another >= 0 {
                 libc::close(another);
             }
             attempts.receive = self.receive();
             let mut byte = 0_u8;
-            attempts.permission = outcome(libc::read(self.slave, (&raw mut byte).cast(), 1));
+            attempts.permission = outcome(libc::read(self.device, (&raw mut byte).cast(), 1));
             let mut settings: libc::termios = std::mem::zeroed();
-            attempts.ioctl = outcome(libc::ioctl(self.slave, libc::TCGETS, &raw mut settings));
-            attempts.mmap = map(self.slave);
+            attempts.ioctl = outcome(libc::ioctl(self.device, libc::TCGETS, &raw mut settings));
+            attempts.mmap = map(self.device);
             attempts.mknod =
                 outcome(libc::mknod(job.node.as_ptr(), libc::S_IFCHR | 0o400, libc::makedev(1, 3)));
             libc::unlink(job.node.as_ptr());
@@ -148,18 +136,7 @@ impl Terminal {
         attempts
     }
 
-    unsafe fn number(&self, attempts: &mut Attempts) {
-        // SAFETY: all zero is a value of this C structure, which outlives the call.
-        unsafe {
-            let mut found: libc::stat = std::mem::zeroed();
-            if libc::fstat(self.slave, &raw mut found) == 0 {
-                attempts.major = libc::major(found.st_rdev);
-                attempts.minor = libc::minor(found.st_rdev);
-            }
-        }
-    }
-
-    /// The slave is sent to this process by itself: `EPERM` stands for a message without its descriptor.
+    /// The device is sent to this process by itself: `EPERM` stands for a message without its descriptor.
     unsafe fn receive(&self) -> i32 {
         let mut byte = *b"f";
         let mut data = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
@@ -175,7 +152,7 @@ impl Terminal {
             (*control).cmsg_level = libc::SOL_SOCKET;
             (*control).cmsg_type = libc::SCM_RIGHTS;
             (*control).cmsg_len = libc::CMSG_LEN(4) as usize;
-            libc::CMSG_DATA(control).cast::<RawFd>().write_unaligned(self.slave);
+            libc::CMSG_DATA(control).cast::<RawFd>().write_unaligned(self.device);
             if libc::sendmsg(self.sockets[0], &raw const message, 0) < 0 {
                 return errno();
             }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use enforcer_common::layout::FileLayout;
 use enforcer_common::response::{MODE_DENY_NEW, MODE_LIMIT};
 use enforcer_common::telling::{
     AGGREGATION_CONNECTIONS, AGGREGATION_NONE, AGGREGATION_STATES, ResponseValue, TaskLayout,
@@ -22,16 +21,6 @@ pub(super) fn settle_layout(tables: &mut Tables) -> Result<Option<String>, Enfor
         Err(error) => (TaskLayout::default(), Some(error.to_string())),
     };
     tables.layout.set(0, layout, 0).map_err(kernel("write", "LAYOUT"))?;
-    Ok(lacking)
-}
-
-/// Tells the programs where an open file keeps what; answers why they cannot know, where that is so.
-pub(super) fn settle_files(tables: &mut Tables) -> Result<Option<String>, EnforceError> {
-    let (layout, lacking) = match btf::file_layout() {
-        Ok(layout) => (layout, None),
-        Err(error) => (FileLayout::default(), Some(error.to_string())),
-    };
-    tables.files.set(0, layout, 0).map_err(kernel("write", "FILES"))?;
     Ok(lacking)
 }
 

@@ -13,6 +13,7 @@ use enforcer_core::policy::image::{Digest, Entries, NodeSum};
 
 use super::KernelConfig;
 use super::adopt;
+use super::btf;
 use super::canary;
 use super::error::KernelError;
 use super::events::EventReader;
@@ -79,16 +80,19 @@ impl Wall {
     /// What is wrong with the kernel, the rights, or the pins. What stood before still stands.
     pub fn open(config: &KernelConfig) -> Result<Self, KernelError> {
         let pins = Pins::prepare(&config.pin_root)?;
-        let mut object = adopt::load(config, &pins)?;
+        let (files, files_unknown) = match btf::file_layout() {
+            Ok(files) => (Some(files), None),
+            Err(error) => {
+                tracing::warn!(%error, "open devices cannot be recognised");
+                (None, Some(error.to_string()))
+            }
+        };
+        let (mut object, refused) = adopt::load(config, &pins, files.as_ref())?;
         let mut tables = Tables::take(&mut object)?;
         adopt::settle_settings(config, &pins, &mut tables)?;
         let tasks_unknown = telling::settle_layout(&mut tables)?;
         if let Some(reason) = &tasks_unknown {
             tracing::warn!(reason, "processes are told without their arguments, parents and start");
-        }
-        let files_unknown = telling::settle_files(&mut tables)?;
-        if let Some(reason) = &files_unknown {
-            tracing::warn!(reason, "open devices cannot be recognised");
         }
         let walks_absent = walk::load(&mut object).err().map(|error| error.to_string());
         let mut ring = |name| take_ring(&mut object, name);
@@ -100,7 +104,7 @@ impl Wall {
             object,
             tables,
             links: BTreeMap::new(),
-            absent: BTreeMap::new(),
+            absent: hooks::absent(&refused),
             proven: BTreeMap::new(),
             held: Held::default(),
             predecessors,
@@ -125,7 +129,7 @@ impl Wall {
     /// reason, and what needs it is refused later; it does not take the others down.
     pub(super) fn hang(&mut self) -> Result<(), KernelError> {
         for hook in &hooks::CGROUP_HOOKS {
-            let program = adopt::program_fd(&self.object, hook.program)?;
+            let Ok(program) = adopt::program_fd(&self.object, hook.program) else { continue };
             match hooks::hang_on_cgroup(&self.pins, hook, program, &self.config.cgroup_root) {
                 Ok(link) => drop(self.links.insert(hook.name, link)),
                 Err(error) => drop(self.absent.insert(hook.name, error.to_string())),

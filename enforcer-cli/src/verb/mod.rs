@@ -5,6 +5,7 @@ pub(crate) mod completion;
 pub(crate) mod counters;
 pub(crate) mod detect;
 pub(crate) mod diff;
+pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod identity;

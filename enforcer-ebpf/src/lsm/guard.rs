@@ -1,114 +1,160 @@
-//! What a tenant's processes may not do to others, or to the wall. Processes of the node are its administrators', and are not
-//! held back.
+//! What a tenant's process may not reach for: processes that are not its tenant's, and the wall itself. Processes of the
+//! host are its administrators', and are not held back.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use enforcer_common::event::{Event, HOOK_BPF, HOOK_PTRACE, HOOK_TASK_KILL, KIND_GUARD_REFUSED};
-use enforcer_common::identity;
-use enforcer_common::maps::{CounterKey, SETTING_DEVICE_AUDIT, STATE_AGENT};
+use enforcer_common::event::{
+    Event, HOOK_BPF, HOOK_MOUNT, HOOK_PTRACE, HOOK_TASK_KILL, HOOK_UNLINK, KIND_GUARD_REFUSED,
+};
+use enforcer_common::identity::{self, CANARY};
+use enforcer_common::maps::{CounterKey, SETTING_CANARY, SETTING_DEVICE_AUDIT, STATE_AGENT};
 use enforcer_common::reason::{TASK_FOREIGN, WALL_GUARDED};
-use enforcer_common::verdict::{AUDIT, Verdict};
+use enforcer_common::verdict::{AUDIT, DENY};
 
-use super::{PASS, REFUSE, argument, earlier, proof};
+use super::offsets::{field, offset};
+use super::{PASS, Pointer, REFUSE};
 use crate::account::{Place, count, describe};
 use crate::tables::{settings, state};
+use crate::tag;
 use crate::tell::{Channel, room, submit};
-use crate::{peek, tag};
 
-/// Whoever only looks whether it would be let in, as `ps` does, is refused without a word (`PTRACE_MODE_NOAUDIT`).
-const QUIET: u64 = 4;
+/// `BPF_FS_MAGIC` (`linux/magic.h`).
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+/// `PTRACE_MODE_NOAUDIT` (`linux/ptrace.h`): somebody looks around, as `ps` does.
+const QUIET: u32 = 4;
 
-/// A process wants to trace another, or asks for what needs the same right: its memory, its descriptors, its
-/// environment.
 #[lsm(hook = "ptrace_access_check")]
 pub fn ptrace_access(context: LsmContext) -> i32 {
-    if earlier(&context, 2) {
-        return REFUSE;
-    }
     let Some(who) = tenant() else { return PASS };
-    proof::seen(HOOK_PTRACE);
-    let Some(target) = owner_of(argument(&context, 0)) else { return PASS };
-    if target == who {
+    let (_, whose) = tag::of_task(context.arg(0));
+    if whose == who {
         return PASS;
     }
-    refuse(who, target, TASK_FOREIGN, HOOK_PTRACE, argument(&context, 1) & QUIET == 0)
+    let mode: u32 = context.arg(1);
+    refuse(who, whose, TASK_FOREIGN, HOOK_PTRACE, mode & QUIET)
 }
 
-/// A signal from one process to another. The kernel's own do not come here.
+/// Only what processes send comes here; what the kernel sends by itself does not.
 #[lsm(hook = "task_kill")]
 pub fn task_kill(context: LsmContext) -> i32 {
-    if earlier(&context, 4) {
-        return REFUSE;
-    }
     let Some(who) = tenant() else { return PASS };
-    proof::seen(HOOK_TASK_KILL);
-    let task = argument(&context, 0);
-    let Some(target) = owner_of(task) else { return PASS };
-    if identity::is_tenant(target) && target != who {
-        return refuse(who, target, TASK_FOREIGN, HOOK_TASK_KILL, true);
+    let task: Pointer = context.arg(0);
+    let process = u64::from(field!(task, task_tgid, u32));
+    let (_, whose) = tag::of_task(context.arg(0));
+    if whose == who {
+        return PASS;
     }
-    let process = peek::layout().and_then(|layout| peek::at::<u32>(task, layout.task_tgid)).unwrap_or(0);
-    if process != 0 && u64::from(process) == state(STATE_AGENT) {
-        return refuse(who, target, WALL_GUARDED, HOOK_TASK_KILL, true);
+    if process == state(STATE_AGENT) {
+        return refuse(who, whose, WALL_GUARDED, HOOK_TASK_KILL, 0);
+    }
+    if identity::is_tenant(whose) {
+        return refuse(who, whose, TASK_FOREIGN, HOOK_TASK_KILL, 0);
     }
     PASS
 }
 
-/// `bpf()`, whatever the command.
+/// The argument behind the size tells of calls from inside the kernel on kernels that have it; on others it is what an
+/// earlier program answered, which is nothing where this one is asked.
 #[lsm(hook = "bpf")]
-pub fn bpf_call(context: LsmContext) -> i32 {
-    if earlier(&context, 3) {
-        return REFUSE;
+pub fn guard_bpf(context: LsmContext) -> i32 {
+    let Some(who) = tenant() else { return PASS };
+    let from_kernel: u64 = context.arg(3);
+    if from_kernel & 1 != 0 {
+        return PASS;
+    }
+    refuse(who, identity::HOST, WALL_GUARDED, HOOK_BPF, 0)
+}
+
+#[lsm(hook = "inode_unlink")]
+pub fn guard_unlink(context: LsmContext) -> i32 {
+    guard_directory(context.arg(0))
+}
+
+#[lsm(hook = "inode_rmdir")]
+pub fn guard_rmdir(context: LsmContext) -> i32 {
+    guard_directory(context.arg(0))
+}
+
+#[lsm(hook = "inode_rename")]
+pub fn guard_rename(context: LsmContext) -> i32 {
+    guard_directory(context.arg(0))
+}
+
+#[lsm(hook = "sb_mount")]
+pub fn guard_mount(context: LsmContext) -> i32 {
+    guard_path(context.arg(1))
+}
+
+#[lsm(hook = "move_mount")]
+pub fn guard_move_mount(context: LsmContext) -> i32 {
+    let answer = guard_path(context.arg(1));
+    if answer == PASS { guard_path(context.arg(0)) } else { answer }
+}
+
+#[lsm(hook = "sb_umount")]
+pub fn guard_umount(context: LsmContext) -> i32 {
+    let mount: Pointer = context.arg(0);
+    guard_super(field!(mount, mount_sb, Pointer), HOOK_MOUNT)
+}
+
+#[inline(always)]
+fn guard_directory(directory: Pointer) -> i32 {
+    guard_super(field!(directory, inode_sb, Pointer), HOOK_UNLINK)
+}
+
+#[inline(always)]
+fn guard_path(path: Pointer) -> i32 {
+    let entry = field!(path, path_dentry, Pointer);
+    if entry.is_null() {
+        return PASS;
+    }
+    guard_super(field!(entry, dentry_sb, Pointer), HOOK_MOUNT)
+}
+
+/// Pins live on BPF file systems, and no tenant has a need of one.
+#[inline(always)]
+fn guard_super(super_block: Pointer, hook: u8) -> i32 {
+    if super_block.is_null() || field!(super_block, sb_magic, u64) != BPF_FS_MAGIC {
+        return PASS;
     }
     let Some(who) = tenant() else { return PASS };
-    proof::seen(HOOK_BPF);
-    refuse(who, identity::HOST, WALL_GUARDED, HOOK_BPF, true)
+    refuse(who, identity::HOST, WALL_GUARDED, hook, 0)
 }
 
-/// The tenant of the current process.
+/// The tenant of the current process. The canary is one only while it tries these hooks.
 #[inline(always)]
-pub fn tenant() -> Option<u32> {
-    let identity = tag::of_current().identity;
-    if identity::is_tenant(identity) { Some(identity) } else { None }
-}
-
-/// Whose a task is; `None` where the kernel's structures are not known.
-#[inline(always)]
-fn owner_of(task: u64) -> Option<u32> {
-    Some(tag::of_task(task, peek::layout()?).identity)
-}
-
-/// Counts a refusal, tells of it, and answers what the hook does.
-#[inline(never)]
-pub fn refuse(who: u32, target: u32, reason: u16, hook: u8, aloud: bool) -> i32 {
-    let verdict = Verdict::deny(enforcer_common::maps::RULE_NO_MATCH, reason);
-    let verdict = if settings().flags & SETTING_DEVICE_AUDIT != 0 { verdict.audited() } else { verdict };
-    let audited = (verdict.action == AUDIT) as u8;
-    count(&CounterKey { source: who, destination: target, reason, hook, audited }, 0);
-    if aloud {
-        tell(&verdict, who, target, hook);
+fn tenant() -> Option<u32> {
+    let who = tag::of_current().identity;
+    if !identity::is_tenant(who) || (who == CANARY && settings().flags & SETTING_CANARY == 0) {
+        return None;
     }
-    if verdict.passes() { PASS } else { REFUSE }
+    Some(who)
 }
 
-#[inline(always)]
-fn tell(verdict: &Verdict, who: u32, target: u32, hook: u8) {
+/// Refuses, counts and tells; where the node's device gate only records, so does this, but to the canary.
+#[inline(never)]
+fn refuse(who: u32, whose: u32, reason: u16, hook: u8, quiet: u32) -> i32 {
+    let audited = settings().flags & SETTING_DEVICE_AUDIT != 0 && who != CANARY;
+    let answer = if audited { PASS } else { REFUSE };
+    if quiet != 0 {
+        return answer;
+    }
+    count(&CounterKey { source: who, destination: whose, reason, hook, audited: u8::from(audited) }, 0);
     // SAFETY: the helpers take no argument.
     let (now_ns, cgroup) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_cgroup_id()) };
-    let room = room::<Event>(Channel::Device, KIND_GUARD_REFUSED, who, now_ns);
-    let Some(mut entry) = room else { return };
+    let Some(mut entry) = room::<Event>(Channel::Device, KIND_GUARD_REFUSED, who, now_ns) else { return answer };
     let place = Place { hook, interface: 0, bytes: 0, network: 0, cgroup, cookie: 0 };
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
         describe::<true>(event, &place);
         (*event).source_identity = who;
-        (*event).destination_identity = target;
-        (*event).rule = verdict.rule;
-        (*event).reason = verdict.reason;
-        (*event).action = verdict.action;
-        (*event).shadow_action = verdict.shadow_action;
+        (*event).destination_identity = whose;
+        (*event).reason = reason;
+        (*event).action = if audited { AUDIT } else { DENY };
+        (*event).shadow_action = DENY;
     }
     submit(Channel::Device, entry);
+    answer
 }

@@ -1,24 +1,36 @@
-//! Hooks of BPF LSM: what is done with a device that is open already, and what guards the wall and its tenants' processes.
-//! They add refusals, and never take one back: a refusal of an earlier program is passed on.
+//! Hooks of BPF LSM: what happens to a gated device behind its open, and who reaches for tasks and for the wall. The
+//! kernel asks a program only where those before it let pass, so an earlier refusal always stands.
 
 mod file;
 mod guard;
-mod handle;
-mod mount;
-mod proof;
+pub mod offsets;
+pub mod open_file;
 
+use core::ffi::c_void;
+
+use enforcer_common::identity::CANARY;
+use enforcer_common::maps::{CounterKey, SETTING_CANARY};
+use enforcer_common::reason;
+
+use crate::account::count;
+use crate::tables::settings;
+use crate::tag;
+
+/// A structure of the kernel.
+pub type Pointer = *const c_void;
+
+const PASS: i32 = 0;
 /// `-EPERM`.
 const REFUSE: i32 = -1;
-const PASS: i32 = 0;
 
-/// The numbered argument of a hook, as a number.
+/// Whether a canary is at work, and this is it.
 #[inline(always)]
-fn argument(context: &aya_ebpf::programs::LsmContext, number: usize) -> u64 {
-    context.arg::<u64>(number)
+fn is_canary() -> bool {
+    settings().flags & SETTING_CANARY != 0 && tag::of_current().identity == CANARY
 }
 
-/// What an earlier program answered: the argument behind the hook's own.
+/// Counts the canary, so that the agent sees the hook run.
 #[inline(always)]
-fn earlier(context: &aya_ebpf::programs::LsmContext, own: usize) -> bool {
-    context.arg::<u64>(own) as i32 != 0
+fn prove(hook: u8) {
+    count(&CounterKey { source: CANARY, destination: 0, reason: reason::NONE, hook, audited: 0 }, 0);
 }

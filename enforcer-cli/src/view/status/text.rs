@@ -159,6 +159,7 @@ mod tests {
     fn response() -> v1::StatusResponse {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         v1::StatusResponse {
+            uncovered: Vec::new(),
             node: "n1".to_owned(),
             version: "0.1.0".to_owned(),
             kernel: "6.18".to_owned(),
