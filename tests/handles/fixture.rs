@@ -45,7 +45,8 @@ pub(crate) struct Wall {
     /// What was opened before there was an agent, by the tenant that was granted nothing.
     pub early: Holder,
     pub lab: Lab,
-    pub matrix: Option<Matrix>,
+    /// Measured once, and if that failed, not again.
+    matrix: Option<Result<Matrix, String>>,
     /// The device that attacks are after: a GPU, or the disk.
     pub node: PathBuf,
     /// A device that can be mapped.
@@ -168,6 +169,12 @@ impl Wall {
         Ok(if handles["present"] == true { Ok(()) } else { Err(why()) })
     }
 
+    /// Whether this kernel runs programs at its security hooks: its own word, not the agent's.
+    pub(crate) fn kernel_runs_hooks() -> bool {
+        let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+        modules.trim().split(',').any(|module| module == "bpf")
+    }
+
     /// For cases that can only be tried where open devices pass the gate too.
     pub(crate) fn need_handles(&self) -> Result<()> {
         self.handles()?.map_err(|why| Skip(format!("open devices do not pass the gate here: {why}")).into())
@@ -176,10 +183,12 @@ impl Wall {
     /// The matrix, measured by the first case that asks.
     pub(crate) fn matrix(&mut self) -> Result<&Matrix> {
         if self.matrix.is_none() {
-            let matrix = Matrix::measure(self)?;
-            self.matrix = Some(matrix);
+            self.matrix = Some(Matrix::measure(self).map_err(|error| format!("{error:#}")));
         }
-        self.matrix.as_ref().context("the matrix")
+        match self.matrix.as_ref().context("the matrix")? {
+            Ok(matrix) => Ok(matrix),
+            Err(problem) => bail!("the matrix could not be measured: {problem}"),
+        }
     }
 
     /// The probe in no control group of the node.

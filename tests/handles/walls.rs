@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use enforcer_lab::policy::Kind;
 use enforcer_lab::verdict::Verdict;
 use enforcer_tests::runner::{Case, Skip};
@@ -12,12 +12,25 @@ use crate::fixture::{OTHER, OWNER, SIBLING, Wall};
 
 pub(crate) const CASES: &[Case<Wall>] = &[
     Case { name: "matrix::agrees_with_the_golden_table", reasons: &[], run: |wall| wall.matrix()?.agrees() },
+    Case { name: "matrix::hooks_are_used_where_the_kernel_runs_them", reasons: &[], run: used },
     Case { name: "matrix::tiers_that_need_the_hooks_are_refused_without_them", reasons: &[], run: refused },
     Case { name: "matrix::status_tells_what_is_not_stopped", reasons: &[], run: uncovered },
     Case { name: "passing::within_a_tenant_works", reasons: &[], run: within_a_tenant },
     Case { name: "passing::a_refused_receipt_is_on_record", reasons: &[], run: on_record },
     Case { name: "held::a_revoked_grant_stops_what_is_held", reasons: &[], run: revoked },
 ];
+
+/// Which of the two golden tables holds is for the kernel to say: an agent that does without its hooks must not find
+/// the table that forgives it.
+fn used(wall: &mut Wall) -> Result<()> {
+    match (Wall::kernel_runs_hooks(), wall.handles()?) {
+        (true, Err(reason)) => {
+            bail!("the kernel runs programs at its hooks, and the agent does without: {reason}")
+        }
+        (false, Ok(())) => bail!("the agent says that it has hooks, which this kernel does not run"),
+        _ => Ok(()),
+    }
+}
 
 fn refused(wall: &mut Wall) -> Result<()> {
     let handles = wall.handles()?;

@@ -116,6 +116,10 @@ fn take(line: &UnixStream) -> Result<Option<OwnedFd>> {
     let mut iov = [IoSliceMut::new(&mut byte)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(line.as_raw_fd(), &mut iov, Some(&mut space), flags)?;
+    // There is room for one: what the kernel cut off, it kept from this process.
+    if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+        return Ok(None);
+    }
     let mut taken = None;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(descriptors) = control {
