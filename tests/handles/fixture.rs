@@ -170,9 +170,8 @@ impl Wall {
     }
 
     /// Whether this kernel runs programs at its security hooks: its own word, not the agent's.
-    pub(crate) fn kernel_runs_hooks() -> bool {
-        let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-        modules.trim().split(',').any(|module| module == "bpf")
+    pub(crate) fn kernel_runs_hooks(&self) -> Result<bool> {
+        Ok(self.outsider()?.ask::<Verdict>(&["hooks"])? == Verdict::Done)
     }
 
     /// For cases that can only be tried where open devices pass the gate too.

@@ -43,7 +43,7 @@ impl Matrix {
                 }
             }
         }
-        let golden = parse(if Wall::kernel_runs_hooks() { LSM } else { NO_LSM });
+        let golden = parse(if wall.kernel_runs_hooks()? { LSM } else { NO_LSM });
         Ok(Self { rows, absent, refusals, golden })
     }
 

@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case<Wall>] = &[
 /// Which of the two golden tables holds is for the kernel to say: an agent that does without its hooks must not find
 /// the table that forgives it.
 fn used(wall: &mut Wall) -> Result<()> {
-    match (Wall::kernel_runs_hooks(), wall.handles()?) {
+    match (wall.kernel_runs_hooks()?, wall.handles()?) {
         (true, Err(reason)) => {
             bail!("the kernel runs programs at its hooks, and the agent does without: {reason}")
         }

@@ -11,6 +11,7 @@ mod frame;
 mod gpu;
 mod hand;
 mod hold;
+mod hooks;
 mod serve;
 mod size;
 mod talk;
@@ -110,6 +111,8 @@ enum Verb {
     Use { descriptor: RawFd },
     /// Open a device, and use it when told, a word a line: open, read, write, ioctl, map, look.
     Hold { path: PathBuf },
+    /// Try whether this kernel lets programs run at its security hooks.
+    Hooks,
     /// Be a device with memory, until killed.
     Gpu(gpu::Gpu),
 }
@@ -142,6 +145,7 @@ fn main() -> Result<()> {
         }
         Verb::Use { descriptor } => say(&attack::use_inherited(descriptor)),
         Verb::Hold { path } => hold::hold(&path),
+        Verb::Hooks => say(&hooks::hooks()?),
         Verb::Gpu(gpu) => gpu::serve(&gpu),
     }
 }

@@ -15,9 +15,14 @@ const PROG_ATTACH: libc::c_long = 8;
 const PROG_DETACH: libc::c_long = 9;
 const MAP_GET_NEXT_ID: libc::c_long = 12;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
+const RAW_TRACEPOINT_OPEN: libc::c_long = 17;
 
 /// `BPF_PROG_TYPE_CGROUP_DEVICE`
 const TYPE_DEVICE: u32 = 15;
+/// `BPF_PROG_TYPE_LSM`
+const TYPE_LSM: u32 = 29;
+/// `BPF_LSM_MAC`
+const ATTACH_LSM: u32 = 27;
 /// `BPF_MAP_TYPE_ARRAY`
 const TYPE_ARRAY: u32 = 2;
 /// `BPF_CGROUP_DEVICE`
@@ -27,7 +32,9 @@ const ALLOW_MULTI: u32 = 2;
 /// `BPF_F_REPLACE`
 const REPLACE: u32 = 4;
 
-/// `r0 = 1; exit`: each eight bytes.
+/// `r0 = 0; exit`: each eight bytes. At a security hook: no objection.
+static NO_OBJECTION: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
+/// `r0 = 1; exit`
 static ALLOW: [u64; 2] = [0x0000_0001_0000_00b7, 0x0000_0000_0000_0095];
 
 /// `union bpf_attr`, as 32-bit words: no member that is used here lies beyond.
@@ -66,6 +73,15 @@ impl Words {
 pub(super) fn allow_all_devices() -> io::Result<OwnedFd> {
     let words = Words::default().with(0, TYPE_DEVICE).with(1, 2);
     owned(words.with_pointer(2, ALLOW.as_ptr()).with_pointer(4, c"GPL".as_ptr()).call(PROG_LOAD)?)
+}
+
+/// Hangs a program that objects to nothing on a security hook, and takes it down again.
+pub(crate) fn lsm_program(function: u32) -> io::Result<()> {
+    let words = Words::default().with(0, TYPE_LSM).with(1, 2).with(17, ATTACH_LSM).with(27, function);
+    let mut words = words.with_pointer(2, NO_OBJECTION.as_ptr()).with_pointer(4, c"GPL".as_ptr());
+    let program = owned(words.call(PROG_LOAD)?)?;
+    let mut words = Words::default().with_descriptor(2, program.as_raw_fd());
+    owned(words.call(RAW_TRACEPOINT_OPEN)?).map(drop)
 }
 
 /// Beside what is there, or in the place of one that was attached so.

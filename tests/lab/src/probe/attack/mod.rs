@@ -14,6 +14,7 @@ mod uring;
 use anyhow::{Result, bail};
 use enforcer_lab::verdict::Verdict;
 
+pub(crate) use self::bpf::lsm_program;
 pub(crate) use self::pass::use_inherited;
 use self::stage::Stage;
 
