@@ -154,6 +154,21 @@ impl Wall {
         Holder::new(&self.lab.binaries().probe, &place_of(self.lab.topology(), workload)?, node)
     }
 
+    /// The device that attacks are after, as the command line names it.
+    pub(crate) fn name(&self) -> String {
+        format!("{}:{}", self.class, self.minor)
+    }
+
+    /// Where that is the disk: it lives as long as this process has it open.
+    pub(crate) fn is_held_by_this_process(&self) -> bool {
+        self.class == DISK
+    }
+
+    /// The device that can be mapped.
+    pub(crate) fn mapped_name(&self) -> String {
+        format!("{DISK}:{}", self.disk.minor())
+    }
+
     /// Where the node's records stand.
     pub(crate) fn mark(&self) -> Result<Mark> {
         Mark::at(self.ctl()?)

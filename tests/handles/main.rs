@@ -3,6 +3,7 @@
 
 mod attack;
 mod fixture;
+mod ledger;
 mod matrix;
 mod walls;
 
@@ -15,7 +16,7 @@ use enforcer_tests::runner::run;
 use crate::fixture::{LAB, Wall};
 
 fn main() -> Result<ExitCode> {
-    let cases = [attack::CASES, walls::CASES].concat();
+    let cases = [attack::CASES, walls::CASES, ledger::CASES].concat();
     if std::env::args().any(|argument| argument == "--list") {
         return Ok(run(Wall::new, &cases));
     }

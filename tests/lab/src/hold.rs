@@ -34,7 +34,8 @@ impl Holder {
         Ok(holder)
     }
 
-    /// Tells it to use the device: open, read, write, ioctl, map, look.
+    /// Tells it to use the device: open, read, write, ioctl, map, look (at what was mapped), register (with io_uring), fetch
+    /// (what was registered), close (the descriptor).
     ///
     /// # Errors
     /// It is gone.

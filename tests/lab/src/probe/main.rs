@@ -109,7 +109,7 @@ enum Verb {
     /// Read from a descriptor that this process was started with.
     #[command(hide = true)]
     Use { descriptor: RawFd },
-    /// Open a device, and use it when told, a word a line: open, read, write, ioctl, map, look.
+    /// Open a device, and use it when told, a word a line: open, read, write, ioctl, map, look, register, fetch, close.
     Hold { path: PathBuf },
     /// Try whether this kernel lets programs run at its security hooks.
     Hooks,

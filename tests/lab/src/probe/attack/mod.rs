@@ -9,7 +9,7 @@ mod reach;
 mod seccomp;
 pub(crate) mod stage;
 pub(crate) mod touch;
-mod uring;
+pub(crate) mod uring;
 
 use anyhow::{Result, bail};
 use enforcer_lab::verdict::Verdict;

@@ -68,7 +68,7 @@ struct Entry {
 }
 
 /// A ring. Forked processes share it, as they do its memory.
-pub(super) struct Ring {
+pub(crate) struct Ring {
     descriptor: OwnedFd,
     rings: NonNull<u8>,
     entries: NonNull<Entry>,
@@ -77,7 +77,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// `None` where the kernel has no io_uring, or keeps it from us.
-    pub(super) fn new() -> Result<Option<Self>> {
+    pub(crate) fn new() -> Result<Option<Self>> {
         let mut parameters = Parameters::default();
         // SAFETY: the parameters outlive the call; the kernel makes the descriptor that it answers with.
         let made = owned(unsafe { libc::syscall(libc::SYS_io_uring_setup, ENTRIES, &raw mut parameters) });
@@ -95,7 +95,7 @@ impl Ring {
         Ok(Some(Self { descriptor, rings, entries, parameters }))
     }
 
-    pub(super) fn absent() -> Verdict {
+    pub(crate) fn absent() -> Verdict {
         Verdict::Absent("io_uring is off on this machine".to_owned())
     }
 
@@ -118,7 +118,7 @@ impl Ring {
     }
 
     /// Lets the ring itself refer to a file.
-    pub(super) fn register(&mut self, file: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn register(&mut self, file: BorrowedFd<'_>) -> Result<()> {
         let files = [file.as_raw_fd()];
         let ring = self.descriptor.as_raw_fd();
         // SAFETY: the one number outlives the call.
@@ -129,7 +129,7 @@ impl Ring {
     }
 
     /// Reads the first bytes of the registered file.
-    pub(super) fn read_registered(&mut self) -> Result<io::Result<i32>> {
+    pub(crate) fn read_registered(&mut self) -> Result<io::Result<i32>> {
         self.read_from(0, FIXED_FILE)
     }
 
