@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod compose;
 pub mod config;
+pub mod custody;
 pub mod detect;
 pub mod device;
 pub mod door;

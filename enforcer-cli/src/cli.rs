@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Diff(verb::diff::Diff),
     Get(verb::get::Get),
     Revoke(verb::revoke::Revoke),
+    Handover(verb::handover::Handover),
+    Receipt(verb::receipt::ReceiptVerbs),
     Rollback(verb::rollback::Rollback),
     Explain(verb::explain::Explain),
     Status(verb::status::Status),

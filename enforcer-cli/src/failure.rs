@@ -92,6 +92,12 @@ pub(crate) enum Failure {
     /// Findings, which were printed as the answer.
     #[error("the traces are not as they were written: {0} findings")]
     Tampered(u64),
+    /// Receipts are not what was signed.
+    #[error("the receipts are not as they were signed: {0} findings")]
+    Forged(usize),
+    /// A device is not clean.
+    #[error("{device} is not clean after `{verb}`, and stays closed: {detail}")]
+    NotClean { device: String, verb: &'static str, detail: String },
     /// What was to be verified is no store, or cannot be read.
     #[error("nothing was verified: {0}")]
     Unverified(String),
@@ -139,13 +145,14 @@ impl Failure {
             | Self::NoKey(_)
             | Self::Directory(_)
             | Self::Unverified(_)
+            | Self::NotClean { .. }
             | Self::Incomplete { .. }
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Drill { .. }
             | Self::Interrupted
             | Self::Output(_) => Exit::Refused,
-            Self::Tampered(_) => Exit::Tampered,
+            Self::Tampered(_) | Self::Forged(_) => Exit::Tampered,
             Self::Usage(_) | Self::Unconfirmed(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Untrusted { .. } | Self::StreamEnded { .. } => Exit::Unreachable,
             Self::NotPermitted { .. } => Exit::NotPermitted,

@@ -24,6 +24,8 @@ async fn perform(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) ->
         Command::Validate(verb) => verb.run(global, stdin.reader(), console).await,
         Command::Diff(verb) => verb.run(global, stdin.reader(), console).await,
         Command::Get(verb) => verb.run(global, console).await,
+        Command::Handover(verb) => verb.run(global, console).await,
+        Command::Receipt(verb) => verb.run(console),
         Command::Revoke(verb) => verb.run(global, stdin, console).await,
         Command::Rollback(verb) => verb.run(global, console).await,
         Command::Explain(verb) => verb.run(global, console).await,

@@ -1,5 +1,6 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
+mod custody;
 mod export;
 mod handles;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use custody::{RawCommand, RawCustody, RawNvidia, RawOverwrite, RawReadBack, RawScrubber};
 pub use export::{
     RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
 };
@@ -76,6 +78,8 @@ pub struct RawDeviceGate {
     pub host_services: Option<Vec<RawHostService>>,
     /// Device classes beside the known ones.
     pub extra_classes: Option<Vec<RawExtraClass>>,
+    /// How devices go from tenant to tenant.
+    pub custody: Option<RawCustody>,
     /// Who holds devices.
     pub handles: Option<RawHandles>,
     /// How they are taken away.

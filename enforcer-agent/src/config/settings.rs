@@ -1,5 +1,6 @@
 //! The configuration as the rooms receive it.
 
+mod custody;
 mod export;
 mod handles;
 
@@ -14,6 +15,7 @@ use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
 
+pub use custody::{CustodySettings, FileSettings, ResetWhen, ScrubSettings, ScrubberSettings};
 pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
@@ -91,6 +93,8 @@ pub struct DeviceGateSettings {
     pub host_services: Vec<HostServiceSettings>,
     /// Device classes beside the known ones.
     pub extra_classes: Vec<ExtraClassSettings>,
+    /// How devices go from tenant to tenant.
+    pub custody: CustodySettings,
     /// Who holds devices.
     pub handles: HandleSettings,
     /// How they are taken away.

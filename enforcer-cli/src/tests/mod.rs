@@ -7,6 +7,7 @@ mod enrolling;
 mod explaining;
 mod fake;
 mod getting;
+mod handing;
 mod holding;
 mod identifying;
 mod keeping;

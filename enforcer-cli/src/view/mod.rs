@@ -2,6 +2,7 @@
 
 pub(crate) mod ack;
 pub(crate) mod counter;
+pub(crate) mod custody;
 pub(crate) mod detect;
 pub(crate) mod device;
 pub(crate) mod diff;

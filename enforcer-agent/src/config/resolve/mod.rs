@@ -1,5 +1,6 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod custody;
 mod detection;
 mod export;
 mod gate;

@@ -15,6 +15,7 @@ impl Show for StatusView {
             (self.capacity_table(), self.capacities.is_empty()),
             (self.loss_table(), self.losses.is_empty()),
             (self.unencrypted_table(), self.unencrypted.is_empty()),
+            (self.uncovered_table(), self.uncovered.is_empty()),
         ];
         for (table, is_empty) in tables {
             if !is_empty {
@@ -57,6 +58,23 @@ impl StatusView {
             field("warning", warning, Paint::Warn);
         }
         fields.into_text()
+    }
+
+    /// What is not stopped, by why: one missing hook leaves many attacks open.
+    fn uncovered_table(&self) -> Table {
+        let mut table = Table::new(&["NOT STOPPED", "WHY"]);
+        let mut whys: Vec<&str> = Vec::new();
+        for one in &self.uncovered {
+            if !whys.contains(&one.why.as_str()) {
+                whys.push(&one.why);
+            }
+        }
+        for why in whys {
+            let attacks = self.uncovered.iter().filter(|one| one.why == why);
+            let attacks: Vec<&str> = attacks.map(|one| one.attack.as_str()).collect();
+            table.row([Cell::from(attacks.join(" ").as_str()), Cell::from(why)]);
+        }
+        table
     }
 
     fn hook_table(&self) -> Table {
@@ -168,7 +186,6 @@ mod tests {
             digest: vec![1, 2],
             in_sync: false,
             identity_ready: Some(true),
-            uncovered: Vec::new(),
             unencrypted: vec![v1::Unencrypted {
                 tenant: "red".to_owned(),
                 what: names(&["rule r1: to tenant blue, TCP 80"]),
