@@ -77,6 +77,11 @@ impl Matrix {
         Ok(())
     }
 
+    /// Whether an attack could be tried here.
+    pub(crate) fn was_tried(&self, word: &str) -> bool {
+        self.rows.contains_key(word) && !self.absent.contains_key(word)
+    }
+
     /// Attacks that succeed in a tier that is in force.
     pub(crate) fn succeed(&self, tier: &str) -> Vec<&str> {
         let column = 1 + TIERS.iter().position(|known| *known == tier).unwrap_or(usize::MAX - 1);

@@ -55,9 +55,9 @@ fn uncovered(wall: &mut Wall) -> Result<()> {
         return Err(Skip("the agent does not say what it does not stop".to_owned()).into());
     };
     let listed: BTreeSet<&str> = listed.iter().filter_map(|entry| entry["attack"].as_str()).collect();
-    let known: BTreeSet<&str> = crate::attack::WORDS.iter().copied().collect();
-    let succeed: BTreeSet<&str> = wall.matrix()?.succeed("shared").into_iter().collect();
-    let listed: BTreeSet<&str> = listed.intersection(&known).copied().collect();
+    let matrix = wall.matrix()?;
+    let succeed: BTreeSet<&str> = matrix.succeed("shared").into_iter().collect();
+    let listed: BTreeSet<&str> = listed.into_iter().filter(|word| matrix.was_tried(word)).collect();
     ensure!(listed == succeed, "listed: {listed:?}\nsucceed: {succeed:?}");
     Ok(())
 }
