@@ -133,7 +133,7 @@ fn revoke(wall: &Wall, device: &str, to: &str) -> Result<Vec<Value>> {
         "--to",
         to,
         "--deadline",
-        "60s",
+        &deadline,
         "--reason",
         reason,
         "--yes",
