@@ -39,6 +39,8 @@ pub(crate) enum Level {
     Netns,
     /// The device gate. Needs root.
     Device,
+    /// Attacks on devices that are held and passed. Needs root.
+    Handles,
     /// Certificates for workloads, as real clients see them. Needs root.
     Identity,
     /// Flows over mutual TLS, honest and otherwise. Needs root.
@@ -52,8 +54,17 @@ pub(crate) enum Level {
 impl Level {
     /// What runs when no level is named: every one that is not part of another, but for `vm`, which takes machines and
     /// is asked for by name.
-    pub(crate) const USUAL: [Self; 7] =
-        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel, Self::Evidence];
+    pub(crate) const USUAL: [Self; 8] = [
+        Self::Unit,
+        Self::Programs,
+        Self::Netns,
+        Self::Device,
+        Self::Handles,
+        Self::Identity,
+        Self::Tunnel,
+        Self::Evidence,
+    ];
+
     /// The kernel of the level `vm`: what most nodes run. `cargo xtask vm` has the others.
     const IN_MACHINE: Kernel = Kernel::V6_12;
 
@@ -65,6 +76,7 @@ impl Level {
             Self::Programs => "the kernel programs, packet by packet",
             Self::Netns => "real flows through real agents",
             Self::Device => "the device gate on the running kernel",
+            Self::Handles => "attacks on devices on the running kernel",
             Self::Identity => "certificates for workloads, as other people's programs see them",
             Self::Tunnel => "flows over mutual TLS between real agents, and peers that keep to no rule",
             Self::Evidence => {
@@ -105,7 +117,7 @@ impl Level {
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
             Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
             Self::Evidence => setup::readers(),
-            Self::Fuzz | Self::Programs | Self::Netns | Self::Device | Self::Vm => Ok(()),
+            Self::Fuzz | Self::Programs | Self::Netns | Self::Device | Self::Handles | Self::Vm => Ok(()),
         }
     }
 
@@ -124,7 +136,13 @@ impl Level {
             Self::Fuzz => {
                 vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
             }
-            Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel | Self::Evidence => {
+            Self::Programs
+            | Self::Netns
+            | Self::Device
+            | Self::Handles
+            | Self::Identity
+            | Self::Tunnel
+            | Self::Evidence => {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
@@ -172,6 +190,7 @@ impl fmt::Display for Level {
             Self::Programs => "programs",
             Self::Netns => "netns",
             Self::Device => "device",
+            Self::Handles => "handles",
             Self::Identity => "identity",
             Self::Tunnel => "tunnel",
             Self::Evidence => "evidence",

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// What the suites use: interfaces and tunnels, filters at interfaces, devices made by programs, kernel TLS,
 /// bridges with and without filters, sockets' diagnostics.
-const WANTED: [&str; 15] = [
+const WANTED: [&str; 16] = [
     "veth",
     "bridge",
     "br_netfilter",
@@ -21,6 +21,7 @@ const WANTED: [&str; 15] = [
     "act_bpf",
     "fuse",
     "cuse",
+    "loop",
     "tls",
     "nf_tables",
     "nf_conntrack",
