@@ -362,9 +362,8 @@ impl Device {
 
     /// Who once held it is the next handover's business no more.
     async fn forget_holders(&self, device: DeviceNumber) {
-        match self.edges.policy.forget_touched(device).await {
-            Ok(Err(error)) => warn!(device = %self.key, %error, "who held it could not be forgotten"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = self.edges.policy.forget_touched(device).await {
+            warn!(device = %self.key, %error, "who held it could not be forgotten");
         }
     }
 
