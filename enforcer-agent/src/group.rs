@@ -226,7 +226,7 @@ impl Group {
     /// Somebody is left when the time is over: one that waits for a driver, which no signal ends.
     pub fn kill(&self, within: Duration) -> Result<(), GroupError> {
         match self.write("cgroup.kill", "1") {
-            Ok(false) => return Ok(()),
+            Ok(false) => Ok(()),
             Ok(true) => self.until("empty", within, || Ok(!self.is_populated()?)),
             // Before Linux 5.14.
             Err(GroupError::Absent(_)) => self.kill_each(within),

@@ -13,7 +13,9 @@ fn main() -> Result<()> {
     let sections = sections::of_programs(kernel::object())?;
     let btf = Btf::from_sys_fs().context("the kernel's types")?;
     // Of a program that is refused the reason is enough; every step of a million takes minutes to print.
+    let files = kernel::file_layout().context("where the kernel keeps what belongs to open files")?;
     let mut loader = EbpfLoader::new();
+    loader.override_global("OFFSETS", &files, true);
     loader.verifier_log_level(VerifierLogLevel::STATS);
     let mut object = loader.load(kernel::object()).context("the object")?;
     let mut programs: Vec<_> = object.programs_mut().collect();

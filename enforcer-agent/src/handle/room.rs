@@ -16,7 +16,6 @@ use crate::door::device::{Door, HandleCommand, Reply, WAITING_MAX};
 
 /// Opens the room; the second value runs it, until the word to stop. A revocation that is under way then is cut off: its
 /// devices stay closed.
-#[must_use]
 pub fn open(parts: Parts) -> (Door<HandleCommand>, impl Future<Output = ()> + Send) {
     let (commands, inbox) = mpsc::channel(WAITING_MAX);
     (Door::new(commands), run(Arc::new(Desk::new(parts)), inbox))

@@ -186,7 +186,6 @@ mod tests {
             digest: vec![1, 2],
             in_sync: false,
             identity_ready: Some(true),
-            uncovered: Vec::new(),
             unencrypted: vec![v1::Unencrypted {
                 tenant: "red".to_owned(),
                 what: names(&["rule r1: to tenant blue, TCP 80"]),

@@ -372,7 +372,7 @@ fn what_was_never_told_does_not_end() {
 fn a_look_that_saw_but_a_part_proves_no_absence() {
     let mut standing = Standing::new(Duration::ZERO);
     let two = key(Kind::TwoTenants, 0);
-    assert_eq!(standing.update(seen(&[two.clone()]), true, AT).len(), 1);
+    assert_eq!(standing.update(seen(std::slice::from_ref(&two)), true, AT).len(), 1);
     assert_eq!(standing.update(seen(&[]), false, AT + SECOND), [], "it may be there and unseen");
     assert_eq!(standing.update(seen(&[key(Kind::GrantWithoutHolder, 1)]), false, AT + SECOND), []);
     let ended = standing.update(seen(&[]), true, AT + 2 * SECOND);
