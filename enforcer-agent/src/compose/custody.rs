@@ -14,7 +14,7 @@ use super::clock;
 use super::trace::Sealed;
 use crate::config::Settings;
 use crate::config::settings::{FileSettings, ResetWhen, ScrubSettings};
-use crate::custody::scrub::{Command, Content, Overwrite, Place, Reader, Reset, Scrubber};
+use crate::custody::scrub::{Command, Content, Overwrite, Place, Reader, Reset, Scrubber, WHOLE};
 use crate::custody::{self, Edges, FileSigner, Parts, SafeSigner, Sign};
 use crate::device::ServiceConfig;
 use crate::door::device::{CustodyCommand, Door, HandleCommand, PostureCommand};
@@ -134,15 +134,26 @@ fn scrubber_of(how: &ScrubSettings, group: &Path) -> Arc<dyn Scrubber> {
             is_own: false,
             reset: None,
             group: Some(group.to_owned()),
+            min_covered: WHOLE,
             limit: *limit,
         }),
-        ScrubSettings::Nvidia { samples, reset, reset_command, library, limit } => {
-            let samples = samples.to_string();
-            let words =
-                [OWN, "scrub-nvidia", "--index", "{number}", "--nonce", "{nonce}", "--samples", &samples];
+        ScrubSettings::Nvidia { samples, min_covered, reset, reset_command, library, limit } => {
+            let (samples, least) = (samples.to_string(), min_covered.to_string());
+            let words = [
+                OWN,
+                "scrub-nvidia",
+                "--index",
+                "{number}",
+                "--nonce",
+                "{nonce}",
+                "--samples",
+                &samples,
+                "--min-covered",
+                &least,
+            ];
             let mut argv: Vec<String> = words.into_iter().map(str::to_owned).collect();
             if let Some(library) = library {
-                argv.extend(["--library".to_owned(), library.display().to_string()]);
+                argv.extend(["--cuda-library".to_owned(), library.display().to_string()]);
             }
             let when = match reset {
                 ResetWhen::Never => Reset::Never,
@@ -157,6 +168,7 @@ fn scrubber_of(how: &ScrubSettings, group: &Path) -> Arc<dyn Scrubber> {
                 is_own: true,
                 reset: reset_command.clone().map(|argv| (when, argv)),
                 group: Some(group.to_owned()),
+                min_covered: *min_covered,
                 limit: *limit,
             })
         }

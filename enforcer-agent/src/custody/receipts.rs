@@ -39,7 +39,7 @@ impl Cleaning {
             uuid: outcome.uuid,
             nonce: hex(&job.nonce),
             started_ns,
-            lacking: Vec::new(),
+            lacking: outcome.not_covered,
         }
     }
 

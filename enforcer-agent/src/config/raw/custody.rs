@@ -76,6 +76,8 @@ pub struct RawOverwrite {
 pub struct RawNvidia {
     /// How many places are read back.
     pub samples: Option<u64>,
+    /// How much must be covered, in hundredths.
+    pub min_covered: Option<u64>,
     /// `never`, `onFailure` or `always`.
     pub reset: Option<String>,
     /// What resets it.

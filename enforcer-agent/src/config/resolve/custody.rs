@@ -16,7 +16,9 @@ const DRAIN_SECONDS_MAX: u64 = 86_400;
 /// Ten minutes: overwriting 200 GB of device memory takes a few.
 const SCRUB_SECONDS: u64 = 600;
 const SCRUB_SECONDS_MAX: u64 = 86_400;
-const SAMPLES: u64 = 256;
+const SAMPLES: u64 = 4096;
+/// The driver keeps some of a GPU's memory for itself.
+const MIN_COVERED: u64 = 90;
 const SAMPLES_MAX: u64 = 1 << 20;
 /// Arguments of one program.
 const ARGV_MAX: usize = 64;
@@ -106,9 +108,12 @@ fn file(at: &str, (path, bytes, samples): FileWords, problems: &mut Problems) ->
 }
 
 fn nvidia(at: &str, raw: RawNvidia, problems: &mut Problems) -> ScrubSettings {
-    let RawNvidia { samples, reset, reset_command, library, seconds: limit } = raw;
+    let RawNvidia { samples, min_covered, reset, reset_command, library, seconds: limit } = raw;
     let samples = samples.unwrap_or(SAMPLES);
     range(format!("{at}.samples"), samples, (1, SAMPLES_MAX), problems);
+    let least = min_covered.unwrap_or(MIN_COVERED);
+    range(format!("{at}.minCovered"), least, (1, 100), problems);
+    let min_covered = u8::try_from(least).unwrap_or(100);
     let reset = match reset.as_deref() {
         None | Some("never") => ResetWhen::Never,
         Some("onFailure") => ResetWhen::OnFailure,
@@ -126,7 +131,14 @@ fn nvidia(at: &str, raw: RawNvidia, problems: &mut Problems) -> ScrubSettings {
     if let Some(library) = &library {
         absolute(&format!("{at}.library"), &library.display().to_string(), problems);
     }
-    ScrubSettings::Nvidia { samples, reset, reset_command, library, limit: limit_of(at, limit, problems) }
+    ScrubSettings::Nvidia {
+        samples,
+        min_covered,
+        reset,
+        reset_command,
+        library,
+        limit: limit_of(at, limit, problems),
+    }
 }
 
 /// The program by its whole path: the agent's environment finds nothing for it.
@@ -165,5 +177,64 @@ fn seconds(
 fn range(path: String, value: u64, (low, high): (u64, u64), problems: &mut Problems) {
     if !(low..=high).contains(&value) {
         problems.push(ConfigProblem::Range { path, value, low, high });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (CustodySettings, Vec<String>) {
+        let mut problems = Problems::default();
+        let raw = crate::config::raw::parse(&format!("deviceGate:\n  custody: {text}\n")).unwrap();
+        let settings = custody(raw.device_gate.unwrap().custody.unwrap(), &mut problems);
+        (settings, problems.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn nothing_said_is_ninety_seconds_and_no_reuse() {
+        let (settings, problems) = read("{}");
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!((settings.drain, settings.reuse), (Duration::from_secs(90), Reuse::Never));
+        assert!(settings.classes().is_empty());
+    }
+
+    #[test]
+    fn each_scrubber_is_read() {
+        let (settings, problems) = read(
+            "{reuse: sameTenant, scrubbers: [{classes: [nvidia], nvidia: {reset: onFailure, resetCommand: [/bin/reset]}}, \
+             {classes: [kfd], command: {argv: [/bin/scrub], readBack: {path: /dev/kfd}}}, \
+             {classes: [disk], overwrite: {path: /dev/disk, samples: 9}}]}",
+        );
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(settings.reuse, Reuse::SameTenant);
+        let classes: Vec<String> = settings.classes().into_iter().collect();
+        assert_eq!(classes, ["disk", "kfd", "nvidia"]);
+        assert!(matches!(
+            settings.scrubbers[0].how,
+            ScrubSettings::Nvidia { samples: 4096, min_covered: 90, reset: ResetWhen::OnFailure, .. }
+        ));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_place() {
+        for (text, place) in [
+            ("{reuse: always}", "custody.reuse"),
+            ("{cgroup: /}", "custody.cgroup"),
+            ("{drainSeconds: 86401}", "drainSeconds"),
+            ("{scrubbers: [{classes: [a]}]}", "scrubbers[0]"),
+            ("{scrubbers: [{command: {argv: [/a]}}]}", "scrubbers[0].classes"),
+            ("{scrubbers: [{classes: [], command: {argv: [/a]}}]}", "scrubbers[0].classes"),
+            ("{scrubbers: [{classes: [a], command: {argv: [a]}}]}", "command.argv"),
+            ("{scrubbers: [{classes: [a], command: {argv: []}}]}", "command.argv"),
+            ("{scrubbers: [{classes: [a], command: {argv: [/a]}, nvidia: {}}]}", "scrubbers[0]"),
+            ("{scrubbers: [{classes: [a], nvidia: {reset: always}}]}", "nvidia.resetCommand"),
+            ("{scrubbers: [{classes: [a], nvidia: {minCovered: 0}}]}", "nvidia.minCovered"),
+            ("{scrubbers: [{classes: [a, a], overwrite: {path: /a}}]}", "custody.scrubbers"),
+            ("{scrubbers: [{classes: [a], overwrite: {path: a}}]}", "overwrite.path"),
+        ] {
+            let (_, problems) = read(text);
+            assert!(problems.iter().any(|problem| problem.contains(place)), "{text}: {problems:?}");
+        }
     }
 }

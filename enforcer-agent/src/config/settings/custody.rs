@@ -56,6 +56,8 @@ pub enum ScrubSettings {
     Nvidia {
         /// How many places are read back.
         samples: u64,
+        /// How much must be covered, in hundredths.
+        min_covered: u8,
         /// When it is reset.
         reset: ResetWhen,
         /// What resets it.

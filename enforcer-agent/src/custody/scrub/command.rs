@@ -38,6 +38,8 @@ pub struct Command {
     pub reset: Option<(Reset, Vec<String>)>,
     /// The control group below which it runs, by its whole path.
     pub group: Option<PathBuf>,
+    /// How much must be covered, in hundredths: a driver keeps memory for itself that no program of it reaches.
+    pub min_covered: u8,
     /// How long each program may take.
     pub limit: Duration,
 }
@@ -98,7 +100,7 @@ impl Command {
                 (outcome.bytes_covered, outcome.bytes_total) = (seen.bytes, seen.bytes);
             }
         }
-        checked(outcome)
+        checked(outcome, self.min_covered)
     }
 
     async fn run(&self, argv: &[String], job: &Job) -> Result<String, ScrubError> {
@@ -125,14 +127,20 @@ fn declared() -> Outcome {
         detail: "the program ended well, and said nothing of what it did".to_owned(),
         uuid: String::new(),
         evidence: Evidence::Declared,
+        not_covered: Vec::new(),
     }
 }
 
 fn attested(report: Report, evidence: Evidence) -> Outcome {
-    let Report { bytes_covered, bytes_total, samples, mismatches, method, detail, uuid } = report;
-    let detail =
-        [method, detail].into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(": ");
-    Outcome { bytes_covered, bytes_total, samples, mismatches, detail, uuid, evidence }
+    let Report { bytes_covered, bytes_total, samples, mismatches, method, detail, uuid, .. } = report;
+    let residue = match report.residue_of {
+        0 => String::new(),
+        of => format!("before, {} of {of} bytes that were looked at held something", report.residue),
+    };
+    let words = [method, detail, residue].into_iter().filter(|words| !words.is_empty());
+    let detail = words.collect::<Vec<_>>().join("; ");
+    let not_covered = report.not_covered;
+    Outcome { bytes_covered, bytes_total, samples, mismatches, detail, uuid, evidence, not_covered }
 }
 
 /// What was read by others than the scrubber counts; a scrubber's own mismatches stay.

@@ -16,6 +16,9 @@ pub use overwrite::Overwrite;
 pub use reader::{Content, Place, Reader};
 pub use report::Report;
 
+/// Everything must be covered, in hundredths.
+pub const WHOLE: u8 = 100;
+
 /// What is to be scrubbed.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -46,6 +49,8 @@ pub struct Outcome {
     pub uuid: String,
     /// What it is worth.
     pub evidence: Evidence,
+    /// What else was not reached, in sentences.
+    pub not_covered: Vec<String>,
 }
 
 /// Why a device is not clean.
@@ -127,14 +132,17 @@ pub trait Scrubber: Send + Sync {
     async fn scrub(&self, job: &Job) -> Result<Outcome, ScrubError>;
 }
 
-/// What every outcome must hold.
-pub(super) fn checked(outcome: Outcome) -> Result<Outcome, ScrubError> {
+/// What every outcome must hold; at least so many hundredths must be covered.
+pub(super) fn checked(mut outcome: Outcome, min_covered: u8) -> Result<Outcome, ScrubError> {
     let Outcome { bytes_covered: covered, bytes_total: total, samples, mismatches, .. } = outcome;
     if mismatches > 0 {
         return Err(ScrubError::Mismatch { samples, mismatches });
     }
-    if covered < total {
+    if u128::from(covered) * 100 < u128::from(total) * u128::from(min_covered) {
         return Err(ScrubError::Short { covered, total });
+    }
+    if covered < total {
+        outcome.not_covered.push(format!("{} bytes that were not overwritten", total - covered));
     }
     Ok(outcome)
 }

@@ -6,7 +6,7 @@ use enforcer_core::device::custody::receipt::Evidence;
 use tokio::task::spawn_blocking;
 
 use super::reader::{BLOCK, Content, Reader, extent, unless_unsupported};
-use super::{Job, Outcome, ScrubError, Scrubber, checked};
+use super::{Job, Outcome, ScrubError, Scrubber, WHOLE, checked};
 
 /// Overwrites devices as files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ fn scrub(reader: &Reader, job: &Job) -> Result<Outcome, ScrubError> {
     file.sync_all().or_else(unless_unsupported).map_err(ScrubError::io("overwrite"))?;
     drop(file);
     let seen = reader.read(job)?;
-    checked(Outcome {
+    let outcome = Outcome {
         bytes_covered,
         bytes_total: bytes_total.max(seen.bytes),
         samples: seen.samples,
@@ -51,5 +51,7 @@ fn scrub(reader: &Reader, job: &Job) -> Result<Outcome, ScrubError> {
         detail: String::new(),
         uuid: String::new(),
         evidence: if reader.samples.is_none() { Evidence::Full } else { Evidence::Sampled },
-    })
+        not_covered: Vec::new(),
+    };
+    checked(outcome, WHOLE)
 }

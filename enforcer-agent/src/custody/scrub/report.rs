@@ -6,6 +6,8 @@ use super::ScrubError;
 
 /// Bytes of a scrubber's free words that are kept.
 const DETAIL_MAX: usize = 512;
+/// Sentences about what was not reached that are kept.
+const SENTENCES_MAX: usize = 16;
 
 /// One line of JSON. What is not known is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,6 +32,18 @@ pub struct Report {
     /// The driver's name for the device.
     #[serde(default)]
     pub uuid: String,
+    /// Bytes of `residue_of` that held something before it was overwritten.
+    #[serde(default)]
+    pub residue: u64,
+    /// Bytes that were looked at before.
+    #[serde(default)]
+    pub residue_of: u64,
+    /// Whether the device was reset, in its own words.
+    #[serde(default)]
+    pub reset: String,
+    /// What it did not reach, in sentences.
+    #[serde(default)]
+    pub not_covered: Vec<String>,
 }
 
 impl Report {
@@ -47,11 +61,14 @@ impl Report {
         if report.mismatches > report.samples {
             return Err(ScrubError::Report("more mismatches than samples".to_owned()));
         }
-        let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(DETAIL_MAX).collect();
+        let cut =
+            |text: String| text.chars().filter(|c| !c.is_control()).take(DETAIL_MAX).collect::<String>();
         Ok(Some(Self {
             method: cut(report.method),
             detail: cut(report.detail),
             uuid: cut(report.uuid),
+            reset: cut(report.reset),
+            not_covered: report.not_covered.into_iter().take(SENTENCES_MAX).map(cut).collect(),
             ..report
         }))
     }

@@ -98,6 +98,7 @@ impl Scrubber for Told {
             detail: String::new(),
             uuid: "GPU-1".to_owned(),
             evidence: Evidence::Sampled,
+            not_covered: Vec::new(),
         })
     }
 }

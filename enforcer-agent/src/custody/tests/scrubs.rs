@@ -42,6 +42,7 @@ fn shell(script: &str) -> Command {
         is_own: false,
         reset: None,
         group: None,
+        min_covered: 100,
         limit: Duration::from_secs(10),
     }
 }
@@ -131,6 +132,9 @@ async fn a_short_write_a_bad_end_and_words_that_are_not_known_have_failed() {
     let fails = |script: &'static str| async move { shell(script).scrub(&job()).await.unwrap_err() };
     let short = fails(r#"echo '{"bytes_covered":9,"bytes_total":10}'"#).await;
     assert!(matches!(short, ScrubError::Short { covered: 9, total: 10 }), "{short}");
+    let most = r#"echo '{"bytes_covered":9,"bytes_total":10,"samples":1,"not_covered":["a page"]}'"#;
+    let most = Command { min_covered: 90, is_own: true, ..shell(most) }.scrub(&job()).await.unwrap();
+    assert_eq!(most.not_covered, ["a page", "1 bytes that were not overwritten"]);
     let wrong = fails(r#"echo '{"bytes_covered":9,"bytes_total":9,"samples":2,"mismatches":1}'"#).await;
     assert!(matches!(wrong, ScrubError::Mismatch { .. }), "{wrong}");
     let status = fails("echo no such device >&2; exit 3").await;
