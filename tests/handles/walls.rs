@@ -87,7 +87,7 @@ fn on_record(wall: &mut Wall) -> Result<()> {
     })?;
     ensure!(record["reason"] == "device_not_granted", "{record}");
     ensure!(record["process"]["pid"].as_u64() > Some(0), "no process: {record}");
-    ensure!(record["process"]["command"] == Value::from("enforcer-probe"), "another process: {record}");
+    ensure!(record["process"]["command"] == "enforcer-probe", "another process: {record}");
     Ok(())
 }
 
