@@ -20,6 +20,7 @@ pub mod identity;
 pub mod kernel;
 mod netlink;
 pub mod policy;
+mod private;
 pub mod proxy;
 pub mod trace;
 pub mod workload;

@@ -66,7 +66,7 @@ sizes! {
     maps::LossKey = 8;
     Telling = 32;
     TaskLayout = 48;
-    FileLayout = 76;
+    FileLayout = 72;
     OwnerValue = 24;
     SocketMemo = 40;
     ResponseValue = 16;

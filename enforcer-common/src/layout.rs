@@ -19,8 +19,6 @@ pub struct FileLayout {
     pub sb_magic: u32,
     /// `struct path`: `dentry`.
     pub path_dentry: u32,
-    /// `struct dentry`: `d_inode`.
-    pub dentry_inode: u32,
     /// `struct dentry`: `d_sb`.
     pub dentry_sb: u32,
     /// `struct io_uring_cmd`: `file`.

@@ -1,8 +1,8 @@
 //! What outlives the agent: a small file a device, replaced whole, and a directory of receipts a device. What cannot be
 //! read never counts as open.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::hex::hex;
+use crate::private;
 
 const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 /// Larger than any file of a device.
 const BYTES_MAX: u64 = 1 << 20;
 /// Receipts of one device that are kept; older ones go.
@@ -127,7 +127,8 @@ impl Keep {
         let entry = Entry { device: key.clone(), custody: custody.clone() };
         let path = self.directory.join("devices").join(format!("{}.json", name_of(key)));
         let json = json(&path, &entry)?;
-        replace(&path, format!("{}\n{json}", hex(&Sha256::digest(json.as_bytes()))).as_bytes())
+        let bytes = format!("{}\n{json}", hex(&Sha256::digest(json.as_bytes())));
+        private::replace(&path, bytes.as_bytes()).map_err(io_at(&path))
     }
 
     /// Forgets a device; its receipts stay.
@@ -162,7 +163,8 @@ impl Keep {
         let paths = self.receipt_paths(key)?;
         let number = paths.last().map_or(1, |(number, _)| number.saturating_add(1));
         let path = place.join(format!("{number:010}.json"));
-        replace(&path, format!("{}\n", json(&path, signed)?).as_bytes())?;
+        let bytes = format!("{}\n", json(&path, signed)?);
+        private::replace(&path, bytes.as_bytes()).map_err(io_at(&path))?;
         let surplus = paths.len().saturating_add(1).saturating_sub(RECEIPTS_MAX);
         for (_, old) in paths.iter().take(surplus) {
             let _goes_the_next_time = fs::remove_file(old);
@@ -232,18 +234,4 @@ fn read_receipt(path: &Path) -> Result<Signed, KeepError> {
     let most = u64::try_from(RECEIPT_BYTES_MAX).unwrap_or(u64::MAX);
     serde_json::from_slice(&read(path, most)?)
         .map_err(|error| KeepError::Contents { path: path.to_owned(), error: error.to_string() })
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeepError> {
-    let temporary = path.with_extension("new");
-    let _none_is_left = fs::remove_file(&temporary);
-    let place = path.parent().unwrap_or(path);
-    let put = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(place)?.sync_all()
-    };
-    put().map_err(io_at(path))
 }

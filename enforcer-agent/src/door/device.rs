@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use enforcer_core::device::holding::Vacancy;
 use enforcer_core::device::number::DeviceNumber;
-use enforcer_core::policy::model::Name;
 use enforcer_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
@@ -126,13 +125,4 @@ pub struct DeviceDoors {
     pub custody: Option<Door<CustodyCommand>>,
     /// What isolation rests on.
     pub posture: Option<Door<PostureCommand>>,
-}
-
-/// A device that changed hands, for whoever watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Which.
-    pub device: DeviceNumber,
-    /// By whom.
-    pub tenants: Vec<Name>,
 }

@@ -53,14 +53,20 @@ pub(super) enum BtfError {
     NoField(&'static str, &'static str),
 }
 
-/// Where the running kernel keeps what the programs read of a task.
-pub(super) fn task_layout() -> Result<TaskLayout, BtfError> {
-    layout_in(&vmlinux()?)
+/// Where the running kernel keeps what the programs read, or why that is not known: of a task, and of an open file.
+pub(super) struct Layouts {
+    pub(super) tasks: Result<TaskLayout, String>,
+    pub(super) files: Result<FileLayout, String>,
 }
 
-/// Where the running kernel keeps what the programs read of an open file.
-pub(super) fn file_layout() -> Result<FileLayout, BtfError> {
-    files_in(&vmlinux()?)
+/// Both, from one reading of what the kernel says.
+pub(super) fn layouts() -> Layouts {
+    let words = |error: BtfError| error.to_string();
+    let read = vmlinux().and_then(|bytes| {
+        let btf = Btf::read(&bytes)?;
+        Ok(Layouts { tasks: tasks_in(&btf).map_err(words), files: files_in(&btf).map_err(words) })
+    });
+    read.map_err(words).unwrap_or_else(|error| Layouts { tasks: Err(error.clone()), files: Err(error) })
 }
 
 fn vmlinux() -> Result<Vec<u8>, BtfError> {
@@ -73,8 +79,7 @@ fn vmlinux() -> Result<Vec<u8>, BtfError> {
     Ok(bytes)
 }
 
-fn files_in(bytes: &[u8]) -> Result<FileLayout, BtfError> {
-    let btf = Btf::read(bytes)?;
+fn files_in(btf: &Btf<'_>) -> Result<FileLayout, BtfError> {
     let offset = |structure, field| btf.structure(structure)?.offset(field);
     if offset("cgroup", "self")? != 0 {
         // The programs take a control group's state for the group.
@@ -88,7 +93,6 @@ fn files_in(bytes: &[u8]) -> Result<FileLayout, BtfError> {
         inode_sb: offset("inode", "i_sb")?,
         sb_magic: offset("super_block", "s_magic")?,
         path_dentry: offset("path", "dentry")?,
-        dentry_inode: offset("dentry", "d_inode")?,
         dentry_sb: offset("dentry", "d_sb")?,
         uring_cmd_file: offset("io_uring_cmd", "file").unwrap_or(0),
         vma_file: offset("vm_area_struct", "vm_file")?,
@@ -103,8 +107,7 @@ fn files_in(bytes: &[u8]) -> Result<FileLayout, BtfError> {
     })
 }
 
-fn layout_in(bytes: &[u8]) -> Result<TaskLayout, BtfError> {
-    let btf = Btf::read(bytes)?;
+fn tasks_in(btf: &Btf<'_>) -> Result<TaskLayout, BtfError> {
     let task = btf.structure("task_struct")?;
     let memory = btf.structure("mm_struct")?;
     Ok(TaskLayout {
@@ -386,7 +389,7 @@ mod tests {
         if !std::path::Path::new(VMLINUX).exists() {
             return;
         }
-        let layout = task_layout().unwrap();
+        let layout = layouts().tasks.unwrap();
         let TaskLayout {
             pid,
             tgid,

@@ -18,10 +18,12 @@ const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// One look.
 pub(super) fn sweep(wall: &Wall) -> Result<HandleSweep, EnforceError> {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(kernel("read", "the boot clock"))?;
-    let boot_ns = u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX);
-    let mut found =
-        HandleSweep { boot_ns, files: files(wall)?, touched: touched(wall)?, ..HandleSweep::default() };
+    let mut found = HandleSweep {
+        boot_ns: boot_ns()?,
+        files: files(wall)?,
+        touched: touched(wall)?,
+        ..HandleSweep::default()
+    };
     let lacking = wall.walks_absent.clone().or_else(|| wall.files_unknown.clone());
     if let Some(reason) = lacking {
         found.lacking = Some(reason);
@@ -35,6 +37,12 @@ pub(super) fn sweep(wall: &Wall) -> Result<HandleSweep, EnforceError> {
         }
     }
     Ok(found)
+}
+
+/// `CLOCK_BOOTTIME`, which the account of open files has its times of, in nanoseconds.
+pub(super) fn boot_ns() -> Result<u64, EnforceError> {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(kernel("read", "the boot clock"))?;
+    Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Reads one walk to its end; false when that did not come.

@@ -19,11 +19,11 @@ use enforcer_common::maps::{
     CGROUP_HOST_NETWORK, CgroupValue, SETTING_CANARY, STATE_ACCOUNT, STATE_AGENT, STATE_SCOPE,
 };
 use enforcer_core::enforce::HookState;
-use nix::time::{ClockId, clock_gettime};
 
 use super::adopt::{pin_over, refusal};
 use super::canary::{bump_cgroups, c_path, note};
 use super::error::{KernelError, kernel};
+use super::handles::boot_ns;
 use super::lsm_probe::{self, Attempts, Job};
 use super::pins;
 use super::wall::Wall;
@@ -43,7 +43,8 @@ const fn hook(name: &'static str, program: &'static str, hook: &'static str, num
     LsmHook { name, program, hook, number }
 }
 
-/// Every one, what refuses before what only keeps account, so that nothing enters the account that cannot leave it.
+/// Every one, in the order in which they are hung: what takes a file out of the account before what puts it in, so that
+/// nothing enters that cannot leave.
 pub(super) const LSM_HOOKS: [LsmHook; 18] = [
     hook("lsm/file_free_security", "file_free", "file_free_security", HOOK_FILE_FREE),
     hook("lsm/file_open", "file_open", "file_open", HOOK_FILE_OPEN),
@@ -78,14 +79,9 @@ const NEVER_CALLED: &str = "it loads and attaches, but was never called";
 
 /// Hangs every hook that this kernel takes. One that it does not take is absent, with the reason.
 pub(super) fn hang(wall: &mut Wall) {
-    let refusal = match (listed(), wall.files_unknown.clone()) {
-        (Err(reason), _) | (Ok(()), Some(reason)) => Some(reason),
-        (Ok(()), None) => None,
-    };
-    let btf = match refusal {
-        Some(reason) => Err(reason),
-        None => Btf::from_sys_fs().map_err(|error| error.to_string()),
-    };
+    let btf = listed()
+        .and_then(|()| wall.files_unknown.clone().map_or(Ok(()), Err))
+        .and_then(|()| Btf::from_sys_fs().map_err(|error| error.to_string()));
     for hook in &LSM_HOOKS {
         let hung = btf.as_ref().map_err(String::clone).and_then(|btf| hang_one(wall, hook, btf));
         match hung {
@@ -252,9 +248,7 @@ pub(super) fn settle(wall: &mut Wall) -> Result<(), KernelError> {
     let since = wall.tables.state(STATE_ACCOUNT)?;
     match (ACCOUNT.iter().all(|name| verified(wall, name)), since) {
         (true, 0) => {
-            let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(kernel("read", "the boot clock"))?;
-            let now = u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX);
-            wall.tables.set_state(STATE_ACCOUNT, now)?;
+            wall.tables.set_state(STATE_ACCOUNT, boot_ns()?)?;
         }
         (false, 1..) => wall.tables.set_state(STATE_ACCOUNT, 0)?,
         _ => {}

@@ -58,7 +58,7 @@ pub fn object() -> &'static [u8] {
 /// # Errors
 /// The kernel does not say it.
 pub fn file_layout() -> Result<FileLayout, KernelError> {
-    btf::file_layout().map_err(|error| KernelError::Types(error.to_string()))
+    btf::layouts().files.map_err(KernelError::Types)
 }
 
 /// What the kernel room is told.

@@ -13,7 +13,7 @@ use enforcer_core::policy::image::{Digest, Entries, NodeSum};
 
 use super::KernelConfig;
 use super::adopt;
-use super::btf;
+use super::btf::{self, Layouts};
 use super::canary;
 use super::error::KernelError;
 use super::events::EventReader;
@@ -80,17 +80,15 @@ impl Wall {
     /// What is wrong with the kernel, the rights, or the pins. What stood before still stands.
     pub fn open(config: &KernelConfig) -> Result<Self, KernelError> {
         let pins = Pins::prepare(&config.pin_root)?;
-        let (files, files_unknown) = match btf::file_layout() {
-            Ok(files) => (Some(files), None),
-            Err(error) => {
-                tracing::warn!(%error, "open devices cannot be recognised");
-                (None, Some(error.to_string()))
-            }
-        };
-        let (mut object, refused) = adopt::load(config, &pins, files.as_ref())?;
+        let Layouts { tasks, files } = btf::layouts();
+        let (mut object, refused) = adopt::load(config, &pins, files.as_ref().ok())?;
+        let files_unknown = files.err();
+        if let Some(reason) = &files_unknown {
+            tracing::warn!(reason, "open devices cannot be recognised");
+        }
         let mut tables = Tables::take(&mut object)?;
         adopt::settle_settings(config, &pins, &mut tables)?;
-        let tasks_unknown = telling::settle_layout(&mut tables)?;
+        let tasks_unknown = telling::settle_layout(&mut tables, tasks)?;
         if let Some(reason) = &tasks_unknown {
             tracing::warn!(reason, "processes are told without their arguments, parents and start");
         }

@@ -119,6 +119,16 @@ pub enum GateCustody {
 }
 
 impl GateCustody {
+    /// What the kernel's table has: every state that is not known is closed.
+    #[must_use]
+    pub const fn from_value(value: CustodyValue) -> Self {
+        match (value.state, value.owner) {
+            (CUSTODY_OPEN, identity::UNKNOWN) => Self::Granted,
+            (CUSTODY_OPEN, owner) => Self::Owner(owner),
+            _ => Self::Closed,
+        }
+    }
+
     /// As the kernel's table has it.
     #[must_use]
     pub const fn value(self) -> CustodyValue {

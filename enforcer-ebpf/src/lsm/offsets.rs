@@ -13,7 +13,6 @@ pub static OFFSETS: FileLayout = FileLayout {
     inode_sb: 0,
     sb_magic: 0,
     path_dentry: 0,
-    dentry_inode: 0,
     dentry_sb: 0,
     uring_cmd_file: 0,
     vma_file: 0,

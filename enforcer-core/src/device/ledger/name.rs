@@ -10,15 +10,11 @@ use crate::device::table::DeviceTable;
 #[must_use]
 pub fn device_name(table: &DeviceTable, device: DeviceNumber) -> v1::DeviceName {
     let DeviceNumber { kind, major, minor } = device;
-    let span = table.span_of(kind, major, minor);
-    let is_single =
-        |number| class::by_number(number).is_some_and(|of| matches!(of.naming, Naming::Single(_)));
-    let number = span
-        .filter(|span| !is_single(span.class) && span.class != class::UNASSIGNED_NUMBER)
-        .map(|span| minor.saturating_sub(span.first).saturating_add(span.index));
+    let is_single = |name| class::by_name(name).is_some_and(|of| matches!(of.naming, Naming::Single(_)));
+    let place = table.index_of(kind, major, minor).filter(|(class, _)| !is_single(class));
     v1::DeviceName {
         class: table.class_of(kind, major, minor).unwrap_or(UNASSIGNED).to_owned(),
-        number,
+        number: place.map(|(_, number)| number),
         kind: kind.name().to_owned(),
         major,
         minor,
