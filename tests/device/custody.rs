@@ -1,14 +1,12 @@
 //! From tenant to tenant: closed until scrubbed, with the real kernel and a shell script as scrubber.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use enforcer_lab::config::Config;
 use enforcer_lab::policy::{Kind, Policy};
-use enforcer_lab::wait::until;
 use enforcer_tests::runner::Case;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fixture::{Gate, NODE, OTHER, SERVICE, config};
 
@@ -20,22 +18,20 @@ pub(crate) const CASES: &[Case<Gate>] = &[Case {
 
 /// A GPU that no tenant has had in the cases before.
 const GPU: u64 = 1;
-/// How long a handover may take here.
-const HANDOVER_MAX: Duration = Duration::from_secs(30);
 /// What the script says; the device has no driver, so nothing is overwritten.
 const REPORT: &str = r#"{"bytes_covered":4096,"bytes_total":4096}"#;
 
 fn handed_over(gate: &mut Gate) -> Result<()> {
     let done = hand_over(gate);
     // The cases after this one want the gate without custody.
-    let restored = restart(gate, &config("enforce"));
+    let restored = gate.restart(&config("enforce"));
     done.and(restored)
 }
 
 fn hand_over(gate: &mut Gate) -> Result<()> {
     let dirty = dirty(gate)?;
     let with_custody = with_custody(&dirty);
-    restart(gate, &with_custody)?;
+    gate.restart(&with_custody)?;
     // In groups of their own: the workloads' groups have processes that stay, and whoever stays may hold the device.
     let (owner, other) = (gate.probe_in("/t1-p1/custody")?, gate.probe_in("/t2-p1/custody")?);
     gate.net().apply(&granted_to(gate, "t1"))?;
@@ -52,7 +48,7 @@ fn hand_over(gate: &mut Gate) -> Result<()> {
     std::fs::write(&dirty, "")?;
     gate.net().apply(&granted_to(gate, "t1"))?;
     state(gate, "failed", None)?;
-    restart(gate, &with_custody)?;
+    gate.restart(&with_custody)?;
     state(gate, "failed", None)?;
     gate.refused(&owner, GPU, "t1", "device_closed")?;
 
@@ -86,16 +82,7 @@ fn granted_to(gate: &Gate, tenant: &str) -> Policy {
 
 /// Waits until the device is in a state, and whose it is.
 fn state(gate: &Gate, wanted: &str, tenant: Option<&str>) -> Result<()> {
-    let ctl = gate.net().ctl(NODE)?;
-    let mut last = Value::Null;
-    let arrived = until("a handover", HANDOVER_MAX, || {
-        let devices = ctl.json(&["get", "custody"])?["devices"].take();
-        let own = devices.as_array().and_then(|all| all.iter().find(|found| found["device"] == "nvidia:1"));
-        last = own.cloned().unwrap_or_default();
-        let is_whose = tenant.is_none_or(|tenant| last["tenants"][0] == tenant);
-        Ok((last["state"] == wanted && is_whose).then_some(()))
-    });
-    arrived.map_err(|error| error.context(format!("expected {wanted} for {tenant:?}, saw {last}")))
+    gate.arrives("nvidia:1", wanted, tenant)
 }
 
 /// Without the agent's help.
@@ -113,10 +100,4 @@ fn verified(gate: &Gate) -> Result<()> {
     let outcome = ctl.run(&["receipt", "verify", &file.display().to_string()], "");
     ensure!(outcome.is_err(), "a forged receipt was believed");
     Ok(())
-}
-
-fn restart(gate: &mut Gate, config: &Config) -> Result<()> {
-    let lab = gate.net_mut().lab_mut();
-    lab.take_agent(NODE)?.stop()?;
-    lab.start_agent(NODE, config)
 }

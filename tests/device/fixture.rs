@@ -7,6 +7,7 @@ use enforcer_lab::cgroup;
 use enforcer_lab::config::Config;
 use enforcer_lab::enter::Place;
 use enforcer_lab::mark::Mark;
+use enforcer_lab::memory;
 use enforcer_lab::outcome::Outcome;
 use enforcer_lab::policy::{Kind, Policy};
 use enforcer_lab::probe::Probe;
@@ -102,6 +103,20 @@ impl Gate {
         let outcome = self.open(probe, minor)?;
         ensure!(outcome == Outcome::NotPermitted, "expected EPERM, saw {outcome}");
         told(&mark, minor, who, reason)
+    }
+
+    /// Another agent, with another configuration, whether or not one runs.
+    pub(crate) fn restart(&mut self, config: &Config) -> Result<()> {
+        let lab = self.net.lab_mut();
+        if lab.runs_agent(NODE) {
+            lab.take_agent(NODE)?.stop()?;
+        }
+        lab.start_agent(NODE, config)
+    }
+
+    /// Waits until a device in custody is in a state, and whose it is.
+    pub(crate) fn arrives(&self, device: &str, wanted: &str, tenant: Option<&str>) -> Result<()> {
+        memory::arrives(&self.net.ctl(NODE)?, device, wanted, tenant)
     }
 
     /// Where the node's records stand.

@@ -106,7 +106,7 @@ impl Envoy {
         let file = dir.join("envoy.json");
         fs::write(&file, serde_json::to_string_pretty(&bootstrap(site, place, listeners, clusters)?)?)?;
         let mut command = site.place(place)?.command(of_python("envoy")?)?;
-        command.arg("--config-path").arg(&file).args(["--use-dynamic-base-id", "--concurrency", "1"]);
+        command.arg("--config-path").arg(&file).args(["--disable-hot-restart", "--concurrency", "1"]);
         command.stderr(File::create(dir.join("stderr"))?);
         let process = Heard::start(command, &format!("envoy in {place}"))?;
         let envoy = Self { process, at: place.to_owned() };

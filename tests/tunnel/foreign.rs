@@ -43,7 +43,7 @@ impl Envoy {
         });
         fs::write(&file, serde_json::to_string_pretty(&words)?)?;
         let mut command = place.command(PROGRAM)?;
-        command.arg("--config-path").arg(&file).args(["--use-dynamic-base-id", "--concurrency", "1"]);
+        command.arg("--config-path").arg(&file).args(["--disable-hot-restart", "--concurrency", "1"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         Ok(Self { child: command.spawn().context("envoy")?, log })
     }

@@ -87,7 +87,7 @@ fn start(place: &Place, papers: &Papers, name: &str, listener: &Value, cluster: 
     let log_file = papers.path(&format!("envoy-{name}.log"));
     let log = File::create(&log_file)?;
     let mut command = place.command(PROGRAM)?;
-    command.arg("--config-path").arg(&file).args(["--use-dynamic-base-id", "--log-level", "error"]);
+    command.arg("--config-path").arg(&file).args(["--disable-hot-restart", "--log-level", "error"]);
     command.args(["--concurrency", &available_parallelism()?.to_string()]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Proxy::start(&mut command, log_file)

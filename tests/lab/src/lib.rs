@@ -19,6 +19,7 @@ pub mod hold;
 pub mod lab;
 pub mod link;
 pub mod mark;
+pub mod memory;
 pub mod mount;
 pub mod outcome;
 pub mod policy;

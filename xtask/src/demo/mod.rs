@@ -3,6 +3,7 @@
 
 mod device;
 mod flow;
+mod handover;
 mod identity;
 mod investigate;
 mod life;
@@ -58,6 +59,7 @@ impl Demo {
         flow::play(&stage, &mut script);
         packet::play(&stage, &mut script);
         device::play(&stage, &mut script);
+        handover::play(&mut stage, &mut script);
         identity::play(&stage, &mut script);
         tunnel::play(&mut stage, &mut script);
         life::play(&mut stage, &mut script);

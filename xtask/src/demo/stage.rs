@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use enforcer_lab::binaries::Binaries;
+use enforcer_lab::cgroup;
 use enforcer_lab::config::{Config, workload_socket};
 use enforcer_lab::ctl::{Answer, Ctl};
 use enforcer_lab::enter::Place;
@@ -79,11 +80,11 @@ impl Stage {
         &self.config
     }
 
-    /// Ends an agent in good order, and starts it with other words of the section `tunnel`.
-    pub(crate) fn restart_with(&mut self, node: &str, tunnel: Value) -> Result<()> {
+    /// Ends an agent in good order, and starts it with another configuration.
+    pub(crate) fn restart_with(&mut self, node: &str, config: Config) -> Result<()> {
         self.lab.take_agent(node)?.stop()?;
         let of = self.lab.node(node)?.clone();
-        let config = fleet::place_in(&self.lab, &of, Config::default().with("tunnel", tunnel))?;
+        let config = fleet::place_in(&self.lab, &of, config)?;
         self.lab.start_agent(node, &config)?;
         fleet::settle(&self.lab.ctl(node)?, node)
     }
@@ -119,6 +120,20 @@ impl Stage {
 
     pub(crate) fn place(&self, name: &str) -> Result<Place> {
         place_of(self.lab.topology(), name)
+    }
+
+    /// A place in a control group of its own, below that of a workload or node.
+    pub(crate) fn place_below(&self, name: &str, below: &str) -> Result<Place> {
+        let mut place = self.place(name)?;
+        let above = place.cgroup.as_deref().with_context(|| format!("{name} has no control group"))?;
+        let group = format!("{above}/{below}");
+        cgroup::make(&group)?;
+        place.cgroup = Some(group);
+        Ok(place)
+    }
+
+    pub(crate) fn probe_below(&self, name: &str, below: &str) -> Result<Probe> {
+        Ok(Probe::new(self.lab.binaries().probe.clone(), self.place_below(name, below)?))
     }
 
     /// Runs `enforcerctl` inside a workload, or on a node beside all of them, at its workload socket.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use enforcer_lab::capture::Capture;
-use enforcer_lab::config::TRUST_DOMAIN;
+use enforcer_lab::config::{Config, TRUST_DOMAIN};
 use enforcer_lab::enter::Place;
 use enforcer_lab::mark::Mark;
 use enforcer_lab::policy::{Kind, Policy};
@@ -51,7 +51,7 @@ pub(crate) fn play(stage: &mut Stage, script: &mut Script) {
         || impersonate(stage),
     );
     script.step("t1 to t2 again, where n2 speaks HBONE alone", "served, hbone", || {
-        stage.restart_with("n2", json!({ "hops": ["hbone"] }))?;
+        stage.restart_with("n2", Config::default().with("tunnel", json!({ "hops": ["hbone"] })))?;
         fetch(stage)
     });
     script.step("captured as well", "no plaintext", || captured(stage));

@@ -32,6 +32,8 @@ const USUAL: [(&str, &[&str]); 2] = [
             "gate::moving_out_of_the_tenants_group_loses_the_grant",
             "services::a_listed_service_passes",
             "life::the_gate_stands_when_the_agent_was_killed",
+            "memory::the_next_tenant_does_not_find_what_the_last_one_left",
+            "memory::an_agent_that_dies_while_it_scrubs_leaves_it_closed_and_scrubs_again",
         ],
     ),
     (

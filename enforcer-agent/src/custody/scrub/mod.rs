@@ -64,6 +64,11 @@ pub enum ScrubError {
         /// How it failed.
         error: std::io::Error,
     },
+    /// The gate refused the agent itself.
+    #[error(
+        "{0}: the device gate refused the agent: its own control group must be listed in deviceGate.hostServices"
+    )]
+    Gated(String),
     /// It did not end in time, and was killed.
     #[error("it did not end within {0} s, and was killed with everything that it had started")]
     Timeout(u64),

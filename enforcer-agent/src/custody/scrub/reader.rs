@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOp
 use std::path::PathBuf;
 
 use enforcer_core::device::class::Kind;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::{Digest as _, Sha256};
 
 use super::{Job, ScrubError};
@@ -35,7 +36,10 @@ impl Place {
         let at = path.display().to_string();
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(libc::O_NOFOLLOW);
-        let mut file = options.open(&path).map_err(ScrubError::io(at.clone()))?;
+        let mut file = options.open(&path).map_err(|error| match error.raw_os_error() {
+            Some(libc::EPERM) => ScrubError::Gated(at.clone()),
+            _ => ScrubError::io(at.clone())(error),
+        })?;
         let facts = file.metadata().map_err(ScrubError::io(at.clone()))?;
         let kind = match facts.file_type() {
             kind if kind.is_block_device() => Some(Kind::Block),
@@ -131,6 +135,7 @@ impl Reader {
     /// Reads the places back that held canaries, and others, or all.
     pub(super) fn read(&self, job: &Job) -> Result<Seen, ScrubError> {
         let (file, bytes) = self.place.open(job)?;
+        forget_cache(&file);
         let mut seen = Seen { bytes, ..Seen::default() };
         let blocks = bytes.div_ceil(BLOCK_BYTES);
         if blocks == 0 {
@@ -163,6 +168,12 @@ impl Reader {
             seen.mismatches = seen.mismatches.saturating_add(1);
         }
     }
+}
+
+/// What is read must come from the device, not from what the kernel remembers of the writing. Where there is no cache to
+/// drop, it refuses, and that is fine.
+fn forget_cache(file: &File) {
+    let _dropped = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
 /// Some character devices have nothing to write back.

@@ -12,6 +12,7 @@ mod gpu;
 mod hand;
 mod hold;
 mod hooks;
+mod memory;
 mod serve;
 mod size;
 mod talk;
@@ -115,6 +116,16 @@ enum Verb {
     Hooks,
     /// Be a device with memory, until killed.
     Gpu(gpu::Gpu),
+    /// Keep a block device with memory, which has a node here, until standard input ends.
+    Disk {
+        node: PathBuf,
+        #[arg(long, default_value_t = 1024)]
+        kibibytes: u64,
+    },
+    /// Write a word all over a device.
+    Fill { path: PathBuf, word: String },
+    /// Look for a word on a device: true or false.
+    Find { path: PathBuf, word: String },
 }
 
 fn main() -> Result<()> {
@@ -147,6 +158,9 @@ fn main() -> Result<()> {
         Verb::Hold { path } => hold::hold(&path),
         Verb::Hooks => say(&hooks::hooks()?),
         Verb::Gpu(gpu) => gpu::serve(&gpu),
+        Verb::Disk { node, kibibytes } => memory::disk(&node, kibibytes),
+        Verb::Fill { path, word } => say(&memory::fill(&path, &word)),
+        Verb::Find { path, word } => say(&memory::find(&path, &word)?),
     }
 }
 
