@@ -6,5 +6,6 @@ mod extra;
 pub mod holding;
 pub mod name;
 pub mod number;
+pub mod posture;
 pub mod resolve;
 pub mod table;
