@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use enforcer_proto::spiffe::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use enforcer_proto::v1::detection_service_client::DetectionServiceClient;
+use enforcer_proto::v1::device_service_client::DeviceServiceClient;
 use enforcer_proto::v1::identity_service_client::IdentityServiceClient;
 use enforcer_proto::v1::node_service_client::NodeServiceClient;
 use enforcer_proto::v1::policy_service_client::PolicyServiceClient;
@@ -69,6 +70,11 @@ impl Session {
     /// The agent's node.
     pub(crate) fn node(&self) -> NodeServiceClient<Channel> {
         NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// The agent's devices.
+    pub(crate) fn device(&self) -> DeviceServiceClient<Channel> {
+        DeviceServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// The agent's identity wall.

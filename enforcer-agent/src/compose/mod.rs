@@ -12,6 +12,7 @@ mod limits;
 mod listener;
 mod logging;
 mod notify;
+mod posture;
 mod pump;
 pub(crate) mod records;
 mod rooms;
@@ -178,6 +179,8 @@ async fn work(
         };
         admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
     }
+    let door_of_posture = posture::open(settings, &door, Arc::clone(&tell), stopper.listener(), &mut tasks);
+    admin.device.posture = Some(door_of_posture);
     if !settings.recording.tenants.is_empty() {
         tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }

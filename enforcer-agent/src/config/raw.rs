@@ -1,6 +1,7 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
 mod export;
+mod posture;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 pub use export::{
     RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
 };
+pub use posture::RawPosture;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -74,6 +76,8 @@ pub struct RawDeviceGate {
     pub host_services: Option<Vec<RawHostService>>,
     /// Device classes beside the known ones.
     pub extra_classes: Option<Vec<RawExtraClass>>,
+    /// Settings that isolation rests on.
+    pub posture: Option<RawPosture>,
 }
 
 /// A driver daemon, a device plugin.

@@ -1,6 +1,7 @@
 //! The configuration as the rooms receive it.
 
 mod export;
+mod posture;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,6 +17,8 @@ use enforcer_core::policy::model::Name;
 pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
+
+pub use posture::PostureSettings;
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +92,8 @@ pub struct DeviceGateSettings {
     pub host_services: Vec<HostServiceSettings>,
     /// Device classes beside the known ones.
     pub extra_classes: Vec<ExtraClassSettings>,
+    /// Settings that isolation rests on.
+    pub posture: PostureSettings,
 }
 
 /// A driver daemon, a device plugin.

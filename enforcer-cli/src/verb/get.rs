@@ -13,6 +13,7 @@ use crate::hex;
 use crate::session::Session;
 use crate::view::device::DevicesView;
 use crate::view::policy::PolicyView;
+use crate::view::posture::PostureView;
 use crate::view::revision::RevisionsView;
 
 /// Print objects of the policy, the devices of the node, or the revisions it had.
@@ -59,6 +60,8 @@ enum What {
     Devices,
     #[value(alias = "revision")]
     Revisions,
+    /// Settings of drivers and kernel that isolation rests on.
+    Posture,
 }
 
 impl Get {
@@ -74,6 +77,10 @@ impl Get {
             What::Policy => self.objects(&session, console, &Kind::ALL).await,
             What::Devices => self.devices(&session, console).await,
             What::Revisions => self.revisions(&session, console).await,
+            What::Posture => {
+                let response = session.answer(session.device().posture(v1::PostureRequest {})).await?;
+                console.show(&PostureView::from(response))
+            }
         }
     }
 
@@ -88,6 +95,9 @@ impl Get {
             }
             What::Devices if self.revision.is_some() => {
                 wrong("devices are the node's, not a revision's: leave --revision out")
+            }
+            What::Posture if self.name.is_some() || self.tenant.is_some() || self.revision.is_some() => {
+                wrong("the posture is the node's: `get posture` takes no name, tenant or revision")
             }
             What::Policy if self.name.is_some() => wrong("`get policy` takes no name"),
             _ => Ok(()),

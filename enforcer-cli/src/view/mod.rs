@@ -8,6 +8,7 @@ pub(crate) mod diff;
 pub(crate) mod explanation;
 pub(crate) mod identity;
 pub(crate) mod policy;
+pub(crate) mod posture;
 pub(crate) mod raw;
 pub(crate) mod record;
 pub(crate) mod revision;
