@@ -32,7 +32,17 @@ fn run(memory: &Path, verb: &[&str], environment: &[(&str, &str)]) -> Output {
 fn scrub(memory: &Path, environment: &[(&str, &str)]) -> (i32, Option<Value>, String) {
     let library = fake();
     let library = library.to_str().unwrap();
-    let verb = ["scrub-nvidia", "--index", "0", "--nonce", NONCE, "--cuda-library", library, "--nvml-library", library];
+    let verb = [
+        "scrub-nvidia",
+        "--index",
+        "0",
+        "--nonce",
+        NONCE,
+        "--cuda-library",
+        library,
+        "--nvml-library",
+        library,
+    ];
     let output = run(memory, &verb, environment);
     let line = serde_json::from_slice(&output.stdout).ok();
     (output.status.code().unwrap(), line, String::from_utf8_lossy(&output.stderr).into_owned())
@@ -92,7 +102,9 @@ fn what_fails_says_why_and_reports_nothing() {
 #[test]
 fn a_library_or_a_function_that_is_missing_is_a_reason() {
     let memory = memory(0);
-    for (library, why) in [("/nonexistent.so", "cannot be opened"), ("libc.so.6", "has no function nvmlInit_v2")] {
+    for (library, why) in
+        [("/nonexistent.so", "cannot be opened"), ("libc.so.6", "has no function nvmlInit_v2")]
+    {
         let verb = ["read-nvidia", "--nvml-library", library];
         let output = run(memory.path(), &verb, &[]);
         assert_eq!(output.status.code(), Some(1));
@@ -105,12 +117,15 @@ fn nvml_is_read_and_the_tiny_job_runs() {
     let memory = memory(0);
     let library = fake();
     let library = library.to_str().unwrap();
-    let output = run(memory.path(), &["read-nvidia", "--nvml-library", library], &[("FAKE_GPU_PROCESSES", "7,8")]);
-    let facts: enforcer_core::device::posture::gpu::NvidiaFacts = serde_json::from_slice(&output.stdout).unwrap();
+    let output =
+        run(memory.path(), &["read-nvidia", "--nvml-library", library], &[("FAKE_GPU_PROCESSES", "7,8")]);
+    let facts: enforcer_core::device::posture::gpu::NvidiaFacts =
+        serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(facts.gpus[0].processes, Ok(vec![7, 8]));
     assert!(facts.gpus[0].ecc.is("on") && facts.driver.is("0.0-fake"));
     let output = run(memory.path(), &["cuda-probe", "--cuda-library", library], &[]);
     assert!(output.status.success(), "{output:?}");
-    let lying = run(memory.path(), &["cuda-probe", "--cuda-library", library], &[("FAKE_GPU_FAULT", "lying-memset")]);
+    let lying =
+        run(memory.path(), &["cuda-probe", "--cuda-library", library], &[("FAKE_GPU_FAULT", "lying-memset")]);
     assert!(!lying.status.success());
 }

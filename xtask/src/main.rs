@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod gpu_check;
 mod lab;
 mod root;
 mod setup;
@@ -36,6 +37,8 @@ enum Verb {
     Test(test::Test),
     /// Show the walls at work: two nodes, three tenants. Takes less than a minute once built.
     Demo(demo::Demo),
+    /// Try the gate and the memory job on a real NVIDIA GPU.
+    GpuCheck(gpu_check::GpuCheck),
     /// Measure.
     Bench(bench::Bench),
 }
@@ -58,6 +61,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Lab(lab) => lab.run(),
         Verb::Test(test) => test.run(),
         Verb::Demo(demo) => demo.run(),
+        Verb::GpuCheck(check) => check.run(),
         Verb::Bench(bench) => bench.run(),
     }
 }

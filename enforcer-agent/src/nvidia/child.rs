@@ -65,7 +65,9 @@ impl Asker {
             }
             let Some(facts) = self.ask()? else { return Ok(None) };
             let gpu = facts.gpus.into_iter().find(|gpu| gpu.minor == device.minor);
-            gpu.ok_or_else(|| format!("NVML lists no GPU behind /dev/nvidia{}", device.minor))?.processes.map(Some)
+            gpu.ok_or_else(|| format!("NVML lists no GPU behind /dev/nvidia{}", device.minor))?
+                .processes
+                .map(Some)
         })
     }
 }

@@ -151,8 +151,7 @@ impl Gpu<'_> {
 
     /// Processes with a compute or a graphics context on it.
     pub(super) fn processes(&self) -> Result<Vec<u32>, NvidiaError> {
-        let compute =
-            ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"];
+        let compute = ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"];
         let graphics =
             ["nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"];
         let mut all = self.listed(compute)?;
@@ -228,7 +227,9 @@ fn check(function: &'static str, code: c_int) -> Result<(), NvidiaError> {
         1 => "not initialised",
         2 => "invalid argument",
         NOT_SUPPORTED => "not supported by this device",
-        4 => "no permission: the device gate lets this control group open nothing of NVIDIA's, or the user may not",
+        4 => {
+            "no permission: the device gate lets this control group open nothing of NVIDIA's, or the user may not"
+        }
         6 => "not found",
         INSUFFICIENT_SIZE => "more than there is room for",
         9 => "the driver is not loaded",

@@ -102,7 +102,8 @@ impl ScrubReport {
     /// What is to be made of it.
     #[must_use]
     pub fn verdict(&self, min_covered: u8) -> Verdict {
-        let enough = u128::from(self.bytes_covered) * 100 >= u128::from(self.bytes_total) * u128::from(min_covered);
+        let enough =
+            u128::from(self.bytes_covered) * 100 >= u128::from(self.bytes_total) * u128::from(min_covered);
         match (self.mismatches, enough && self.bytes_covered > 0) {
             (0, true) => Verdict::Clean,
             (0, false) => Verdict::Short,
@@ -125,7 +126,9 @@ pub fn scrub(flags: &ScrubFlags) -> Result<ScrubReport, NvidiaError> {
     match &gpu.processes {
         Ok(users) if users.is_empty() => {}
         Ok(users) => return Err(NvidiaError::Cannot(format!("the GPU is used by the processes {users:?}"))),
-        Err(why) => return Err(NvidiaError::Cannot(format!("whether the GPU is in use is not known: {why}"))),
+        Err(why) => {
+            return Err(NvidiaError::Cannot(format!("whether the GPU is in use is not known: {why}")));
+        }
     }
     let cuda = Cuda::open(&flags.cuda_library)?;
     let device = cuda.device(uuid(&gpu.uuid)?)?;
@@ -210,7 +213,8 @@ fn nonce(text: &str) -> Result<Vec<u8>, NvidiaError> {
 
 /// `GPU-` and 32 hexadecimal digits in five groups.
 fn uuid(text: &str) -> Result<[u8; 16], NvidiaError> {
-    let digits: String = text.strip_prefix("GPU-").unwrap_or_default().chars().filter(|c| *c != '-').collect();
+    let digits: String =
+        text.strip_prefix("GPU-").unwrap_or_default().chars().filter(|c| *c != '-').collect();
     let parsed = decode(&digits).and_then(|bytes| bytes.try_into().ok());
     parsed.ok_or_else(|| NvidiaError::Cannot("the GPU's UUID is not what NVML writes".to_owned()))
 }

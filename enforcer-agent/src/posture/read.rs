@@ -139,7 +139,9 @@ fn text(path: &Path) -> Text {
     match fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
         Ok(_) => Text::Read(String::from_utf8_lossy(&bytes).into_owned()),
         // ESRCH: of a process that is ending.
-        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => Text::Absent,
+        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            Text::Absent
+        }
         Err(error) => Text::Failed(format!("{}: {error}", path.display())),
     }
 }

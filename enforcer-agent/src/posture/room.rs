@@ -92,9 +92,12 @@ impl Room {
     fn places(&self) -> Vec<Place> {
         let in_force = self.parts.policy.in_force();
         let node = self.parts.node.as_str();
-        let here = in_force.current.policy.workloads.values().filter(|workload| {
-            workload.node.as_ref().is_none_or(|name| name.as_str() == node)
-        });
+        let here = in_force
+            .current
+            .policy
+            .workloads
+            .values()
+            .filter(|workload| workload.node.as_ref().is_none_or(|name| name.as_str() == node));
         let place = |workload: &Arc<enforcer_core::policy::model::Workload>| {
             Some(Place {
                 workload: workload.name.to_string(),
@@ -123,7 +126,9 @@ impl Room {
         let what = changed.join("; ");
         let message = match held {
             Held::Yes => format!("settings that isolation rests on changed while a device is held: {what}"),
-            Held::Perhaps => format!("settings that isolation rests on changed, and a device may be held: {what}"),
+            Held::Perhaps => {
+                format!("settings that isolation rests on changed, and a device may be held: {what}")
+            }
             Held::No => format!("settings that isolation rests on changed: {what}"),
         };
         if is_alarm {
@@ -184,20 +189,25 @@ fn has_holder(sweep: &HandleSweep) -> bool {
 /// What is different, each with both values, as far as one record names them.
 fn differences(last: &[Setting], now: &[Setting]) -> Vec<String> {
     let key = |setting: &Setting| (setting.name.clone(), setting.source.clone());
-    let words = |setting: Option<&Setting>| setting.map_or("not there", |s| {
-        match (s.value.as_str(), s.judgement) {
-            ("", judgement) => judgement.word(),
-            (value, Judgement::Good | Judgement::Weak | Judgement::Unknown | Judgement::Absent) => value,
-        }
-    }).to_owned();
+    let words = |setting: Option<&Setting>| {
+        setting
+            .map_or("not there", |s| match (s.value.as_str(), s.judgement) {
+                ("", judgement) => judgement.word(),
+                (value, Judgement::Good | Judgement::Weak | Judgement::Unknown | Judgement::Absent) => value,
+            })
+            .to_owned()
+    };
     let mut keys: Vec<(String, String)> = last.iter().chain(now).map(key).collect();
     keys.sort();
     keys.dedup();
-    let find = |of: &[Setting], wanted: &(String, String)| of.iter().find(|setting| key(setting) == *wanted).cloned();
+    let find = |of: &[Setting], wanted: &(String, String)| {
+        of.iter().find(|setting| key(setting) == *wanted).cloned()
+    };
     let differ = keys.iter().filter_map(|wanted| {
         let (before, after) = (find(last, wanted), find(now, wanted));
-        (before != after)
-            .then(|| format!("{} ({}): {} -> {}", wanted.0, wanted.1, words(before.as_ref()), words(after.as_ref())))
+        (before != after).then(|| {
+            format!("{} ({}): {} -> {}", wanted.0, wanted.1, words(before.as_ref()), words(after.as_ref()))
+        })
     });
     differ.take(NAMED_MAX).collect()
 }

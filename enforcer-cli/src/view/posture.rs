@@ -70,7 +70,8 @@ mod tests {
             detail: "not there".to_owned(),
         };
         let time = Some(prost_types::Timestamp { seconds: 1_793_700_000, nanos: 0 });
-        let view = PostureView::from(v1::PostureResponse { time, digest: vec![0xab; 2], settings: vec![setting] });
+        let view =
+            PostureView::from(v1::PostureResponse { time, digest: vec![0xab; 2], settings: vec![setting] });
         let text = view.text(Style::Plain);
         assert!(text.contains("lockdown  securityfs  -      absent     not there"), "{text}");
         assert!(text.contains("digest abab at "), "{text}");

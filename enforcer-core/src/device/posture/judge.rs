@@ -67,16 +67,34 @@ type Rule = fn(u32) -> bool;
 
 /// Parameters that are numbers: name, when it is good, what it means otherwise.
 const NUMBERS: &[(&str, Rule, &str)] = &[
-    ("RmProfilingAdminOnly", |n| n == 1, "every user may read performance counters, which tell of other tenants"),
+    (
+        "RmProfilingAdminOnly",
+        |n| n == 1,
+        "every user may read performance counters, which tell of other tenants",
+    ),
     ("ModifyDeviceFiles", |n| n == 0, "the driver's helper may make device files anew, with its own modes"),
     ("ImexChannelCount", |_| true, ""),
-    ("CreateImexChannel0", |n| n == 0, "an IMEX channel is made for everybody: memory can be shared across nodes through it"),
+    (
+        "CreateImexChannel0",
+        |n| n == 0,
+        "an IMEX channel is made for everybody: memory can be shared across nodes through it",
+    ),
 ];
 
 /// Registry keys: name, what they are where nobody set them, when a value is good, what it means otherwise.
 const KEYS: &[(&str, &str, Rule, &str)] = &[
-    ("RMDisableScrubOnFree", "0", |n| n == 0, "freed memory is not overwritten before it is given to another"),
-    ("RMDisableAsyncSysmemScrub", "0", |n| n == 0, "freed memory of the host is not overwritten in the background"),
+    (
+        "RMDisableScrubOnFree",
+        "0",
+        |n| n == 0,
+        "freed memory is not overwritten before it is given to another",
+    ),
+    (
+        "RMDisableAsyncSysmemScrub",
+        "0",
+        |n| n == 0,
+        "freed memory of the host is not overwritten in the background",
+    ),
     ("RmValidateClientData", "unset", |n| n != 0, "what clients hand to the driver is not validated"),
 ];
 
@@ -160,8 +178,16 @@ fn coherent(params: &Params) -> Setting {
     const NAME: &str = "CoherentGPUMemoryMode";
     match params.get(NAME) {
         Some("driver") => graded(NAME, PARAMS, "driver", true, ""),
-        Some("") => setting(NAME, PARAMS, "", Judgement::Good, "the default; it matters on coherent platforms alone"),
-        Some("numa") => graded(NAME, PARAMS, "numa", false, "the kernel hands out the GPU's memory as its own: the gate does not see it"),
+        Some("") => {
+            setting(NAME, PARAMS, "", Judgement::Good, "the default; it matters on coherent platforms alone")
+        }
+        Some("numa") => graded(
+            NAME,
+            PARAMS,
+            "numa",
+            false,
+            "the kernel hands out the GPU's memory as its own: the gate does not see it",
+        ),
         Some(other) => setting(NAME, PARAMS, other, Judgement::Unknown, "a mode that is not known"),
         None => setting(NAME, PARAMS, "", Judgement::Unknown, "this driver does not say"),
     }
@@ -176,7 +202,13 @@ fn version(text: &Text) -> Setting {
             let line = text.lines().next().unwrap_or_default();
             let line = line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
             match line.starts_with("NVRM version:") {
-                true => setting(NAME, VERSION, &line, Judgement::Good, "whether it has known holes is not looked up"),
+                true => setting(
+                    NAME,
+                    VERSION,
+                    &line,
+                    Judgement::Good,
+                    "whether it has known holes is not looked up",
+                ),
                 false => setting(NAME, VERSION, &line, Judgement::Unknown, "not a version of NVIDIA's"),
             }
         }
@@ -186,7 +218,9 @@ fn version(text: &Text) -> Setting {
 fn nvml(read: &Result<Option<NvidiaFacts>, String>) -> Vec<Setting> {
     let facts = match read {
         Ok(Some(facts)) => facts,
-        Ok(None) => return vec![setting("gpus", "NVML", "", Judgement::Absent, "NVIDIA's driver is not loaded")],
+        Ok(None) => {
+            return vec![setting("gpus", "NVML", "", Judgement::Absent, "NVIDIA's driver is not loaded")];
+        }
         Err(why) => return vec![setting("gpus", "NVML", "", Judgement::Unknown, why)],
     };
     let mut out = Vec::new();
@@ -195,14 +229,26 @@ fn nvml(read: &Result<Option<NvidiaFacts>, String>) -> Vec<Setting> {
         let mut of = |name: &str, fact: &Fact, rule: fn(&str) -> bool, weak: &str| {
             out.push(match fact {
                 Fact::Is(value) => graded(name, &source, value, rule(value), weak),
-                Fact::Unsupported => setting(name, &source, "", Judgement::Absent, "this device cannot have it"),
+                Fact::Unsupported => {
+                    setting(name, &source, "", Judgement::Absent, "this device cannot have it")
+                }
                 Fact::Unknown(why) => setting(name, &source, "", Judgement::Unknown, why),
             });
         };
-        of("ecc", &gpu.ecc, |value| value == "on", "bits that flip, by chance or by a neighbour's doing, are not noticed");
+        of(
+            "ecc",
+            &gpu.ecc,
+            |value| value == "on",
+            "bits that flip, by chance or by a neighbour's doing, are not noticed",
+        );
         of("mig", &gpu.mig, |_| true, "");
         of("persistence", &gpu.persistence, |_| true, "");
-        of("compute mode", &gpu.compute_mode, |value| value != "prohibited", "no job can run, that of the scrubber neither");
+        of(
+            "compute mode",
+            &gpu.compute_mode,
+            |value| value != "prohibited",
+            "no job can run, that of the scrubber neither",
+        );
         of("gsp firmware", &gpu.gsp, |_| true, "");
         of("driver", &facts.driver, |_| true, "");
     }
@@ -230,10 +276,17 @@ fn amd(devices: &[(String, Text)]) -> Vec<Setting> {
 fn lockdown(text: &Text) -> Setting {
     const NAME: &str = "lockdown";
     match text {
-        Text::Absent => setting(NAME, LOCKDOWN, "", Judgement::Absent, "the kernel has no lockdown, or securityfs is not mounted"),
+        Text::Absent => setting(
+            NAME,
+            LOCKDOWN,
+            "",
+            Judgement::Absent,
+            "the kernel has no lockdown, or securityfs is not mounted",
+        ),
         Text::Failed(why) => setting(NAME, LOCKDOWN, "", Judgement::Unknown, why),
         Text::Read(text) => {
-            let chosen = text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(word, _)| word);
+            let chosen =
+                text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(word, _)| word);
             match chosen {
                 Some("none") => graded(NAME, LOCKDOWN, "none", false, "root may change the running kernel"),
                 Some(word @ ("integrity" | "confidentiality")) => graded(NAME, LOCKDOWN, word, true, ""),

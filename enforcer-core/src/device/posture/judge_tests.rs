@@ -28,7 +28,11 @@ fn each_parameter_is_judged() {
         ("RegistryDwords: \"\"", "RegistryDwords: \"RMDisableScrubOnFree=0x1\"", "RMDisableScrubOnFree"),
         ("PerDevice: \"\"", "PerDevice: \"pci=0:3b:0.0;RMDisableScrubOnFree=1\"", "RMDisableScrubOnFree"),
         ("RegistryDwords: \"\"", "RegistryDwords: \"RmValidateClientData=0\"", "RmValidateClientData"),
-        ("RegistryDwords: \"\"", "RegistryDwords: \"RMDisableAsyncSysmemScrub=1\"", "RMDisableAsyncSysmemScrub"),
+        (
+            "RegistryDwords: \"\"",
+            "RegistryDwords: \"RMDisableAsyncSysmemScrub=1\"",
+            "RMDisableAsyncSysmemScrub",
+        ),
     ] {
         assert_eq!(of(&with_params(&STRICT.replace(word, weak)), name).1, Judgement::Weak, "{weak}");
     }
@@ -47,12 +51,22 @@ fn what_cannot_be_read_is_unknown_and_what_is_not_there_is_absent() {
 #[test]
 fn kernel_settings_are_judged() {
     let lockdown = |text: &str| Readings { lockdown: Text::Read(text.to_owned()), ..Readings::default() };
-    assert_eq!(of(&lockdown("[none] integrity confidentiality\n"), "lockdown"), ("none".to_owned(), Judgement::Weak));
+    assert_eq!(
+        of(&lockdown("[none] integrity confidentiality\n"), "lockdown"),
+        ("none".to_owned(), Judgement::Weak)
+    );
     assert_eq!(of(&lockdown("none [integrity] confidentiality\n"), "lockdown").1, Judgement::Good);
-    let rdma = |mode: &str| Readings { has_rdma: true, rdma_mode: Text::Read(mode.to_owned()), ..Readings::default() };
+    let rdma = |mode: &str| Readings {
+        has_rdma: true,
+        rdma_mode: Text::Read(mode.to_owned()),
+        ..Readings::default()
+    };
     assert_eq!(of(&rdma("shared"), "rdma namespaces").1, Judgement::Weak);
     assert_eq!(of(&rdma("exclusive"), "rdma namespaces").1, Judgement::Good);
-    let amd = |text: &str| Readings { amd: vec![("card0".to_owned(), Text::Read(text.to_owned()))], ..Readings::default() };
+    let amd = |text: &str| Readings {
+        amd: vec![("card0".to_owned(), Text::Read(text.to_owned()))],
+        ..Readings::default()
+    };
     assert_eq!(of(&amd("1 1\n"), "enforce_isolation").1, Judgement::Good);
     assert_eq!(of(&amd("1 0\n"), "enforce_isolation").1, Judgement::Weak);
     let pairs = vec![("red".to_owned(), "blue".to_owned())];

@@ -21,7 +21,8 @@ impl Params {
         let mut params = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
             let place = index + 1;
-            let (name, value) = line.split_once(": ").ok_or_else(|| format!("line {place} is no parameter"))?;
+            let (name, value) =
+                line.split_once(": ").ok_or_else(|| format!("line {place} is no parameter"))?;
             let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
             if !is_name || params.insert(name.to_owned(), value.to_owned()).is_some() {
@@ -41,7 +42,8 @@ impl Params {
     /// their case, and takes spaces out.
     #[must_use]
     pub fn registry(&self, key: &str) -> Vec<String> {
-        let texts = ["RegistryDwords", "RegistryDwordsPerDevice"].into_iter().filter_map(|name| self.get(name));
+        let texts =
+            ["RegistryDwords", "RegistryDwordsPerDevice"].into_iter().filter_map(|name| self.get(name));
         let words = texts.flat_map(|text| text.split(';')).filter_map(|word| word.split_once('='));
         let same = words.filter(|(name, _)| name.trim().eq_ignore_ascii_case(key));
         same.map(|(_, value)| value.trim().to_owned()).collect()
