@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Requests are read by a codec that refuses what it does not know.
     let strict = tonic_prost_build::configure().codec_path("crate::hubble::codec::Strict");
     compile(strict, &hubble, ".", "hubble.bin")?;
-    compile(tonic_prost_build::configure(), &["workload.proto"], "third-party/spiffe", "spiffe.bin")
+    compile(tonic_prost_build::configure(), &["workload.proto"], "third-party/spiffe", "spiffe.bin")?;
+    compile(tonic_prost_build::configure(), &["api.proto"], "third-party/podresources", "podresources.bin")
 }
 
 fn compile(

@@ -84,6 +84,9 @@ pub(crate) enum Command {
     Validate(verb::validate::Validate),
     Diff(verb::diff::Diff),
     Get(verb::get::Get),
+    Revoke(verb::revoke::Revoke),
+    Handover(verb::handover::Handover),
+    Receipt(verb::receipt::ReceiptVerbs),
     Rollback(verb::rollback::Rollback),
     Explain(verb::explain::Explain),
     Status(verb::status::Status),
@@ -95,6 +98,7 @@ pub(crate) enum Command {
     Tunnel(verb::tunnel::Tunnel),
     Detect(verb::detect::Detect),
     Trace(verb::trace::Trace),
+    Drill(verb::drill::Drill),
     Completion(verb::completion::Completion),
     Version(verb::version::Version),
 }

@@ -92,15 +92,30 @@ pub(crate) enum Failure {
     /// Findings, which were printed as the answer.
     #[error("the traces are not as they were written: {0} findings")]
     Tampered(u64),
+    /// Receipts are not what was signed.
+    #[error("the receipts are not as they were signed: {0} findings")]
+    Forged(usize),
+    /// A device is not clean.
+    #[error("{device} is not clean after `{verb}`, and stays closed: {detail}")]
+    NotClean { device: String, verb: &'static str, detail: String },
     /// What was to be verified is no store, or cannot be read.
     #[error("nothing was verified: {0}")]
     Unverified(String),
+    /// A revocation did not come as far as it should; its steps were printed.
+    #[error("{subject} was not revoked as far as {to}: {detail}; what is true now: {strength}")]
+    Incomplete { subject: String, to: &'static str, detail: String, strength: String },
     /// A file could not be written.
     #[error("cannot write {path}: {error}")]
     Write { path: String, error: io::Error },
     /// A file is there already.
     #[error("{0} is there already; --force writes over it")]
     Exists(String),
+    /// A drill found that something does not hold; its report was printed as the answer.
+    #[error("the drill failed: {failed} rows do not hold, {crossed} attempts crossed")]
+    Drill { failed: usize, crossed: u64 },
+    /// A person stopped a drill.
+    #[error("the drill was stopped, and everything of it was taken away")]
+    Interrupted,
     /// Whoever read our output has gone.
     #[error("nobody reads the output any more")]
     OutputClosed,
@@ -130,10 +145,14 @@ impl Failure {
             | Self::NoKey(_)
             | Self::Directory(_)
             | Self::Unverified(_)
+            | Self::NotClean { .. }
+            | Self::Incomplete { .. }
             | Self::Write { .. }
             | Self::Exists(_)
+            | Self::Drill { .. }
+            | Self::Interrupted
             | Self::Output(_) => Exit::Refused,
-            Self::Tampered(_) => Exit::Tampered,
+            Self::Tampered(_) | Self::Forged(_) => Exit::Tampered,
             Self::Usage(_) | Self::Unconfirmed(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Untrusted { .. } | Self::StreamEnded { .. } => Exit::Unreachable,
             Self::NotPermitted { .. } => Exit::NotPermitted,

@@ -8,6 +8,7 @@ mod clock;
 mod console;
 mod document;
 mod door;
+mod drill;
 mod duration;
 mod enroll;
 mod exit;

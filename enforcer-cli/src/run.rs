@@ -24,6 +24,9 @@ async fn perform(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) ->
         Command::Validate(verb) => verb.run(global, stdin.reader(), console).await,
         Command::Diff(verb) => verb.run(global, stdin.reader(), console).await,
         Command::Get(verb) => verb.run(global, console).await,
+        Command::Handover(verb) => verb.run(global, console).await,
+        Command::Receipt(verb) => verb.run(console),
+        Command::Revoke(verb) => verb.run(global, stdin, console).await,
         Command::Rollback(verb) => verb.run(global, console).await,
         Command::Explain(verb) => verb.run(global, console).await,
         Command::Status(verb) => verb.run(global, console).await,
@@ -35,6 +38,7 @@ async fn perform(cli: &Cli, stdin: &mut Stdin<'_>, console: &mut Console<'_>) ->
         Command::Tunnel(verb) => verb.run(global, console).await,
         Command::Detect(verb) => verb.run(global, stdin, console).await,
         Command::Trace(verb) => verb.run(global, stdin, console).await,
+        Command::Drill(verb) => verb.run(global, console).await,
         Command::Completion(verb) => verb.run(console),
         Command::Version(verb) => verb.run(console),
     }

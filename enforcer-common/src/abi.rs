@@ -52,6 +52,7 @@ sizes! {
     maps::TouchKey = 24;
     maps::TouchValue = 16;
     maps::HandleValue = 48;
+    maps::HoldingRecord = 56;
     maps::GrantKey = 20;
     maps::GrantValue = 8;
     maps::Settings = 16;

@@ -72,8 +72,9 @@ pub fn decide_device<T: DeviceTables>(
 }
 
 /// The gate entry of a number: the exact minor first, else the whole major.
+#[must_use]
 #[inline(always)]
-fn gate_of<T: DeviceTables>(tables: &T, request: &DeviceRequest) -> Option<GateValue> {
+pub fn gate_of<T: DeviceTables>(tables: &T, request: &DeviceRequest) -> Option<GateValue> {
     let mut key = GateKey { kind: request.kind, major: request.major, minor: request.minor };
     if let Some(gate) = tables.gate(&key) {
         return Some(gate);
@@ -82,8 +83,10 @@ fn gate_of<T: DeviceTables>(tables: &T, request: &DeviceRequest) -> Option<GateV
     tables.gate(&key)
 }
 
+/// The verdict on a device that is gated.
+#[must_use]
 #[inline(always)]
-fn decide_gated<T: DeviceTables>(
+pub fn decide_gated<T: DeviceTables>(
     tables: &T,
     asker: &Asker,
     gate: &GateValue,
@@ -120,8 +123,14 @@ fn decide_gated<T: DeviceTables>(
 
 /// Whether the device was handed to this tenant. Where nobody said anything of it, it is closed if it is one that is
 /// handed over at all.
+#[must_use]
 #[inline(always)]
-fn is_open_to<T: DeviceTables>(tables: &T, tenant: u32, gate: &GateValue, request: &DeviceRequest) -> bool {
+pub fn is_open_to<T: DeviceTables>(
+    tables: &T,
+    tenant: u32,
+    gate: &GateValue,
+    request: &DeviceRequest,
+) -> bool {
     let key = CustodyKey { kind: request.kind, major: request.major, minor: request.minor };
     match tables.custody(&key) {
         Some(held) => held.state == CUSTODY_OPEN && (held.owner == identity::UNKNOWN || held.owner == tenant),

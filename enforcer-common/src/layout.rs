@@ -19,8 +19,6 @@ pub struct FileLayout {
     pub sb_magic: u32,
     /// `struct path`: `dentry`.
     pub path_dentry: u32,
-    /// `struct dentry`: `d_inode`.
-    pub dentry_inode: u32,
     /// `struct dentry`: `d_sb`.
     pub dentry_sb: u32,
     /// `struct io_uring_cmd`: `file`.
@@ -39,6 +37,8 @@ pub struct FileLayout {
     pub css_parent: u32,
     /// `struct task_struct`: `tgid`.
     pub task_tgid: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// `struct vm_area_struct`: `vm_start`.
+    pub vma_start: u32,
+    /// `struct vfsmount`: `mnt_sb`.
+    pub mount_sb: u32,
 }

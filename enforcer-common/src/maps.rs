@@ -468,6 +468,39 @@ pub struct GrantValue {
     pub rule: u32,
 }
 
+/// [`HoldingRecord::via`]: a descriptor.
+pub const VIA_DESCRIPTOR: u32 = 1;
+/// [`HoldingRecord::via`]: a mapping.
+pub const VIA_MAPPING: u32 = 2;
+
+/// What a walk over all processes writes for each descriptor and mapping of a gated device.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HoldingRecord {
+    /// Address of the kernel's `struct file`.
+    pub file: u64,
+    /// Number of the descriptor, or where the mapping begins.
+    pub at: u64,
+    /// Control group of the process.
+    pub cgroup: u64,
+    /// `VIA_*`.
+    pub via: u32,
+    /// Process (thread group) id in the initial namespace.
+    pub process: u32,
+    /// Tenant or host service of the nearest known control group; [`crate::identity::HOST`] of none.
+    pub identity: u32,
+    /// `crate::device::KIND_*`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// `crate::device::ACCESS_*` bits of the open file.
+    pub access: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
 /// Settings that the node, not the policy, decides.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -488,14 +521,25 @@ pub const SETTING_DEVICE_AUDIT: u32 = 1 << 0;
 /// left to them: they know which socket, and so which tenant, it is for.
 pub const SETTING_DEFER_TO_SOCKETS: u32 = 1 << 1;
 
+/// A canary of the hooks on files and tasks is at work: the null device is a gated one to the canary, and to nobody else.
+pub const SETTING_CANARY: u32 = 1 << 2;
+
 /// Index of the epoch in the state array: its parity selects [`TenantValue::slots`].
 pub const STATE_EPOCH: u32 = 0;
 /// Index of the policy revision in the state array: what records carry.
 pub const STATE_REVISION: u32 = 1;
 /// Index of the version of the cgroup table in the state array: raised with every change of it.
 pub const STATE_CGROUPS: u32 = 2;
+/// Index of the agent's process id in the state array: whom no tenant may signal. 0 when none runs.
+pub const STATE_AGENT: u32 = 3;
+/// Index of the time, in nanoseconds of `CLOCK_BOOTTIME`, since when the account of open files is whole; 0 where it is not
+/// kept.
+pub const STATE_ACCOUNT: u32 = 4;
+/// Index of the control group, by id, on which the agent's programs hang: hooks that the kernel calls for the whole machine
+/// judge what is below it, as those do that hang there. 0 judges nobody.
+pub const STATE_SCOPE: u32 = 5;
 /// Cells of the state array.
-pub const STATE_CELLS: u32 = 3;
+pub const STATE_CELLS: u32 = 6;
 
 /// Key of a flow: forward direction, as its first packet went.
 #[repr(C)]

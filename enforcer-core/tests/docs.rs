@@ -45,6 +45,19 @@ fn assert_page(name: &str, wanted: &str) {
     assert_eq!(found.lines().count(), wanted.lines().count(), "docs/{name}: run with UPDATE_DOCS=1");
 }
 
+/// Everything on the page but the table of attacks is written by hand.
+const ATTACKS_BEGIN: &str = "<!-- attacks: enforcer-core/src/device/attack.rs -->\n";
+const ATTACKS_END: &str = "<!-- end of attacks -->";
+
+#[test]
+fn the_table_of_attacks_is_the_one_that_status_reads() {
+    let found = fs::read_to_string(page("device-wall.md")).unwrap();
+    let (head, rest) = found.split_once(ATTACKS_BEGIN).unwrap();
+    let (_, tail) = rest.split_once(ATTACKS_END).unwrap();
+    let table = enforcer_core::device::attack::table();
+    assert_page("device-wall.md", &format!("{head}{ATTACKS_BEGIN}{table}{ATTACKS_END}{tail}"));
+}
+
 #[test]
 fn drop_reasons_page_is_the_table() {
     assert_page("drop-reasons.md", &drop_reasons());

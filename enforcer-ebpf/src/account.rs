@@ -28,14 +28,15 @@ pub struct Place {
     pub network: u32,
     pub cgroup: u64,
     pub cookie: u64,
-    /// 1 where the hook runs in the context of the process that asked.
-    pub in_process: u32,
 }
 
 /// Counts a verdict, and tells of it when it is worth telling; `skb` is null where there is no packet. A function of its own, for the stack; it returns
 /// whether the verdict passes, since the verifier wants a number in its return register.
+///
+/// `IN_PROCESS` is true where the hook runs in the context of the process that asked. It is no value, because
+/// kernels up to 6.12 at least refuse packet programs in which they cannot rule out the call for a process's name.
 #[inline(never)]
-pub fn account(
+pub fn account<const IN_PROCESS: bool>(
     judgement: &Judgement,
     headers: &Headers,
     place: &Place,
@@ -51,12 +52,12 @@ pub fn account(
         audited: (verdict.action == AUDIT) as u8,
     };
     count(&key, place.bytes);
-    let first_audit = verdict.action == AUDIT && (judgement.opened != 0 || place.in_process != 0);
+    let first_audit = verdict.action == AUDIT && (judgement.opened != 0 || IN_PROCESS);
     let shadowed = judgement.opened != 0 && verdict.shadow_action != ALLOW;
     if verdict.action == DENY || first_audit || shadowed {
-        tell_refused(judgement, headers, place, now_ns, skb);
+        tell_refused::<IN_PROCESS>(judgement, headers, place, now_ns, skb);
     } else if judgement.opened != 0 {
-        tell_allowed(judgement, headers, place, now_ns);
+        tell_allowed::<IN_PROCESS>(judgement, headers, place, now_ns);
     }
     u32::from(verdict.passes())
 }
@@ -79,24 +80,35 @@ pub fn count(key: &CounterKey, bytes: u32) {
 
 /// Tells of the first packet of an allowed flow.
 #[inline(always)]
-fn tell_allowed(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64) {
+fn tell_allowed<const IN_PROCESS: bool>(
+    judgement: &Judgement,
+    headers: &Headers,
+    place: &Place,
+    now_ns: u64,
+) {
     let channel = Channel::Sample;
     let Some(mut entry) = room::<Event>(channel, KIND_FLOW_ALLOWED, judgement.source, now_ns) else { return };
     // SAFETY: the reservation is as large as an event.
-    unsafe { fill(entry.as_mut_ptr(), judgement, headers, place) };
+    unsafe { fill::<IN_PROCESS>(entry.as_mut_ptr(), judgement, headers, place) };
     submit(channel, entry);
 }
 
 /// Tells of a refusal, with the packet's first bytes where there is a packet and somebody wants them.
 #[inline(always)]
-fn tell_refused(judgement: &Judgement, headers: &Headers, place: &Place, now_ns: u64, skb: *mut __sk_buff) {
+fn tell_refused<const IN_PROCESS: bool>(
+    judgement: &Judgement,
+    headers: &Headers,
+    place: &Place,
+    now_ns: u64,
+    skb: *mut __sk_buff,
+) {
     let channel = Channel::Security;
     let wanted = TELLING.get(0).map_or(0, |telling| telling.packet_bytes);
     if skb.is_null() || wanted == 0 {
         let room = room::<Event>(channel, KIND_FLOW_REFUSED, judgement.source, now_ns);
         let Some(mut entry) = room else { return };
         // SAFETY: the reservation is as large as an event.
-        unsafe { fill(entry.as_mut_ptr(), judgement, headers, place) };
+        unsafe { fill::<IN_PROCESS>(entry.as_mut_ptr(), judgement, headers, place) };
         submit(channel, entry);
         return;
     }
@@ -105,7 +117,7 @@ fn tell_refused(judgement: &Judgement, headers: &Headers, place: &Place, now_ns:
     let packet = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event with a packet, and every field is written.
     unsafe {
-        fill(&raw mut (*packet).event, judgement, headers, place);
+        fill::<IN_PROCESS>(&raw mut (*packet).event, judgement, headers, place);
         capture(packet, &Skb(skb), place.network, wanted);
     }
     submit(channel, entry);
@@ -143,11 +155,16 @@ unsafe fn capture(packet: *mut PacketEvent, skb: &Skb, network: u32, wanted: u32
 /// # Safety
 /// `event` points to room for an event.
 #[inline(always)]
-unsafe fn fill(event: *mut Event, judgement: &Judgement, headers: &Headers, place: &Place) {
+unsafe fn fill<const IN_PROCESS: bool>(
+    event: *mut Event,
+    judgement: &Judgement,
+    headers: &Headers,
+    place: &Place,
+) {
     let verdict = &judgement.verdict;
     // SAFETY: the caller's promise.
     unsafe {
-        describe(event, place);
+        describe::<IN_PROCESS>(event, place);
         if place.cookie == 0
             && let Some(owner) = memo::owner(headers, judgement.source)
         {
@@ -176,7 +193,7 @@ unsafe fn fill(event: *mut Event, judgement: &Judgement, headers: &Headers, plac
 /// # Safety
 /// `event` points to room for an event.
 #[inline(always)]
-pub unsafe fn describe(event: *mut Event, place: &Place) {
+pub unsafe fn describe<const IN_PROCESS: bool>(event: *mut Event, place: &Place) {
     // SAFETY: the caller's promise.
     unsafe {
         let rest = event.cast::<u8>().add(size_of::<Header>());
@@ -186,7 +203,7 @@ pub unsafe fn describe(event: *mut Event, place: &Place) {
         (*event).cookie = place.cookie;
         (*event).interface = place.interface;
         (*event).hook = place.hook;
-        if place.in_process != 0 {
+        if IN_PROCESS {
             (*event).process = (bpf_get_current_pid_tgid() >> 32) as u32;
             bpf_get_current_comm((&raw mut (*event).command).cast(), 16);
         }

@@ -47,12 +47,11 @@ pub fn cgroup_attach(context: TracePointContext) -> i32 {
     let Some(mut entry) = room::<Event>(Channel::Alert, KIND_SERVICE_ENTERED, mover.identity, now_ns) else {
         return 0;
     };
-    let place =
-        Place { hook: HOOK_CGROUP_ATTACH, interface: 0, bytes: 0, network: 0, cgroup: id, cookie: 0, in_process: 1 };
+    let place = Place { hook: HOOK_CGROUP_ATTACH, interface: 0, bytes: 0, network: 0, cgroup: id, cookie: 0 };
     let event = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as an event, and every field is written before it is submitted.
     unsafe {
-        describe(event, &place);
+        describe::<true>(event, &place);
         (*event).source_identity = mover.identity;
         (*event).destination_identity = value.identity;
         (*event).process = pid;

@@ -9,6 +9,7 @@ mod account;
 mod attach;
 mod bench;
 mod device;
+mod lsm;
 mod memo;
 mod packet;
 mod process;
@@ -21,6 +22,7 @@ mod tag;
 mod tc;
 mod tell;
 mod tunnel;
+mod walk;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -3,9 +3,7 @@
 
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_sock};
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_sk_storage_get,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_sk_storage_get};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::LruHashMap;
 use enforcer_common::flow::forward_key;
@@ -61,10 +59,9 @@ pub fn keep(socket: *mut bpf_sock, tag: &SocketTag) {
         reserved: 0,
     };
     // SAFETY: the verifier checks that `socket` is a socket; the helper copies the value.
-    let kept: *mut SocketMemo = unsafe {
-        bpf_sk_storage_get(storage(), socket.cast(), (&raw mut memo).cast(), STORAGE_CREATE)
-    }
-    .cast();
+    let kept: *mut SocketMemo =
+        unsafe { bpf_sk_storage_get(storage(), socket.cast(), (&raw mut memo).cast(), STORAGE_CREATE) }
+            .cast();
     if !kept.is_null() {
         // SAFETY: the kernel's storage holds one memo; an older one is replaced.
         unsafe { *kept = memo };
@@ -155,7 +152,9 @@ fn flow_of(skb: &Skb) -> u64 {
     let first = u64::from(protocol);
     match skb.ethertype() {
         ETHERTYPE_IPV4 => mix(mix(first, word(12)), ports(20)) | 1,
-        ETHERTYPE_IPV6 => mix(mix(mix(mix(mix(first, word(8)), word(16)), word(24)), word(32)), ports(40)) | 1,
+        ETHERTYPE_IPV6 => {
+            mix(mix(mix(mix(mix(first, word(8)), word(16)), word(24)), word(32)), ports(40)) | 1
+        }
         _ => 0,
     }
 }

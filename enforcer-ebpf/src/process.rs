@@ -9,9 +9,10 @@ use aya_ebpf::macros::{map, raw_tracepoint};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::RawTracePointContext;
 use enforcer_common::event::{
-    HOOK_PROCESS_EXEC, HOOK_PROCESS_EXIT, HOOK_PROCESS_FORK, Header, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT, KIND_PROCESS_FORK, PROCESS_ARGUMENTS_ABSENT,
-    PROCESS_ARGUMENTS_BYTES, PROCESS_ARGUMENTS_CUT, PROCESS_EXECUTABLE_BYTES, PROCESS_EXECUTABLE_CUT,
-    PROCESS_PARENT_ABSENT, PROCESS_SHORT_BYTES, PROCESS_START_ABSENT, ProcessEvent,
+    HOOK_PROCESS_EXEC, HOOK_PROCESS_EXIT, HOOK_PROCESS_FORK, Header, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT,
+    KIND_PROCESS_FORK, PROCESS_ARGUMENTS_ABSENT, PROCESS_ARGUMENTS_BYTES, PROCESS_ARGUMENTS_CUT,
+    PROCESS_EXECUTABLE_BYTES, PROCESS_EXECUTABLE_CUT, PROCESS_PARENT_ABSENT, PROCESS_SHORT_BYTES,
+    PROCESS_START_ABSENT, ProcessEvent,
 };
 use enforcer_common::identity::CANARY;
 use enforcer_common::maps::CounterKey;
@@ -29,7 +30,8 @@ pub static LAYOUT: Array<TaskLayout> = Array::with_max_entries(1, 0);
 /// Room for a fork or an exit.
 type Short = [u64; PROCESS_SHORT_BYTES / 8];
 
-/// A task and where its parts are.
+/// A task and where its parts are. One that is not there is at 0, and nothing is read of it: the payload of an absent
+/// `Option` would be copied about, and kernels before 6.3 refuse to copy what was never written.
 #[derive(Clone, Copy)]
 struct Task {
     address: u64,
@@ -49,20 +51,25 @@ impl Task {
 
     /// The first thread of the process: its start is the process's.
     #[inline(always)]
-    fn leader(&self) -> Option<Self> {
-        let address = read::<u64>(self.address, self.layout.group_leader)?;
-        Some(Self { address, layout: self.layout })
+    fn leader(&self) -> Self {
+        self.at(self.layout.group_leader)
     }
 
     #[inline(always)]
-    fn parent(&self) -> Option<Self> {
-        let address = read::<u64>(self.address, self.layout.real_parent)?;
-        Some(Self { address, layout: self.layout })
+    fn parent(&self) -> Self {
+        self.at(self.layout.real_parent)
     }
 
+    /// The task to which a pointer in this one leads.
     #[inline(always)]
-    fn started_ns(&self) -> Option<u64> {
-        read::<u64>(self.leader()?.address, self.layout.start_boottime)
+    fn at(&self, offset: u32) -> Self {
+        Self { address: read::<u64>(self.address, offset).unwrap_or(0), layout: self.layout }
+    }
+
+    /// When the process started; 0 when that is not known.
+    #[inline(always)]
+    fn started_ns(&self) -> u64 {
+        read::<u64>(self.leader().address, self.layout.start_boottime).unwrap_or(0)
     }
 }
 
@@ -92,7 +99,8 @@ pub fn process_exec(context: RawTracePointContext) -> i32 {
     prove(tag.identity, HOOK_PROCESS_EXEC);
     // SAFETY: the helper takes no argument.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(mut entry) = room::<ProcessEvent>(Channel::Process, KIND_PROCESS_EXEC, tag.identity, now_ns) else {
+    let Some(mut entry) = room::<ProcessEvent>(Channel::Process, KIND_PROCESS_EXEC, tag.identity, now_ns)
+    else {
         return 0;
     };
     let event = entry.as_mut_ptr();
@@ -172,12 +180,12 @@ fn tell_short(kind: u16, task: &Task, process: u32, exit_code: u32) {
 unsafe fn describe(event: *mut ProcessEvent, task: &Task, identity: u32) {
     let mut flags = 0;
     let start_ns = task.started_ns();
-    if start_ns.is_none() {
+    if start_ns == 0 {
         flags |= PROCESS_START_ABSENT;
     }
     let parent = task.parent();
-    let parent_start_ns = parent.and_then(|parent| parent.started_ns());
-    let parent = parent.map_or(0, |parent| parent.number(parent.layout.tgid));
+    let parent_start_ns = parent.started_ns();
+    let parent = parent.number(parent.layout.tgid);
     if parent == 0 {
         flags |= PROCESS_PARENT_ABSENT;
     }
@@ -186,8 +194,8 @@ unsafe fn describe(event: *mut ProcessEvent, task: &Task, identity: u32) {
         let rest = event.cast::<u8>().add(size_of::<Header>()).cast::<u64>();
         core::ptr::write_bytes(rest, 0, (PROCESS_SHORT_BYTES - size_of::<Header>()) / 8);
         (*event).cgroup = bpf_get_current_cgroup_id();
-        (*event).start_ns = start_ns.unwrap_or(0);
-        (*event).parent_start_ns = parent_start_ns.unwrap_or(0);
+        (*event).start_ns = start_ns;
+        (*event).parent_start_ns = parent_start_ns;
         (*event).parent = parent;
         (*event).uid = bpf_get_current_uid_gid() as u32;
         (*event).identity = identity;

@@ -156,7 +156,10 @@ fn judge<const FAMILY: u32>(context: &SockAddrContext, destination: Address, hoo
         cgroup: asker.cgroup,
         // SAFETY: the context is this program's.
         cookie: unsafe { bpf_get_socket_cookie(context.sock_addr.cast()) },
-        in_process: 1,
     };
-    if account(&judgement, &headers, &place, now_ns, core::ptr::null_mut()) != 0 { PASS } else { REFUSE }
+    if account::<true>(&judgement, &headers, &place, now_ns, core::ptr::null_mut()) != 0 {
+        PASS
+    } else {
+        REFUSE
+    }
 }

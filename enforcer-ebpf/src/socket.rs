@@ -1,8 +1,7 @@
 //! Packets at sockets in the node's own network namespace: the backstop for those that share its addresses.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_ktime_get_coarse_ns, bpf_skb_ancestor_cgroup_id,
-    bpf_skb_cgroup_id,
+    bpf_get_socket_cookie, bpf_ktime_get_coarse_ns, bpf_skb_ancestor_cgroup_id, bpf_skb_cgroup_id,
 };
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock};
 use aya_ebpf::programs::{SkBuffContext, SockContext};
@@ -171,11 +170,10 @@ fn finish(
         cgroup: owner.cgroup,
         // SAFETY: the context is this program's.
         cookie: unsafe { bpf_get_socket_cookie(skb.0.cast()) },
-        in_process: 0,
     };
     if hook == HOOK_SOCKET_EGRESS && memo::is_news(skb) != 0 {
         // The interface of a workload that it goes to will see the packet without the socket.
         memo::write(skb, headers, owner);
     }
-    if account(judgement, headers, &place, now_ns, skb.0) != 0 { PASS } else { REFUSE }
+    if account::<false>(judgement, headers, &place, now_ns, skb.0) != 0 { PASS } else { REFUSE }
 }

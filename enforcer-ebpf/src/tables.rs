@@ -11,12 +11,11 @@ use enforcer_common::device::DeviceTables;
 use enforcer_common::event::RINGS;
 use enforcer_common::flow::Flows;
 use enforcer_common::identity;
-use enforcer_common::layout::FileLayout;
 use enforcer_common::maps::{
-    AddressValue, BucketValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue, CustodyKey, CustodyValue,
-    FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey, GrantValue, HandleValue, InterfaceValue,
-    LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue, PortKey, RuleValue, STATE_CELLS, STATE_EPOCH,
-    Settings, TenantSlot, TenantValue, TouchKey, TouchValue,
+    AddressValue, BucketValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue,
+    CustodyKey, CustodyValue, FlowKey, FlowValue, FragmentKey, FragmentValue, GateKey, GateValue, GrantKey,
+    GrantValue, HandleValue, InterfaceValue, LOST_CELLS, LOST_FLOW_FULL, LossKey, PairKey, PairValue,
+    PortKey, RuleValue, STATE_CELLS, STATE_EPOCH, Settings, TenantSlot, TenantValue, TouchKey, TouchValue,
 };
 use enforcer_common::policy::Tables;
 use enforcer_common::telling::Telling;
@@ -26,7 +25,7 @@ use crate::response;
 /// Memory is taken when an entry is made: most tables are far from full.
 const NO_PREALLOC: u32 = 1;
 /// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
+pub const NO_EXIST: u64 = 1;
 
 #[map]
 pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -58,9 +57,6 @@ pub static TOUCHED: HashMap<TouchKey, TouchValue> = HashMap::with_max_entries(65
 /// Open files of gated devices, by the address of `struct file`.
 #[map]
 pub static HANDLES: HashMap<u64, HandleValue> = HashMap::with_max_entries(65_536, NO_PREALLOC);
-/// Where the kernel keeps what in a file.
-#[map]
-pub static FILES: Array<FileLayout> = Array::with_max_entries(1, 0);
 #[map]
 pub static FLOWS: LruHashMap<FlowKey, FlowValue> = LruHashMap::with_max_entries(262_144, 0);
 #[map]

@@ -3,12 +3,13 @@
 use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_sk_storage_get,
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_probe_read_kernel, bpf_sk_storage_get,
 };
 use aya_ebpf::macros::btf_map;
 use enforcer_common::identity;
 use enforcer_common::maps::{CGROUP_LEVELS, STATE_CGROUPS, SocketTag};
 
+use crate::lsm::offsets::offset;
 use crate::tables::{CGROUPS, state};
 
 const LEVELS: i32 = CGROUP_LEVELS as i32;
@@ -52,11 +53,68 @@ pub fn recognise(leaf: u64, id_at: impl Fn(i32) -> u64) -> SocketTag {
     tag
 }
 
+/// Whether the current process is below a control group.
+#[inline(always)]
+pub fn is_below(group: u64) -> bool {
+    // SAFETY: the helpers take no pointer, and any level.
+    unsafe {
+        if bpf_get_current_ancestor_cgroup_id(0) == group {
+            return group != 0;
+        }
+        let mut level = 1;
+        while level < LEVELS {
+            let id = bpf_get_current_ancestor_cgroup_id(level);
+            if id == 0 || id == group {
+                return id != 0;
+            }
+            level += 1;
+        }
+    }
+    false
+}
+
 /// The tag of the current process.
 #[inline(always)]
 pub fn of_current() -> SocketTag {
     // SAFETY: the helpers take no pointer, and any level.
     unsafe { recognise(bpf_get_current_cgroup_id(), |level| bpf_get_current_ancestor_cgroup_id(level)) }
+}
+
+/// The group of a task, and the tenant or host service of the nearest known one among it and its ancestors; `HOST` when
+/// none is known. A control group's state is its first member, so that a parent's state is the parent.
+#[inline(always)]
+pub fn of_task(task: u64) -> (u64, u32) {
+    let mut group = read(read(task, offset!(task_cgroups)), offset!(css_set_cgroup));
+    let leaf = read(read(group, offset!(cgroup_kn)), offset!(kn_id));
+    let mut level = 0;
+    while level <= LEVELS && group != 0 {
+        let id = read(read(group, offset!(cgroup_kn)), offset!(kn_id));
+        // SAFETY: values of a map without preallocation are freed only after a grace period.
+        if let Some(value) = unsafe { CGROUPS.get(id) } {
+            return (leaf, value.identity);
+        }
+        group = read(group, offset!(css_parent));
+        level += 1;
+    }
+    (leaf, identity::HOST)
+}
+
+/// The word at a place in the kernel's memory; 0 where it cannot be read.
+#[inline(always)]
+pub fn read(base: u64, offset: u32) -> u64 {
+    if base == 0 {
+        return 0;
+    }
+    let mut value = 0_u64;
+    // SAFETY: the helper reads any address, or fails; it writes as many bytes as the value has.
+    let failed = unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            8,
+            (base + u64::from(offset)) as *const core::ffi::c_void,
+        )
+    };
+    if failed == 0 { value } else { 0 }
 }
 
 /// The tag kept with a socket. One made under an earlier version of the cgroup table is looked up again by its

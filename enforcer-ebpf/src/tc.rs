@@ -75,7 +75,10 @@ fn finish(skb: &Skb, judgement: &Judgement, headers: &Headers, hook: u8, now_ns:
         network: ETHERNET_BYTES,
         cgroup: 0,
         cookie: 0,
-        in_process: 0,
     };
-    if account(judgement, headers, &place, now_ns, skb.0) != 0 { TC_ACT_UNSPEC } else { TC_ACT_SHOT as i32 }
+    if account::<false>(judgement, headers, &place, now_ns, skb.0) != 0 {
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT as i32
+    }
 }

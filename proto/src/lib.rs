@@ -16,6 +16,12 @@ pub mod spiffe {
     include!(concat!(env!("OUT_DIR"), "/_.rs"));
 }
 
+/// The kubelet's PodResources API, package `v1`.
+#[expect(missing_docs, reason = "generated")]
+pub mod podresources {
+    include!(concat!(env!("OUT_DIR"), "/v1.rs"));
+}
+
 /// The file descriptor set of our own messages, for gRPC reflection.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 

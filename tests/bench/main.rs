@@ -2,6 +2,7 @@
 
 mod crowd;
 mod datapath;
+mod device;
 mod evidence;
 mod figure;
 mod ground;
@@ -22,6 +23,7 @@ use enforcer_lab::guard;
 use enforcer_lab::spec::LabName;
 
 use crate::datapath::Datapath;
+use crate::device::Device;
 use crate::evidence::Evidence;
 use crate::identity::Identity;
 use crate::peer::Peer;
@@ -37,8 +39,10 @@ struct Bench {
 
 #[derive(Subcommand)]
 enum Suite {
-    /// Packets, streams, connections, device opens, pushes.
+    /// Packets, streams, connections, pushes.
     Datapath(Datapath),
+    /// Devices: opens, what is done with open ones, who holds them, taking them away.
+    Device(Device),
     /// Certificates: issuing, serving, rotating, revoking.
     Identity(Identity),
     /// Flows over mutual TLS, beside HAProxy and Envoy.
@@ -54,6 +58,7 @@ fn main() -> Result<ExitCode> {
     match Bench::parse().suite {
         Some(Suite::Peer(peer)) => peer.run().map(|()| ExitCode::SUCCESS),
         Some(Suite::Datapath(datapath)) => measure(&datapath::labs()?, || datapath.run()),
+        Some(Suite::Device(device)) => measure(&device::labs(), || device.run()),
         Some(Suite::Identity(identity)) => measure(&identity::labs()?, || identity.run()),
         Some(Suite::Tunnel(tunnel)) => measure(&tunnel::labs()?, || tunnel.run()),
         Some(Suite::Evidence(evidence)) => measure(&evidence::labs()?, || evidence.run()),
@@ -61,6 +66,7 @@ fn main() -> Result<ExitCode> {
             &[datapath::labs()?, identity::labs()?, tunnel::labs()?, evidence::labs()?].concat(),
             || {
                 Datapath::default().run()?;
+                Device::default().run()?;
                 Identity::default().run()?;
                 Tunnel::default().run()?;
                 Evidence::default().run()

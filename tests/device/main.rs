@@ -1,6 +1,8 @@
 //! The device gate on the running kernel, on the control groups of a lab's node. The GPU is a device node whose
 //! driver is missing: an open that passes the gate ends with ENXIO, one that does not with EPERM.
 
+mod custody;
+mod drill;
 mod fixture;
 mod gate;
 mod life;
@@ -15,7 +17,7 @@ use enforcer_tests::runner::run;
 use crate::fixture::{Gate, LAB};
 
 fn main() -> Result<ExitCode> {
-    let cases = [gate::CASES, services::CASES, life::CASES].concat();
+    let cases = [gate::CASES, services::CASES, life::CASES, custody::CASES, drill::CASES].concat();
     if std::env::args().any(|argument| argument == "--list") {
         return Ok(run(Gate::new, &cases));
     }

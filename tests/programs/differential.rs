@@ -9,6 +9,7 @@ use enforcer_common::packet::Headers;
 use enforcer_common::verdict::Verdict;
 use enforcer_common::wall::{self, Arrival, Judgement};
 use enforcer_core::policy::tables::ImageTables;
+use enforcer_lab::wait;
 use enforcer_tests::runner::Case;
 
 use crate::fixture::{Node, PASSED, TAG, WORKLOADS, address};
@@ -112,7 +113,8 @@ fn agree(node: &mut Node) -> Result<()> {
     let image = node.image.clone();
     let tables = ImageTables::new(&image);
     let mut refused = 0;
-    for number in 0..PACKETS {
+    let packets = wait::rounds(PACKETS);
+    for number in 0..packets {
         let place = dice.roll(WORKLOADS.len());
         let workload = WORKLOADS[place];
         let inward = dice.roll(2) == 0;
@@ -133,8 +135,8 @@ fn agree(node: &mut Node) -> Result<()> {
         refused += u32::from(!passed);
     }
     ensure!(
-        refused > PACKETS / 10 && refused < PACKETS * 19 / 20,
-        "{refused} of {PACKETS} refused: too one-sided"
+        refused > packets / 10 && refused < packets * 19 / 20,
+        "{refused} of {packets} refused: too one-sided"
     );
     Ok(())
 }

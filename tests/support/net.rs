@@ -30,7 +30,8 @@ pub const HOST_NETWORK_PORT: u16 = 9100;
 
 /// How long a record may take from the kernel to `observe`.
 const RECORD_LIMIT: Duration = Duration::from_secs(5);
-const PATIENCE_MS: &str = "400";
+/// How long a flow may take to live, before it counts as dead.
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// A kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +228,8 @@ impl Net {
             Some(port) => std::net::SocketAddr::new(to, port).to_string(),
             None => to.to_string(),
         };
-        probe.run(&[how.verb(), &to, "--timeout-ms", PATIENCE_MS])
+        let patience = wait::patient(PATIENCE).as_millis().to_string();
+        probe.run(&[how.verb(), &to, "--timeout-ms", &patience])
     }
 
     /// The flow must live.

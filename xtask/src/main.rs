@@ -9,6 +9,7 @@ mod root;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Verb {
     Lab(lab::LabArgs),
     /// Run the tests, all levels or some.
     Test(test::Test),
+    /// Run suites in virtual machines that boot other kernels.
+    Vm(vm::Vm),
     /// Show the walls at work: two nodes, three tenants. Takes less than a minute once built.
     Demo(demo::Demo),
     /// Try the gate and the memory job on a real NVIDIA GPU.
@@ -60,6 +63,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Build(build) => build.run().map(|()| ExitCode::SUCCESS),
         Verb::Lab(lab) => lab.run(),
         Verb::Test(test) => test.run(),
+        Verb::Vm(vm) => vm.run(),
         Verb::Demo(demo) => demo.run(),
         Verb::GpuCheck(check) => check.run(),
         Verb::Bench(bench) => bench.run(),

@@ -2,9 +2,11 @@
 //! ends them in the reverse order. The only place that knows every room.
 
 mod clock;
+mod custody;
 mod detect;
 mod export;
 mod follow;
+mod handle;
 mod hubble;
 mod identity;
 pub mod keys;
@@ -181,6 +183,20 @@ async fn work(
     }
     let door_of_posture = posture::open(settings, &door, Arc::clone(&tell), stopper.listener(), &mut tasks);
     admin.device.posture = Some(door_of_posture);
+    // Both ask each other: the door comes before the room.
+    let (custody_door, custody_inbox) = crate::custody::door();
+    admin.device.custody = Some(custody_door);
+    admin.device.handles =
+        Some(handle::open(settings, (&door, &admin.device), &tell, stopper.listener(), &mut tasks));
+    let joints = custody::Joints {
+        policy: &door,
+        vault: keys.clone(),
+        handles: admin.device.handles.clone(),
+        posture: admin.device.posture.clone(),
+        tell: Arc::clone(&tell),
+        stop: stopper.listener(),
+    };
+    custody::open(settings, joints, custody_inbox, &mut tasks)?;
     if !settings.recording.tenants.is_empty() {
         tasks.spawn(telling::follow(door.clone(), settings.recording.tenants.clone()));
     }

@@ -69,6 +69,7 @@ pub(super) fn open(settings: &Settings, inherited: &Inherited, logs: Logs) -> an
     let cgroups = CgroupTree::new(&settings.cgroup_root).context("the control groups")?;
     let mut wall = Wall::open(&kernel_config(settings)).context("the kernel")?;
     let events = wall.take_events();
+    super::custody::prepare(settings).context("the control group of scrubbers")?;
     let discover = discover(settings, &cgroups);
     let ends = watch::Sender::new(Arc::new(BTreeMap::new()));
     let surveyor = NodeSurveyor {
@@ -169,9 +170,11 @@ fn discover(settings: &Settings, cgroups: &CgroupTree) -> Discover {
         cgroup: service.cgroup.clone(),
         classes: service.classes.clone(),
     });
+    let services = services.chain(super::custody::service(settings));
     let cgroups = cgroups.clone();
     let lookup: CgroupLookup = Arc::new(move |path| cgroups.id_of(path).map_err(|error| error.to_string()));
-    Discover::new(DeviceConfig::new(extra.collect(), services.collect()), lookup)
+    let config = DeviceConfig::new(extra.collect(), services.collect());
+    Discover::new(DeviceConfig { custody: gate.custody.classes(), ..config }, lookup)
 }
 
 fn observe(forensics: &Forensics) -> Observe {

@@ -25,7 +25,7 @@ const KEEPER_ENDS: Duration = Duration::from_secs(10);
 const DAY_NS: u64 = 24 * 3_600 * 1_000_000_000;
 
 /// The vault, as the trace room sees it.
-struct Sealed(Arc<Vault>);
+pub(super) struct Sealed(pub(super) Arc<Vault>);
 
 impl Safe for Sealed {
     fn put(&self, drawer: &str, item: &str, contents: &[u8]) -> Result<(), SafeError> {

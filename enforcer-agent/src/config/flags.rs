@@ -94,6 +94,8 @@ Configuration file (every word optional):
   deviceGate:
     mode: enforce
     hostServices: [{name: device-plugin, cgroup: /kubelet/device-plugin}]
+    handles: {sweepSeconds: 10, podResources: /var/lib/kubelet/pod-resources/kubelet.sock}
+    revoke: {resetCommand: [/usr/bin/nvidia-smi, --gpu-reset, -i, \"{number}\"], seconds: 30}
   tag: {mask: \"0xffff0000\", shift: 16}
   identity:
     trustDomain: fleet.example

@@ -1,6 +1,8 @@
 //! The configuration file as it is written: every word optional, unknown words refused.
 
+mod custody;
 mod export;
+mod handles;
 mod posture;
 
 use std::collections::BTreeMap;
@@ -9,9 +11,11 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use custody::{RawCommand, RawCustody, RawNvidia, RawOverwrite, RawReadBack, RawScrubber};
 pub use export::{
     RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
 };
+pub use handles::{RawHandles, RawRevoke};
 pub use posture::RawPosture;
 
 /// The whole file.
@@ -76,6 +80,12 @@ pub struct RawDeviceGate {
     pub host_services: Option<Vec<RawHostService>>,
     /// Device classes beside the known ones.
     pub extra_classes: Option<Vec<RawExtraClass>>,
+    /// How devices go from tenant to tenant.
+    pub custody: Option<RawCustody>,
+    /// Who holds devices.
+    pub handles: Option<RawHandles>,
+    /// How they are taken away.
+    pub revoke: Option<RawRevoke>,
     /// Settings that isolation rests on.
     pub posture: Option<RawPosture>,
 }

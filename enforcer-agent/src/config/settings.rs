@@ -1,6 +1,8 @@
 //! The configuration as the rooms receive it.
 
+mod custody;
 mod export;
+mod handles;
 mod posture;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +16,11 @@ use enforcer_core::identity::trust_domain::TrustDomain;
 use enforcer_core::policy::image::Entries;
 use enforcer_core::policy::model::Name;
 
+pub use custody::{CustodySettings, FileSettings, ResetWhen, ScrubSettings, ScrubberSettings};
 pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
-
+pub use handles::{HandleSettings, RevokeSettings};
 pub use posture::PostureSettings;
 
 /// Everything the agent was told.
@@ -92,6 +95,12 @@ pub struct DeviceGateSettings {
     pub host_services: Vec<HostServiceSettings>,
     /// Device classes beside the known ones.
     pub extra_classes: Vec<ExtraClassSettings>,
+    /// How devices go from tenant to tenant.
+    pub custody: CustodySettings,
+    /// Who holds devices.
+    pub handles: HandleSettings,
+    /// How they are taken away.
+    pub revoke: RevokeSettings,
     /// Settings that isolation rests on.
     pub posture: PostureSettings,
 }

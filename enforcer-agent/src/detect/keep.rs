@@ -1,15 +1,16 @@
 //! What outlives the agent: responses, so that each is ended, and what was learned. Two small files, each replaced whole.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::private;
+
 const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 /// More than is ever written.
 const BYTES_MAX: u64 = 256 << 20;
 
@@ -92,20 +93,9 @@ impl Keep {
     /// Replaces a file: there is always the old one or the new one, whole.
     pub(super) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), KeepError> {
         let path = self.path(name);
-        let temporary = path.with_extension("new");
         let bytes = serde_json::to_vec(value).map_err(|error| self.unusable(name, error.to_string()))?;
-        let _none_is_left = fs::remove_file(&temporary);
-        let written = put(&temporary, &bytes)
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| File::open(&self.directory)?.sync_all());
-        written.map_err(|error| KeepError::io("write", &path, error))
+        private::replace(&path, &bytes).map_err(|error| KeepError::io("write", &path, error))
     }
-}
-
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! One look at the node's drivers and host services.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use enforcer_core::device::class::Role;
 use enforcer_core::device::drivers::MAX_TEXT;
 use enforcer_core::device::table::{DeviceTable, DeviceTableError, ExtraClass};
 use enforcer_core::node::HostService;
@@ -22,13 +24,21 @@ pub struct DeviceConfig {
     pub extra: Vec<ExtraClass>,
     /// Who may open gated devices without being a tenant.
     pub services: Vec<ServiceConfig>,
+    /// Classes whose devices are closed between two tenants.
+    pub custody: BTreeSet<String>,
 }
 
 impl DeviceConfig {
     /// Of a real node.
     #[must_use]
     pub fn new(extra: Vec<ExtraClass>, services: Vec<ServiceConfig>) -> Self {
-        Self { proc_devices: "/proc/devices".into(), proc_misc: "/proc/misc".into(), extra, services }
+        Self {
+            proc_devices: "/proc/devices".into(),
+            proc_misc: "/proc/misc".into(),
+            extra,
+            services,
+            custody: BTreeSet::new(),
+        }
     }
 }
 
@@ -93,6 +103,20 @@ impl Discover {
         let misc = read(&self.config.proc_misc)?;
         let table = DeviceTable::parse(&devices, &misc, &self.config.extra).map_err(DeviceError::Table)?;
         let mut warnings = table.warnings().to_vec();
+        let (custody, unfit) = self
+            .config
+            .custody
+            .iter()
+            .cloned()
+            .partition(|class| table.role(class) == Some(Role::Accelerator));
+        let unfit: BTreeSet<String> = unfit;
+        let unfit = unfit.into_iter().map(|class| {
+            format!(
+                "custody: {class} is no class of accelerators, and is handed from tenant to tenant by nobody"
+            )
+        });
+        warnings.extend(unfit);
+        let table = table.in_custody(custody);
         let mut services = Vec::new();
         for service in &self.config.services {
             for class in service.classes.iter().filter(|class| table.role(class).is_none()) {

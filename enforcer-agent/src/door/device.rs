@@ -1,10 +1,10 @@
 //! The doors of the rooms that mind devices: who holds them, where they are between two tenants, what isolation rests on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use enforcer_core::device::holding::Vacancy;
 use enforcer_core::device::number::DeviceNumber;
-use enforcer_core::policy::model::Name;
 use enforcer_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
@@ -83,6 +83,9 @@ pub enum PostureCommand {
 /// Asks a driver for the processes that it knows to use a device; `Ok(None)` where it has no such list.
 pub type DriverProcesses = Arc<dyn Fn(DeviceNumber) -> Result<Option<Vec<u32>>, String> + Send + Sync>;
 
+/// Asks a driver under which ids (UUIDs, of devices and of their parts) it knows its devices.
+pub type DriverIds = Arc<dyn Fn() -> Result<BTreeMap<String, DeviceNumber>, String> + Send + Sync>;
+
 /// The sending side of a door.
 #[derive(Debug)]
 pub struct Door<C> {
@@ -122,13 +125,4 @@ pub struct DeviceDoors {
     pub custody: Option<Door<CustodyCommand>>,
     /// What isolation rests on.
     pub posture: Option<Door<PostureCommand>>,
-}
-
-/// A device that changed hands, for whoever watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Which.
-    pub device: DeviceNumber,
-    /// By whom.
-    pub tenants: Vec<Name>,
 }

@@ -1,5 +1,6 @@
 //! Loading the programs over whatever tables an earlier agent pinned.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -8,6 +9,7 @@ use aya::programs::{Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::abi;
 use enforcer_common::identity::CANARY;
+use enforcer_common::layout::FileLayout;
 use enforcer_common::maps::{SETTING_DEFER_TO_SOCKETS, SETTING_DEVICE_AUDIT, Settings};
 use enforcer_core::enforce::HookState;
 
@@ -19,15 +21,23 @@ use super::wall::Wall;
 use super::{KernelConfig, OBJECT, sys};
 
 /// Loads the object and every program, with tables from the pins or new ones pinned.
-pub(super) fn load(config: &KernelConfig, pins: &Pins) -> Result<Ebpf, KernelError> {
+/// Answers as well which programs the kernel refused, and why.
+pub(super) fn load(
+    config: &KernelConfig,
+    pins: &Pins,
+    files: Option<&FileLayout>,
+) -> Result<(Ebpf, Refused), KernelError> {
     let mut loader = EbpfLoader::new();
     size(&mut loader, config);
     for table in PINNED {
         loader.map_pin_path(table, pins.map(table));
     }
+    if let Some(files) = files {
+        loader.override_global("OFFSETS", files, true);
+    }
     let mut object = loader.load(OBJECT).map_err(Box::new)?;
-    load_programs(&mut object)?;
-    Ok(object)
+    let refused = load_programs(&mut object)?;
+    Ok((object, refused))
 }
 
 /// Sets the tables' sizes. A pinned table keeps the size it was made with.
@@ -49,15 +59,38 @@ pub(super) fn size(loader: &mut EbpfLoader<'_>, config: &KernelConfig) {
     }
 }
 
-/// Loads every program of the object into the kernel.
-pub(super) fn load_programs(object: &mut Ebpf) -> Result<(), KernelError> {
+/// Programs that the kernel refused, and why: an older verifier than the one they were written for.
+pub(super) type Refused = BTreeMap<&'static str, String>;
+
+/// Loads every program of the object into the kernel. One that is refused takes its hook with it and no other; a kernel that
+/// takes none of them is an error.
+pub(super) fn load_programs(object: &mut Ebpf) -> Result<Refused, KernelError> {
     let names = CGROUP_HOOKS.iter().chain(&INTERFACE_HOOKS).map(|hook| hook.program).chain([ATTACH_PROGRAM]);
+    let (mut refused, mut taken) = (Refused::new(), 0);
     for name in names {
         let program = object.program_mut(name).ok_or(KernelError::Missing(name))?;
-        load_program(program)
-            .map_err(|error| KernelError::Program { program: name, error: Box::new(error) })?;
+        match load_program(program) {
+            Ok(()) => taken += 1,
+            Err(error) if taken == 0 => {
+                return Err(KernelError::Program { program: name, error: Box::new(error) });
+            }
+            Err(error) => {
+                let reason = format!("this kernel does not take its program: {}", refusal(&error));
+                tracing::error!(program = name, reason, "a hook is absent");
+                refused.insert(name, reason);
+            }
+        }
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// What the kernel said, without the verifier's log, which is for the log.
+pub(super) fn refusal(error: &ProgramError) -> String {
+    tracing::debug!(?error, "a program was not taken");
+    match error {
+        ProgramError::LoadError { io_error, .. } => io_error.to_string(),
+        error => error.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {
@@ -155,7 +188,7 @@ pub(super) fn hang_task_hook(
 }
 
 /// Pins a link over an older one of the same name.
-fn pin_over(link: FdLink, pins: &Pins, name: &str) -> Result<OwnedFd, KernelError> {
+pub(super) fn pin_over(link: FdLink, pins: &Pins, name: &str) -> Result<OwnedFd, KernelError> {
     let path = pins.link(name);
     let fresh = pins.link(&format!("{name}-new"));
     let _ = fs::remove_file(&fresh);

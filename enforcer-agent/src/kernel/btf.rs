@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 
+use enforcer_common::layout::FileLayout;
 use enforcer_common::telling::TaskLayout;
 
 /// Where the running kernel shows it.
@@ -52,19 +53,61 @@ pub(super) enum BtfError {
     NoField(&'static str, &'static str),
 }
 
-/// Where the running kernel keeps what the programs read.
-pub(super) fn task_layout() -> Result<TaskLayout, BtfError> {
+/// Where the running kernel keeps what the programs read, or why that is not known: of a task, and of an open file.
+pub(super) struct Layouts {
+    pub(super) tasks: Result<TaskLayout, String>,
+    pub(super) files: Result<FileLayout, String>,
+}
+
+/// Both, from one reading of what the kernel says.
+pub(super) fn layouts() -> Layouts {
+    let words = |error: BtfError| error.to_string();
+    let read = vmlinux().and_then(|bytes| {
+        let btf = Btf::read(&bytes)?;
+        Ok(Layouts { tasks: tasks_in(&btf).map_err(words), files: files_in(&btf).map_err(words) })
+    });
+    read.map_err(words).unwrap_or_else(|error| Layouts { tasks: Err(error.clone()), files: Err(error) })
+}
+
+fn vmlinux() -> Result<Vec<u8>, BtfError> {
     let file = File::open(VMLINUX)?;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
         return Err(BtfError::Large);
     }
-    layout_in(&bytes)
+    Ok(bytes)
 }
 
-fn layout_in(bytes: &[u8]) -> Result<TaskLayout, BtfError> {
-    let btf = Btf::read(bytes)?;
+fn files_in(btf: &Btf<'_>) -> Result<FileLayout, BtfError> {
+    let offset = |structure, field| btf.structure(structure)?.offset(field);
+    if offset("cgroup", "self")? != 0 {
+        // The programs take a control group's state for the group.
+        return Err(BtfError::NoField("cgroup", "self, first of all"));
+    }
+    Ok(FileLayout {
+        file_inode: offset("file", "f_inode")?,
+        file_mode: offset("file", "f_mode")?,
+        inode_mode: offset("inode", "i_mode")?,
+        inode_rdev: offset("inode", "i_rdev")?,
+        inode_sb: offset("inode", "i_sb")?,
+        sb_magic: offset("super_block", "s_magic")?,
+        path_dentry: offset("path", "dentry")?,
+        dentry_sb: offset("dentry", "d_sb")?,
+        uring_cmd_file: offset("io_uring_cmd", "file").unwrap_or(0),
+        vma_file: offset("vm_area_struct", "vm_file")?,
+        vma_start: offset("vm_area_struct", "vm_start")?,
+        mount_sb: offset("vfsmount", "mnt_sb")?,
+        task_cgroups: offset("task_struct", "cgroups")?,
+        css_set_cgroup: offset("css_set", "dfl_cgrp")?,
+        cgroup_kn: offset("cgroup", "kn")?,
+        kn_id: offset("kernfs_node", "id")?,
+        css_parent: offset("cgroup_subsys_state", "parent")?,
+        task_tgid: offset("task_struct", "tgid")?,
+    })
+}
+
+fn tasks_in(btf: &Btf<'_>) -> Result<TaskLayout, BtfError> {
     let task = btf.structure("task_struct")?;
     let memory = btf.structure("mm_struct")?;
     Ok(TaskLayout {
@@ -346,7 +389,7 @@ mod tests {
         if !std::path::Path::new(VMLINUX).exists() {
             return;
         }
-        let layout = task_layout().unwrap();
+        let layout = layouts().tasks.unwrap();
         let TaskLayout {
             pid,
             tgid,

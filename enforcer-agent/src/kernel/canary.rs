@@ -50,6 +50,11 @@ pub(super) fn prove(wall: &mut Wall) -> Result<(), KernelError> {
         Ok(()) => {}
         Err(error) => tracing::warn!(%error, "the interface hooks could not be proven"),
     }
+    clean(wall)?;
+    match super::lsm::prove(wall) {
+        Ok(()) => {}
+        Err(error) => tracing::warn!(%error, "the LSM hooks could not be proven"),
+    }
     clean(wall)
 }
 
@@ -167,7 +172,7 @@ fn hang_for_now(wall: &mut Wall, stage: &Stage) -> Result<Vec<OwnedFd>, KernelEr
     for group in [&stage.group, &stage.service, &stage.tunnel] {
         let directory = File::open(group).map_err(KernelError::file("open control group", group))?;
         for hook in &CGROUP_HOOKS {
-            let program = program_fd(&wall.object, hook.program)?;
+            let Ok(program) = program_fd(&wall.object, hook.program) else { continue };
             let target = Target::Cgroup(directory.as_fd());
             match sys::link_create(program, &target, hook.attach_type) {
                 Ok(link) => links.push(link),
@@ -190,7 +195,7 @@ fn register(wall: &mut Wall, stage: &Stage) -> Result<(), KernelError> {
     bump_cgroups(wall)
 }
 
-fn bump_cgroups(wall: &mut Wall) -> Result<(), KernelError> {
+pub(super) fn bump_cgroups(wall: &mut Wall) -> Result<(), KernelError> {
     let version = wall.tables.state(STATE_CGROUPS)?;
     Ok(wall.tables.set_state(STATE_CGROUPS, version.wrapping_add(1) & u64::from(u32::MAX))?)
 }
@@ -222,7 +227,7 @@ fn judge_attempts(wall: &mut Wall, before: &Attempts, after: &Attempts) {
 }
 
 /// Writes down whether a hook was seen to run.
-fn note(wall: &mut Wall, hook: &'static str, proven: bool) {
+pub(super) fn note(wall: &mut Wall, hook: &'static str, proven: bool) {
     if wall.absent.contains_key(hook) {
         return;
     }
@@ -259,7 +264,7 @@ fn try_interface(wall: &mut Wall) -> Result<(), KernelError> {
     wall.tables.interfaces.insert(tap.index(), value, 0).map_err(kernel("write", "INTERFACES"))?;
     let mut links = Vec::new();
     for hook in &INTERFACE_HOOKS {
-        let program = program_fd(&wall.object, hook.program)?;
+        let Ok(program) = program_fd(&wall.object, hook.program) else { continue };
         match sys::link_create(program, &Target::Interface(tap.index()), hook.attach_type) {
             Ok(link) => links.push(link),
             Err(error) => drop(wall.absent.insert(hook.name, format!("cannot attach: {error}"))),
@@ -307,7 +312,7 @@ pub(super) fn clean(wall: &mut Wall) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn c_path(path: &Path) -> Result<CString, KernelError> {
+pub(super) fn c_path(path: &Path) -> Result<CString, KernelError> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(io::Error::other)
         .map_err(KernelError::file("name", path))

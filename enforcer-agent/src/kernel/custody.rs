@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use enforcer_common::identity;
-use enforcer_common::maps::{CUSTODY_CLOSED, CUSTODY_OPEN, CustodyValue};
 use enforcer_core::device::holding::GateCustody;
 use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::enforce::EnforceError;
@@ -18,14 +16,11 @@ pub(super) fn set(
     custody: Option<GateCustody>,
 ) -> Result<(), EnforceError> {
     let key = device.custody_key();
-    let value = match custody {
-        Some(GateCustody::Closed) => CustodyValue { state: CUSTODY_CLOSED, owner: identity::UNKNOWN },
-        Some(GateCustody::Owner(owner)) => CustodyValue { state: CUSTODY_OPEN, owner },
-        Some(GateCustody::Granted) => CustodyValue { state: CUSTODY_OPEN, owner: identity::UNKNOWN },
-        None if tables.custody.get(&key, 0).is_err() => return Ok(()),
-        None => return tables.custody.remove(&key).map_err(kernel("delete from", "CUSTODY")),
-    };
-    tables.custody.insert(key, value, 0).map_err(kernel("write", "CUSTODY"))
+    match custody {
+        Some(custody) => tables.custody.insert(key, custody.value(), 0).map_err(kernel("write", "CUSTODY")),
+        None if tables.custody.get(&key, 0).is_err() => Ok(()),
+        None => tables.custody.remove(&key).map_err(kernel("delete from", "CUSTODY")),
+    }
 }
 
 /// Everything the table holds.
@@ -34,12 +29,7 @@ pub(super) fn held(tables: &Tables) -> Result<BTreeMap<DeviceNumber, GateCustody
     for entry in tables.custody.iter() {
         let (key, value) = entry.map_err(kernel("read", "CUSTODY"))?;
         let Some(device) = DeviceNumber::from_words(key.kind, key.major, key.minor) else { continue };
-        let custody = match (value.state, value.owner) {
-            (CUSTODY_OPEN, identity::UNKNOWN) => GateCustody::Granted,
-            (CUSTODY_OPEN, owner) => GateCustody::Owner(owner),
-            _ => GateCustody::Closed,
-        };
-        held.insert(device, custody);
+        held.insert(device, GateCustody::from_value(value));
     }
     Ok(held)
 }

@@ -31,6 +31,9 @@ pub enum KernelError {
         /// Why.
         error: aya::maps::MapError,
     },
+    /// The kernel's type information cannot be read.
+    #[error("the kernel's type information: {0}")]
+    Types(String),
     /// A file, directory or link.
     #[error("{operation} {}: {error}", path.display())]
     File {
@@ -57,6 +60,12 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// For `map_err`.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn types(error: aya::BtfError) -> Self {
+        Self::Types(error.to_string())
+    }
+
     /// For `map_err`: what was tried on which path.
     pub(super) fn file(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

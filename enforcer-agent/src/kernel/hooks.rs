@@ -1,6 +1,7 @@
 //! The hooks as a table, and the links that hang programs on them. Own links only: nothing of others is
 //! flushed, replaced or reordered.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -97,6 +98,13 @@ pub(super) const TASK_HOOKS: [TaskHook; 3] = [
         number: HOOK_PROCESS_EXIT,
     },
 ];
+
+/// The hooks of programs that the kernel refused, with its words.
+pub(super) fn absent(refused: &BTreeMap<&'static str, String>) -> BTreeMap<&'static str, String> {
+    let hooks = CGROUP_HOOKS.iter().chain(&INTERFACE_HOOKS).map(|hook| (hook.name, hook.program));
+    let hooks = hooks.chain([(ATTACH_HOOK, ATTACH_PROGRAM)]);
+    hooks.filter_map(|(name, program)| Some((name, refused.get(program)?.clone()))).collect()
+}
 
 /// Hangs a program on the control group, or swaps it into the link that already does.
 pub(super) fn hang_on_cgroup(

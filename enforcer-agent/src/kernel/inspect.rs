@@ -17,6 +17,7 @@ use super::error::kernel;
 use super::hooks::{
     ATTACH_HOOK, ATTACH_PROGRAM, CGROUP_HOOKS, CgroupHook, INTERFACE_HOOKS, TASK_HOOKS, interface_pin,
 };
+use super::lsm::LSM_HOOKS;
 use super::read_back::count;
 use super::sys::{self, Target};
 use super::tables::PINNED;
@@ -59,6 +60,12 @@ impl Inspection for Wall {
             let lost = link.err().map(|error| format!("its link: {error}"));
             let lost = lost.or_else(|| self.tasks_unknown.clone());
             reports.push(self.report(hook.name, hook.program, vec![hook.tracepoint.to_owned()], lost));
+        }
+        for hook in &LSM_HOOKS {
+            let lost = sys::open_pin(&self.pins.link(hook.program)).err();
+            let lost = lost.map(|error| format!("its link: {error}"));
+            let lost = lost.or_else(|| self.files_unknown.clone());
+            reports.push(self.report(hook.name, hook.program, vec![hook.hook.to_owned()], lost));
         }
         reports
     }

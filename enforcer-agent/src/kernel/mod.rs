@@ -15,6 +15,8 @@ mod handles;
 mod hooks;
 mod inspect;
 mod ledger;
+mod lsm;
+mod lsm_probe;
 mod pins;
 mod probe;
 mod prove;
@@ -26,10 +28,12 @@ mod tables;
 mod tap;
 mod telling;
 mod uninstall;
+mod walk;
 mod wall;
 
 use std::path::PathBuf;
 
+use enforcer_common::layout::FileLayout;
 use enforcer_common::telling::{AGGREGATION_CONNECTIONS, Telling};
 use enforcer_core::policy::image::Entries;
 
@@ -46,6 +50,15 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ENFORCER_BPF_OBJECT"));
 #[must_use]
 pub fn object() -> &'static [u8] {
     OBJECT
+}
+
+/// Where the running kernel keeps what the programs read of open files, for what loads the object by itself: the object's
+/// global `OFFSETS`, without which no program on open files loads.
+///
+/// # Errors
+/// The kernel does not say it.
+pub fn file_layout() -> Result<FileLayout, KernelError> {
+    btf::layouts().files.map_err(KernelError::Types)
 }
 
 /// What the kernel room is told.

@@ -13,6 +13,8 @@ use super::error::KernelError;
 
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 const TRACEFS_MAGIC: i64 = 0x7472_6163;
+const SECURITYFS_MAGIC: i64 = 0x7363_6673;
+const SECURITYFS: &str = "/sys/kernel/security";
 const BPF_FS: &str = "/sys/fs/bpf";
 const TRACEFS: &str = "/sys/kernel/tracing";
 
@@ -103,6 +105,20 @@ pub(super) fn remove_tree(directory: &Path, removed: &mut Vec<String>) -> Result
         }
     }
     fs::remove_dir(directory).map_err(KernelError::file("remove", directory))
+}
+
+/// Makes sure that securityfs is there: it names the security modules. It takes no mode.
+///
+/// # Errors
+/// It is not mounted and cannot be.
+pub(super) fn securityfs() -> Result<(), KernelError> {
+    if is_on(Path::new(SECURITYFS), SECURITYFS_MAGIC) {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("securityfs"), SECURITYFS, Some("securityfs"), flags, None::<&str>)
+        .map_err(io::Error::from)
+        .map_err(KernelError::file("mount a file system on", SECURITYFS))
 }
 
 /// Makes sure that tracefs is there: attaching a tracepoint reads its number from it.

@@ -11,9 +11,11 @@ use super::wall::Wall;
 use super::{OBJECT, adopt};
 
 /// Tables that record: the copy has its own, and shares every other, all that decides.
-const RECORDING: [&str; 15] = [
+const RECORDING: [&str; 17] = [
     "FLOWS",
     "FRAGMENTS",
+    "TOUCHED",
+    "HANDLES",
     "COUNTERS",
     "BUCKETS",
     "LOST",
@@ -29,7 +31,8 @@ const RECORDING: [&str; 15] = [
     "ORIGINS",
 ];
 /// Those of them that are made small.
-const SMALL: [&str; 7] = ["FLOWS", "FRAGMENTS", "COUNTERS", "BUCKETS", "LOSSES", "OWNERS", "ORIGINS"];
+const SMALL: [&str; 9] =
+    ["FLOWS", "FRAGMENTS", "TOUCHED", "HANDLES", "COUNTERS", "BUCKETS", "LOSSES", "OWNERS", "ORIGINS"];
 const OWN_ENTRIES: u32 = 64;
 const OWN_RING_BYTES: u32 = 4096;
 

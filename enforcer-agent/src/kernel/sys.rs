@@ -2,9 +2,10 @@
 //! All unsafe code of the kernel room is here and in `probe`.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -15,6 +16,9 @@ const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_ITER_CREATE: libc::c_long = 33;
+/// `BPF_TRACE_ITER`.
+const TRACE_ITER: u32 = 28;
 
 /// Where a link attaches.
 pub(super) enum Target<'a> {
@@ -105,6 +109,19 @@ pub(super) fn link_create(
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel just gave us this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A file that a walking program writes into while it is read.
+pub(super) fn walk(program: BorrowedFd<'_>) -> io::Result<File> {
+    let mut attributes =
+        LinkCreate { prog_fd: raw(program)?, attach_type: TRACE_ITER, ..LinkCreate::default() };
+    let link = bpf(BPF_LINK_CREATE, &mut attributes)?;
+    // SAFETY: the kernel just gave us this descriptor, and nobody else has it.
+    let link = unsafe { OwnedFd::from_raw_fd(i32::try_from(link).map_err(io::Error::other)?) };
+    let mut attributes = [raw(link.as_fd())?, 0];
+    let file = bpf(BPF_ITER_CREATE, &mut attributes)?;
+    // SAFETY: as above.
+    Ok(unsafe { File::from_raw_fd(i32::try_from(file).map_err(io::Error::other)?) })
 }
 
 /// Puts another program behind a link, in one step.

@@ -4,7 +4,6 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use enforcer_common::address::Address;
-use enforcer_common::layout::FileLayout;
 use enforcer_common::maps::{
     AddressValue, CIDR_FIXED_BITS, CgroupValue, CidrData, CidrValue, CounterKey, CounterValue, CustodyKey,
     CustodyValue, GateKey, GateValue, GrantKey, GrantValue, HandleValue, InterfaceValue, LossKey, PairKey,
@@ -20,7 +19,7 @@ use super::error::{KernelError, kernel};
 pub(super) type CidrKey = Key<CidrData>;
 
 /// Every table that is pinned, in the order in which they are listed to people.
-pub(super) const PINNED: [&str; 34] = [
+pub(super) const PINNED: [&str; 33] = [
     "TENANTS",
     "ADDRESSES",
     "PAIRS",
@@ -33,7 +32,6 @@ pub(super) const PINNED: [&str; 34] = [
     "CUSTODY",
     "TOUCHED",
     "HANDLES",
-    "FILES",
     "FLOWS",
     "FRAGMENTS",
     "COUNTERS",
@@ -78,7 +76,6 @@ pub(super) struct Tables {
     pub(super) custody: HashMap<MapData, CustodyKey, CustodyValue>,
     pub(super) touched: HashMap<MapData, TouchKey, TouchValue>,
     pub(super) handles: HashMap<MapData, u64, HandleValue>,
-    pub(super) files: Array<MapData, FileLayout>,
     pub(super) counters: PerCpuHashMap<MapData, CounterKey, CounterValue>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     pub(super) losses: PerCpuHashMap<MapData, LossKey, u64>,
@@ -106,7 +103,6 @@ impl Tables {
             custody: take(object, "CUSTODY")?,
             touched: take(object, "TOUCHED")?,
             handles: take(object, "HANDLES")?,
-            files: take(object, "FILES")?,
             counters: take(object, "COUNTERS")?,
             lost: take(object, "LOST")?,
             losses: take(object, "LOSSES")?,

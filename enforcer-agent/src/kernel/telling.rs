@@ -10,15 +10,17 @@ use enforcer_common::telling::{
 use enforcer_core::enforce::{Aggregation, EnforceError, Response, ResponseMode};
 use nix::time::{ClockId, clock_gettime};
 
-use super::btf;
 use super::error::kernel;
 use super::tables::Tables;
 
 /// Tells the programs where a task keeps what; answers why they cannot know, where that is so.
-pub(super) fn settle_layout(tables: &mut Tables) -> Result<Option<String>, EnforceError> {
-    let (layout, lacking) = match btf::task_layout() {
+pub(super) fn settle_layout(
+    tables: &mut Tables,
+    tasks: Result<TaskLayout, String>,
+) -> Result<Option<String>, EnforceError> {
+    let (layout, lacking) = match tasks {
         Ok(layout) => (layout, None),
-        Err(error) => (TaskLayout::default(), Some(error.to_string())),
+        Err(reason) => (TaskLayout::default(), Some(reason)),
     };
     tables.layout.set(0, layout, 0).map_err(kernel("write", "LAYOUT"))?;
     Ok(lacking)

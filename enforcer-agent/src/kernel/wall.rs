@@ -13,14 +13,17 @@ use enforcer_core::policy::image::{Digest, Entries, NodeSum};
 
 use super::KernelConfig;
 use super::adopt;
+use super::btf::{self, Layouts};
 use super::canary;
 use super::error::KernelError;
 use super::events::EventReader;
 use super::hooks;
+use super::lsm;
 use super::pins::{self, Pins};
 use super::read_back::TenantKeys;
 use super::tables::Tables;
 use super::telling;
+use super::walk;
 
 /// The kernel side of a node.
 pub struct Wall {
@@ -40,6 +43,10 @@ pub struct Wall {
     pub(super) predecessors: Vec<PathBuf>,
     /// Why the programs do not know where a task keeps what.
     pub(super) tasks_unknown: Option<String>,
+    /// Why they do not know where an open file keeps what.
+    pub(super) files_unknown: Option<String>,
+    /// Why the walks over processes are not there.
+    pub(super) walks_absent: Option<String>,
     events: Option<EventReader>,
 }
 
@@ -73,13 +80,19 @@ impl Wall {
     /// What is wrong with the kernel, the rights, or the pins. What stood before still stands.
     pub fn open(config: &KernelConfig) -> Result<Self, KernelError> {
         let pins = Pins::prepare(&config.pin_root)?;
-        let mut object = adopt::load(config, &pins)?;
+        let Layouts { tasks, files } = btf::layouts();
+        let (mut object, refused) = adopt::load(config, &pins, files.as_ref().ok())?;
+        let files_unknown = files.err();
+        if let Some(reason) = &files_unknown {
+            tracing::warn!(reason, "open devices cannot be recognised");
+        }
         let mut tables = Tables::take(&mut object)?;
         adopt::settle_settings(config, &pins, &mut tables)?;
-        let tasks_unknown = telling::settle_layout(&mut tables)?;
+        let tasks_unknown = telling::settle_layout(&mut tables, tasks)?;
         if let Some(reason) = &tasks_unknown {
             tracing::warn!(reason, "processes are told without their arguments, parents and start");
         }
+        let walks_absent = walk::load(&mut object).err().map(|error| error.to_string());
         let mut ring = |name| take_ring(&mut object, name);
         let events = EventReader::new(ring("EVENTS")?, ring("PROCESSES")?, ring("SAMPLES")?)?;
         let predecessors = pins.others()?;
@@ -89,11 +102,13 @@ impl Wall {
             object,
             tables,
             links: BTreeMap::new(),
-            absent: BTreeMap::new(),
+            absent: hooks::absent(&refused),
             proven: BTreeMap::new(),
             held: Held::default(),
             predecessors,
             tasks_unknown,
+            files_unknown,
+            walks_absent,
             events: Some(events),
         };
         wall.adopt_sizes()?;
@@ -112,7 +127,7 @@ impl Wall {
     /// reason, and what needs it is refused later; it does not take the others down.
     pub(super) fn hang(&mut self) -> Result<(), KernelError> {
         for hook in &hooks::CGROUP_HOOKS {
-            let program = adopt::program_fd(&self.object, hook.program)?;
+            let Ok(program) = adopt::program_fd(&self.object, hook.program) else { continue };
             match hooks::hang_on_cgroup(&self.pins, hook, program, &self.config.cgroup_root) {
                 Ok(link) => drop(self.links.insert(hook.name, link)),
                 Err(error) => drop(self.absent.insert(hook.name, error.to_string())),
@@ -129,7 +144,9 @@ impl Wall {
             }
         }
         self.rehang_interfaces()?;
+        lsm::hang(self);
         canary::prove(self)?;
+        lsm::settle(self)?;
         adopt::settle_deferral(self)
     }
 
@@ -164,10 +181,7 @@ impl Wall {
             names.iter().find_map(|name| self.lacking(name)).map_or(Capability::Present, Capability::Absent)
         };
         Capabilities {
-            device_handles: Capability::Absent(
-                "passed and held descriptors are not gated: this agent has no BPF LSM programs yet"
-                    .to_owned(),
-            ),
+            device_handles: all(&lsm::NEEDED),
             mtls_tunnel: all(&[
                 "cgroup/connect4",
                 "cgroup/connect6",

@@ -1,7 +1,9 @@
 //! Putting a change in force: write beside, keep on disk, switch, publish. Whatever fails, what was in force
 //! still is, and the sender is told everything.
 
-use enforcer_core::enforce::{Committed, Prepared};
+use enforcer_core::device::custody::hands::to_close;
+use enforcer_core::device::holding::GateCustody;
+use enforcer_core::enforce::{Committed, EnforceError, Prepared};
 use enforcer_core::policy::change::Change;
 use enforcer_core::policy::model::Policy;
 use enforcer_core::policy::problem::Problem;
@@ -65,6 +67,7 @@ impl Engine {
             policy: prospect.policy.clone(),
         };
         let thought = submission.received.elapsed();
+        self.close_what_changes_hands(&prospect).map_err(|error| vec![refuse::kernel(&error)])?;
         let prepared = self.kernel.prepare(&prospect.plan).map_err(|error| vec![refuse::kernel(&error)])?;
         let written = submission.received.elapsed();
         let prepared = self.keep(prepared, &revision, &prospect)?;
@@ -87,6 +90,17 @@ impl Engine {
             "policy in force"
         );
         Ok(Accepted { revision: number, digest: committed.digest, elapsed, warnings })
+    }
+
+    /// A device that the new policy would open to somebody to whom it was not handed is closed first; the room of custody
+    /// opens it when it is clean.
+    fn close_what_changes_hands(&mut self, prospect: &Prospect) -> Result<(), EnforceError> {
+        let held = self.kernel.custody()?;
+        let before = &self.history.current().policy;
+        for device in to_close(&held, &prospect.facts.devices, before, &prospect.policy) {
+            self.kernel.set_custody(device, Some(GateCustody::Closed))?;
+        }
+        Ok(())
     }
 
     /// Already so: no new revision.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use enforcer_common::identity::HOST;
+use enforcer_common::identity::{HOST, is_service};
 use enforcer_core::device::holding::HandleSweep;
 use enforcer_core::device::posture::{Judgement, Setting, digest, judge};
 use enforcer_core::policy::model::UnixNanos;
@@ -97,7 +97,7 @@ impl Room {
             .policy
             .workloads
             .values()
-            .filter(|workload| workload.node.as_ref().is_none_or(|name| name.as_str() == node));
+            .filter(|workload| workload.node.as_ref().is_none_or(|name| **name == *node));
         let place = |workload: &Arc<enforcer_core::policy::model::Workload>| {
             Some(Place {
                 workload: workload.name.to_string(),
@@ -181,7 +181,8 @@ enum Held {
 fn has_holder(sweep: &HandleSweep) -> bool {
     use enforcer_core::device::holding::Files;
 
-    let by_tenant = |identity: u32| identity != HOST;
+    // A host service has devices by the node's configuration, and the node's own processes are no tenant's.
+    let by_tenant = |identity: u32| identity != HOST && !is_service(identity);
     sweep.holdings.iter().any(|holding| by_tenant(holding.identity))
         || matches!(&sweep.files, Files::Known { open, .. } if open.iter().any(|file| by_tenant(file.identity)))
 }

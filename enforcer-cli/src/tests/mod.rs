@@ -7,6 +7,8 @@ mod enrolling;
 mod explaining;
 mod fake;
 mod getting;
+mod handing;
+mod holding;
 mod identifying;
 mod keeping;
 pub(crate) mod material;

@@ -1,4 +1,4 @@
-//! `get`: objects of the policy, devices of the node, revisions.
+//! `get`: objects of the policy, devices of the node and who holds them, revisions.
 
 use clap::{Args, ValueEnum};
 use enforcer_proto::v1;
@@ -11,20 +11,27 @@ use crate::document::{self, Document, Kind};
 use crate::failure::Failure;
 use crate::hex;
 use crate::session::Session;
+use crate::view::custody::{CustodyView, ReceiptsView};
 use crate::view::device::DevicesView;
+use crate::view::handle::HandlesView;
 use crate::view::policy::PolicyView;
 use crate::view::posture::PostureView;
 use crate::view::revision::RevisionsView;
 
-/// Print objects of the policy, the devices of the node, or the revisions it had.
+/// Print objects of the policy, the devices of the node, who holds them, or the revisions it had.
 #[derive(Args, Debug)]
 #[command(
     long_about = "Prints objects of the policy in force, or of an older revision. With -o yaml they are documents \
                   which `apply -f` takes back; a lease is then what is left of it. `policy` stands for all four kinds \
                   of objects.\n\n\
+                  `handles` are the processes that hold a gated device now, and what is not right about it. Exit code 0 says \
+                  that it could be looked at, not that nothing was found. `custody` is where each device is between two \
+                  tenants, `receipts` are the signed words about how it got there, newest first.\n\n\
                   A NAME is the name of an object, the address of a binding, the class of a device, the number of \
                   a revision.",
     after_help = "Examples:\n  enforcerctl get tenants\n  enforcerctl get rules --tenant team-a --revision 7\n  \
+                  enforcerctl get handles --device nvidia:0\n  \
+                  enforcerctl get receipts --device nvidia:0 --last 1 -o json > receipt.json\n  \
                   enforcerctl get policy -o yaml > backup.yaml"
 )]
 pub(crate) struct Get {
@@ -42,6 +49,14 @@ pub(crate) struct Get {
     /// Of this revision instead of the one in force.
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
+
+    /// Only handles of this device (CLASS:NUMBER) or class; only receipts of this device.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// Only the last N receipts.
+    #[arg(long, value_name = "N")]
+    last: Option<u32>,
 }
 
 /// What to print.
@@ -58,6 +73,11 @@ enum What {
     Policy,
     #[value(alias = "device")]
     Devices,
+    #[value(alias = "handle")]
+    Handles,
+    Custody,
+    #[value(alias = "receipt")]
+    Receipts,
     #[value(alias = "revision")]
     Revisions,
     /// Settings of drivers and kernel that isolation rests on.
@@ -76,6 +96,9 @@ impl Get {
             What::Bindings => self.objects(&session, console, &[Kind::Binding]).await,
             What::Policy => self.objects(&session, console, &Kind::ALL).await,
             What::Devices => self.devices(&session, console).await,
+            What::Handles => self.handles(&session, console).await,
+            What::Custody => self.custody(&session, console).await,
+            What::Receipts => self.receipts(&session, console).await,
             What::Revisions => self.revisions(&session, console).await,
             What::Posture => {
                 let response = session.answer(session.device().posture(v1::PostureRequest {})).await?;
@@ -98,6 +121,24 @@ impl Get {
             }
             What::Posture if self.name.is_some() || self.tenant.is_some() || self.revision.is_some() => {
                 wrong("the posture is the node's: `get posture` takes no name, tenant or revision")
+            }
+            What::Handles if self.revision.is_some() => {
+                wrong("handles are the node's, not a revision's: leave --revision out")
+            }
+            What::Handles if self.name.is_some() => {
+                wrong("`get handles` takes no name: say --device CLASS:NUMBER or --tenant T")
+            }
+            What::Custody | What::Receipts if self.revision.is_some() || self.tenant.is_some() => {
+                wrong("custody is the node's: leave --revision and --tenant out")
+            }
+            What::Custody | What::Receipts if self.name.is_some() => {
+                wrong("`get custody` and `get receipts` take no name; receipts have --device CLASS:NUMBER")
+            }
+            _ if self.device.is_some() && !matches!(self.what, What::Handles | What::Receipts) => {
+                wrong("--device goes with `get handles` and `get receipts`")
+            }
+            _ if self.last.is_some() && self.what != What::Receipts => {
+                wrong("--last goes with `get receipts`")
             }
             What::Policy if self.name.is_some() => wrong("`get policy` takes no name"),
             _ => Ok(()),
@@ -137,6 +178,33 @@ impl Get {
             Some(name) if view.is_empty() => Err(Failure::NoDevice(name.clone())),
             _ => console.show(&view),
         }
+    }
+
+    async fn handles(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {
+        let request = v1::HandlesRequest { tenant: self.tenant.clone(), device: self.device.clone() };
+        let response = session.answer(session.device().handles(request)).await?;
+        let view = HandlesView::from(response);
+        console.show(&view)?;
+        if console.format() == Format::Table {
+            view.notes().iter().for_each(|note| console.note(note));
+        }
+        Ok(())
+    }
+
+    async fn custody(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {
+        let response = session.answer(session.device().custody(v1::CustodyRequest {})).await?;
+        let view = CustodyView::from(response);
+        console.show(&view)?;
+        if console.format() == Format::Table {
+            view.notes().iter().for_each(|note| console.warn(note));
+        }
+        Ok(())
+    }
+
+    async fn receipts(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {
+        let request = v1::ReceiptsRequest { device: self.device.clone(), last: self.last };
+        let response = session.answer(session.device().receipts(request)).await?;
+        console.show(&ReceiptsView::read(response)?)
     }
 
     async fn revisions(&self, session: &Session, console: &mut Console<'_>) -> Result<(), Failure> {

@@ -88,7 +88,7 @@ impl<'r> Fact<'r> {
                 Some(Self { is_operation: is_new, is_refused, target: target(record), ..base })
             }
             "device" => Some(Self { is_operation: true, is_refused, is_device: true, ..base }),
-            "service" => Some(Self { is_operation: true, is_refused, ..base }),
+            "service" | "guard" => Some(Self { is_operation: true, is_refused, ..base }),
             // The kernel's record of the flow stands for it; here are only the refusals of the tunnel.
             "tunnel" => is_refused.then_some(Self { is_refused, ..base }),
             "process" => (event == "exec").then_some(Self { is_operation: true, ..base }),

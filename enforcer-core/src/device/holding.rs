@@ -1,5 +1,8 @@
 //! Who holds a gated device, as the kernel tells it: open files, descriptors, mappings.
 
+use enforcer_common::identity;
+use enforcer_common::maps::{CUSTODY_CLOSED, CUSTODY_OPEN, CustodyValue};
+
 use super::number::DeviceNumber;
 
 /// One look at every process of the node.
@@ -113,6 +116,28 @@ pub enum GateCustody {
     Owner(u32),
     /// Open to every tenant that was granted it.
     Granted,
+}
+
+impl GateCustody {
+    /// What the kernel's table has: every state that is not known is closed.
+    #[must_use]
+    pub const fn from_value(value: CustodyValue) -> Self {
+        match (value.state, value.owner) {
+            (CUSTODY_OPEN, identity::UNKNOWN) => Self::Granted,
+            (CUSTODY_OPEN, owner) => Self::Owner(owner),
+            _ => Self::Closed,
+        }
+    }
+
+    /// As the kernel's table has it.
+    #[must_use]
+    pub const fn value(self) -> CustodyValue {
+        match self {
+            Self::Closed => CustodyValue { state: CUSTODY_CLOSED, owner: identity::UNKNOWN },
+            Self::Owner(owner) => CustodyValue { state: CUSTODY_OPEN, owner },
+            Self::Granted => CustodyValue { state: CUSTODY_OPEN, owner: identity::UNKNOWN },
+        }
+    }
 }
 
 /// Whether anybody still has a device: what the proof rests on.

@@ -44,6 +44,14 @@ impl DeviceTable {
         }
     }
 
+    /// The class of a device and its number within it; `None` when it is of no class.
+    #[must_use]
+    pub fn index_of(&self, kind: Kind, major: u32, minor: u32) -> Option<(&str, u32)> {
+        let span = self.span_of(kind, major, minor).filter(|span| span.class != class::UNASSIGNED_NUMBER)?;
+        let number = minor.saturating_sub(span.first).saturating_add(span.index);
+        Some((self.class_name(span.class)?, number))
+    }
+
     /// The device number behind `/dev/nvidia0`, `c 195:0` or `nvidia:0`.
     ///
     /// # Errors

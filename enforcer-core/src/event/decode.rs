@@ -2,8 +2,8 @@
 
 use enforcer_common::event::{
     Event, Header, KIND_DEVICE_ALLOWED, KIND_DEVICE_REFUSED, KIND_FLOW_ALLOWED, KIND_FLOW_REFUSED,
-    KIND_PROCESS_EXEC, KIND_PROCESS_EXIT, KIND_PROCESS_FORK, KIND_SERVICE_ENTERED, KIND_SOCKET_END,
-    KIND_SOCKET_STATE, PROCESS_SHORT_BYTES, PacketEvent, ProcessEvent, SocketEvent,
+    KIND_GUARD_REFUSED, KIND_PROCESS_EXEC, KIND_PROCESS_EXIT, KIND_PROCESS_FORK, KIND_SERVICE_ENTERED,
+    KIND_SOCKET_END, KIND_SOCKET_STATE, PROCESS_SHORT_BYTES, PacketEvent, ProcessEvent, SocketEvent,
 };
 
 use enforcer_common::identity;
@@ -101,6 +101,8 @@ pub enum Kind {
     ProcessFork,
     /// A process ended.
     ProcessExit,
+    /// A tenant's process reached for what is not its own.
+    GuardRefused,
     /// A number that this build does not know: recorded as it is.
     Unknown(u16),
 }
@@ -121,6 +123,7 @@ impl Kind {
             KIND_DEVICE_REFUSED => Self::DeviceRefused,
             KIND_DEVICE_ALLOWED => Self::DeviceAllowed,
             KIND_SERVICE_ENTERED => Self::ServiceEntered,
+            KIND_GUARD_REFUSED => Self::GuardRefused,
             KIND_SOCKET_STATE => Self::SocketState,
             KIND_SOCKET_END => Self::SocketEnd,
             KIND_PROCESS_EXEC => Self::ProcessExec,

@@ -124,8 +124,17 @@ mod tests {
         assert_eq!(access_name(6), "read+write");
         assert_eq!(access_name(1), "mknod");
         assert_eq!(access_name(0), "");
-        let names: Vec<String> = (3..9).map(loss_name).collect();
-        let expected = ["counter_full", "flow_full", "process_full", "sample_rate", "process_rate", "loss-8"];
+        let names: Vec<String> = (3..11).map(loss_name).collect();
+        let expected = [
+            "counter_full",
+            "flow_full",
+            "process_full",
+            "sample_rate",
+            "process_rate",
+            "handle_full",
+            "touch_full",
+            "loss-10",
+        ];
         assert_eq!(names, expected);
         assert_eq!([0, 1, 2].map(loss_name), ["event_full", "event_rate", "sample_full"]);
     }

@@ -4,7 +4,7 @@ use enforcer_proto::hubble::flow::{LostEvent, LostEventSource};
 use enforcer_proto::v1;
 
 /// Causes on the way out of the kernel.
-const KERNEL: [&str; 8] = [
+const KERNEL: [&str; 10] = [
     "event_full",
     "event_rate",
     "sample_full",
@@ -13,6 +13,8 @@ const KERNEL: [&str; 8] = [
     "process_rate",
     "counter_full",
     "flow_full",
+    "handle_full",
+    "touch_full",
 ];
 /// What a reader missed because later records pushed it out.
 const READER: [&str; 1] = ["observer_slow"];

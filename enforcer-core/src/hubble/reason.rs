@@ -51,6 +51,9 @@ pub const TABLE: &[(&str, DropReason)] = &[
     ("tunnel_target", StaleOrUnroutableIp),
     ("response_denied", PolicyDeny),
     ("response_limited", DropRateLimited),
+    ("device_closed", DropReason::Unknown),
+    ("task_foreign", DropReason::Unknown),
+    ("wall_guarded", DropReason::Unknown),
 ];
 
 /// The number for a word; unknown for a word that is none.
@@ -79,7 +82,16 @@ mod tests {
     fn only_what_is_no_flow_has_no_number() {
         let without: Vec<&str> =
             TABLE.iter().filter(|(_, to)| *to == DropReason::Unknown).map(|(word, _)| *word).collect();
-        assert_eq!(without, ["none", "device_not_granted", "device_no_tenant", "device_mknod"]);
+        let expected = [
+            "none",
+            "device_not_granted",
+            "device_no_tenant",
+            "device_mknod",
+            "device_closed",
+            "task_foreign",
+            "wall_guarded",
+        ];
+        assert_eq!(without, expected);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The device gate: tables and `decide_device()` against the reference, and by name.
 
+use std::collections::BTreeMap;
+
 use enforcer_common::device::{
     ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE, Asker, DeviceRequest, KIND_CHAR, decide_device,
 };
 use enforcer_common::identity;
 use enforcer_common::{reason, verdict};
 use enforcer_core::device::class::Kind;
+use enforcer_core::device::holding::GateCustody;
+use enforcer_core::device::number::DeviceNumber;
 use enforcer_core::node::{Attachment, NodeFacts};
 use enforcer_core::policy::compile::{compile, node::numbered_services, warnings};
 use enforcer_core::policy::explain::{DeviceRequest as Request, ExplainError, explain_device, rule_name};
@@ -98,7 +102,8 @@ fn granted() -> (Policy, NodeFacts) {
 
 fn explained(subject: &str, device: &str) -> Result<(&'static str, String, &'static str), ExplainError> {
     let (policy, facts) = granted();
-    let request = Request { subject: subject.to_owned(), device: device.to_owned() };
+    let custody = BTreeMap::new();
+    let request = Request { subject: subject.to_owned(), device: device.to_owned(), custody };
     explain_device(&policy, &facts, &request).map(|found| (found.verdict, found.rule, found.reason))
 }
 
@@ -119,6 +124,23 @@ fn a_gpu_opens_for_its_tenant_and_nobody_else() {
     assert_eq!(explained("w1", "/dev/nvidia1"), no("device_not_granted"));
     assert_eq!(explained("plugin", "/dev/nvidia0"), Ok(("allow", "host-service".to_owned(), "none")));
     assert_eq!(explained("control", "/dev/nvidia0"), no("device_not_granted"));
+}
+
+#[test]
+fn a_device_that_is_closed_between_two_tenants_is_explained_as_closed() {
+    let (policy, facts) = granted();
+    let number = DeviceNumber { kind: Kind::Char, major: 195, minor: 0 };
+    let asked = |subject: &str, gate: GateCustody| {
+        let custody = BTreeMap::from([(number, gate)]);
+        let request = Request { subject: subject.to_owned(), device: "nvidia:0".to_owned(), custody };
+        let found = explain_device(&policy, &facts, &request).unwrap();
+        (found.verdict, found.reason)
+    };
+    assert_eq!(asked("w1", GateCustody::Closed), ("deny", "device_closed"));
+    assert_eq!(asked("w1", GateCustody::Owner(17)), ("deny", "device_closed"));
+    assert_eq!(asked("w1", GateCustody::Owner(16)), ("allow", "none"));
+    assert_eq!(asked("w1", GateCustody::Granted), ("allow", "none"));
+    assert_eq!(asked("w2", GateCustody::Owner(17)), ("deny", "device_not_granted"));
 }
 
 #[test]
@@ -149,7 +171,8 @@ fn a_tenant_in_audit_is_refused_what_it_was_not_granted() {
     let mut blue = tenant("blue", 17, Tier::Shared);
     blue.mode = Mode::Audit;
     policy.tenants.insert("blue".into(), std::sync::Arc::new(blue));
-    let request = Request { subject: "w2".to_owned(), device: "nvidia:0".to_owned() };
+    let (subject, device) = ("w2".to_owned(), "nvidia:0".to_owned());
+    let request = Request { subject, device, custody: BTreeMap::new() };
     let found = explain_device(&policy, &facts, &request).unwrap();
     assert_eq!((found.verdict, found.reason), ("deny", "device_not_granted"));
 }

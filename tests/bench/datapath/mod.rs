@@ -1,7 +1,6 @@
 //! `bench datapath`: what the walls cost. Each bench starts and stops what it needs by itself.
 
 mod connect;
-mod device;
 mod frame;
 mod load;
 mod packet;
@@ -16,18 +15,17 @@ use enforcer_lab::spec::LabName;
 
 use crate::suite::{Effort, Measure, Options};
 
-/// Options of the suite: packet, tcp, connect, device, push and load.
+/// Options of the suite: packet, tcp, connect, push and load.
 #[derive(Args, Default)]
 pub(crate) struct Datapath {
     #[command(flatten)]
     options: Options,
 }
 
-const BENCHES: [(&str, Measure); 6] = [
+const BENCHES: [(&str, Measure); 5] = [
     ("packet", packet::measure),
     ("tcp", stream::measure),
     ("connect", connect::measure),
-    ("device", device::measure),
     ("push", push::measure),
     ("load", load::measure),
 ];

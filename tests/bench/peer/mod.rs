@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Subcommand;
 
-pub(crate) use device::Opens;
+use device::Use;
+pub(crate) use device::{Each, Trying};
 pub(crate) use end::{Serving, ask};
 pub(crate) use socket::{Connections, Stream};
 pub(crate) use svid::{Firsts, Watching, monotonic};
@@ -44,6 +45,12 @@ pub(crate) enum Peer {
     HoldIdle { to: SocketAddr, count: usize },
     /// Open a device and close it, again and again.
     Open { path: PathBuf, batches: usize, batch: u32 },
+    /// Use a device that is open, again and again.
+    Use { what: Use, path: PathBuf, batches: usize, batch: u32 },
+    /// Open a device until that is refused.
+    UntilRefused { path: PathBuf },
+    /// Many processes, some of which hold a device.
+    Crowd { path: PathBuf, processes: usize, holders: usize },
     /// Connect to the Workload API and take the first SVID, again and again.
     First { socket: PathBuf, count: usize },
     /// Hold streams of the Workload API, a number of them on each connection.
@@ -74,6 +81,9 @@ impl Peer {
             }
             Self::HoldIdle { to, count } => traffic::hold(*to, *count),
             Self::Open { path, batches, batch } => print(&device::open(path, *batches, *batch)?),
+            Self::Use { what, path, batches, batch } => print(&device::held(*what, path, *batches, *batch)?),
+            Self::UntilRefused { path } => device::until_refused(path),
+            Self::Crowd { path, processes, holders } => device::crowd(path, *processes, *holders),
             Self::First { socket, count } => print(&svid::first(socket, *count)?),
             Self::Hold { socket, connections, streams } => svid::hold(socket, *connections, *streams),
             Self::Watch { socket } => svid::watch(socket),

@@ -67,6 +67,14 @@ impl Probe {
         self.said(arguments)
     }
 
+    /// Runs it to its end, where what it says is another word than an outcome.
+    ///
+    /// # Errors
+    /// It could not run, or said something else.
+    pub fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        self.said(arguments)
+    }
+
     /// Floods a socket address, and says how many datagrams left.
     ///
     /// # Errors

@@ -1,16 +1,41 @@
 //! Waiting for a condition until a deadline: the only way to wait here.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// How many times longer everything may take on this machine than on one of our own: an integer.
+pub const PATIENCE: &str = "ENFORCER_TEST_PATIENCE";
+
 const POLL: Duration = Duration::from_millis(10);
+
+/// A limit on this machine, from a limit that suits a machine of our own.
+#[must_use]
+pub fn patient(limit: Duration) -> Duration {
+    limit * factor()
+}
+
+/// How many of many like rounds to run on this machine, from a number that suits a machine of our own.
+#[must_use]
+pub fn rounds(many: u32) -> u32 {
+    many.div_ceil(factor())
+}
+
+fn factor() -> u32 {
+    static FACTOR: LazyLock<u32> = LazyLock::new(|| {
+        let word = std::env::var(PATIENCE).ok().and_then(|word| word.parse().ok());
+        word.filter(|factor| *factor > 0).unwrap_or(1)
+    });
+    *FACTOR
+}
 
 /// Asks until there is an answer.
 ///
 /// # Errors
-/// There was none within `limit`; or asking failed.
+/// There was none within a patient `limit`; or asking failed.
 pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let limit = patient(limit);
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask()? {

@@ -51,6 +51,8 @@ impl Setup {
         println!(
             "tests of evidence: tshark; pyarrow, DuckDB, OpenTelemetry, Prometheus and moto in target/python"
         );
+        machines()?;
+        println!("tests in virtual machines: qemu, xz, binutils");
         if self.bench {
             tools::NFT.ensure()?;
             tools::IPERF.ensure()?;
@@ -77,6 +79,13 @@ pub(crate) fn programs() -> Result<()> {
     tools::OPENSSL.ensure()?;
     tools::CURL.ensure()?;
     tools::python().map(drop)
+}
+
+/// What boots other kernels, and what takes their packages apart.
+pub(crate) fn machines() -> Result<()> {
+    tools::QEMU.ensure()?;
+    tools::XZ.ensure()?;
+    tools::STRIP.ensure()
 }
 
 /// The programs of the level `evidence` that read what we wrote.

@@ -26,6 +26,12 @@ pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// A stream, measured by somebody else.
 pub(crate) const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
 
+/// Other kernels than this one.
+pub(crate) const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+/// Their modules are compressed.
+pub(crate) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
+/// Programs that travel into a machine travel without their debugging information.
+pub(crate) const STRIP: Tool = Tool { program: "strip", package: "binutils" };
 /// Packets, taken apart by somebody else.
 pub(crate) const TSHARK: Tool = Tool { program: "tshark", package: "tshark" };
 /// Mutual TLS, carried by somebody else.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::stream;
 use super::tally::Tally;
+use crate::vm::{Kernel, Vm};
 use crate::{setup, shell};
 
 /// Packages whose tests need nothing but a compiler.
@@ -38,18 +39,34 @@ pub(crate) enum Level {
     Netns,
     /// The device gate. Needs root.
     Device,
+    /// Attacks on devices that are held and passed. Needs root.
+    Handles,
     /// Certificates for workloads, as real clients see them. Needs root.
     Identity,
     /// Flows over mutual TLS, honest and otherwise. Needs root.
     Tunnel,
     /// Traces, from the kernel to the tools that read them. Needs root.
     Evidence,
+    /// The suites of the kernel in a machine that boots another one, with security hooks for programs.
+    Vm,
 }
 
 impl Level {
-    /// Every level that is not part of another.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Unit, Self::Programs, Self::Netns, Self::Device, Self::Identity, Self::Tunnel, Self::Evidence];
+    /// What runs when no level is named: every one that is not part of another, but for `vm`, which takes machines and
+    /// is asked for by name.
+    pub(crate) const USUAL: [Self; 8] = [
+        Self::Unit,
+        Self::Programs,
+        Self::Netns,
+        Self::Device,
+        Self::Handles,
+        Self::Identity,
+        Self::Tunnel,
+        Self::Evidence,
+    ];
+
+    /// The kernel of the level `vm`: what most nodes run. `cargo xtask vm` has the others.
+    const IN_MACHINE: Kernel = Kernel::V6_12;
 
     /// What a pass means.
     pub(crate) const fn proves(self) -> &'static str {
@@ -59,11 +76,13 @@ impl Level {
             Self::Programs => "the kernel programs, packet by packet",
             Self::Netns => "real flows through real agents",
             Self::Device => "the device gate on the running kernel",
+            Self::Handles => "attacks on devices on the running kernel",
             Self::Identity => "certificates for workloads, as other people's programs see them",
             Self::Tunnel => "flows over mutual TLS between real agents, and peers that keep to no rule",
             Self::Evidence => {
                 "records from the kernel to the disk and out again, read by other people's programs"
             }
+            Self::Vm => "the same on a kernel of Debian's, whose security hooks run programs",
         }
     }
 
@@ -75,6 +94,9 @@ impl Level {
         if self.needs_root() && !nix::unistd::geteuid().is_root() {
             bail!("the level {self} attaches programs to the kernel: run `cargo xtask test {self}` as root");
         }
+        if self == Self::Vm {
+            return Vm::on(Self::IN_MACHINE, filter).tally();
+        }
         self.ensure_tools()?;
         let mut tally = Tally::default();
         for mut command in self.commands(filter) {
@@ -84,7 +106,8 @@ impl Level {
     }
 
     const fn needs_root(self) -> bool {
-        !matches!(self, Self::Unit | Self::Fuzz)
+        // In a machine everybody is root.
+        !matches!(self, Self::Unit | Self::Fuzz | Self::Vm)
     }
 
     /// Other people's programs without which it would only fail.
@@ -94,7 +117,7 @@ impl Level {
             Self::Identity => setup::tokens().and_then(|()| setup::clients()),
             Self::Tunnel => setup::programs().and_then(|()| setup::clients()),
             Self::Evidence => setup::readers(),
-            Self::Fuzz | Self::Programs | Self::Netns | Self::Device => Ok(()),
+            Self::Fuzz | Self::Programs | Self::Netns | Self::Device | Self::Handles | Self::Vm => Ok(()),
         }
     }
 
@@ -113,7 +136,13 @@ impl Level {
             Self::Fuzz => {
                 vec![pure(&["enforcer-core", "enforcer-agent"], &[&[CORPUS], filter.as_slice()].concat())]
             }
-            Self::Programs | Self::Netns | Self::Device | Self::Identity | Self::Tunnel | Self::Evidence => {
+            Self::Programs
+            | Self::Netns
+            | Self::Device
+            | Self::Handles
+            | Self::Identity
+            | Self::Tunnel
+            | Self::Evidence => {
                 let name = self.to_string();
                 let mut command = shell::cargo(&["test", "--quiet", "--package", "enforcer-tests", "--test"]);
                 // One kernel, one set of hooks: what they count must be theirs alone.
@@ -124,6 +153,8 @@ impl Level {
                 }
                 all
             }
+            // Runs no command of cargo's but builds, and then a machine.
+            Self::Vm => Vec::new(),
         }
     }
 }
@@ -159,9 +190,11 @@ impl fmt::Display for Level {
             Self::Programs => "programs",
             Self::Netns => "netns",
             Self::Device => "device",
+            Self::Handles => "handles",
             Self::Identity => "identity",
             Self::Tunnel => "tunnel",
             Self::Evidence => "evidence",
+            Self::Vm => "vm",
         };
         f.pad(word)
     }

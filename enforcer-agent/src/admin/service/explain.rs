@@ -25,7 +25,8 @@ pub(super) async fn explain(
             (explain_flow(policy, facts, &flow), "flow")
         }
         Some(explain_request::What::Device(device)) => {
-            let request = DeviceRequest { subject: device.subject, device: device.device };
+            let custody = door.custody().await.map_err(status::closed)?.map_err(status::unreadable)?;
+            let request = DeviceRequest { subject: device.subject, device: device.device, custody };
             (explain_device(policy, facts, &request), "device")
         }
         None => return Err(wrong("what", "nothing was asked; set flow or device")),

@@ -1,9 +1,10 @@
 //! `NodeService`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use enforcer_common::{abi, event, reason};
+use enforcer_core::device::attack;
 use enforcer_core::enforce::{CapacityReport, HookReport, HookState};
 use enforcer_core::event::names::loss_name;
 use enforcer_core::node::{Capabilities, Capability};
@@ -68,6 +69,18 @@ impl NodeService for NodeCalls {
         warnings.extend(identity.into_iter().flat_map(|health| health.warnings));
         let Told { losses: unkept, problems } = self.trace.as_ref().map(TraceDoor::told).unwrap_or_default();
         warnings.extend(problems);
+        let states: BTreeMap<&str, HookState> =
+            hooks.iter().map(|hook| (hook.name, hook.state.clone())).collect();
+        let is_audited = self.node.device_gate_mode != "enforce";
+        let uncovered = attack::uncovered(|hook| states.get(hook).cloned(), is_audited);
+        let uncovered = uncovered
+            .into_iter()
+            .map(|one| v1::Uncovered {
+                attack: one.attack.word.to_owned(),
+                what: one.attack.what.to_owned(),
+                why: one.why,
+            })
+            .collect();
         let in_force = self.door.in_force();
         let facts = Arc::clone(&in_force.facts);
         Ok(Response::new(StatusResponse {
@@ -84,7 +97,7 @@ impl NodeService for NodeCalls {
             capabilities: capabilities(&facts.capabilities, identity_ready.is_some()),
             identity_ready,
             unencrypted: plaintext(&in_force),
-            uncovered: Vec::new(),
+            uncovered,
             device_gate_mode: self.node.device_gate_mode.clone(),
             warnings,
             losses: losses

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Problems;
+use super::{Problems, custody};
 use crate::config::ConfigProblem;
 use crate::config::raw::{RawDeviceGate, RawExtraClass, RawHostService};
 use crate::config::settings::{
@@ -42,6 +42,9 @@ pub(super) fn device_gate(raw: RawDeviceGate, problems: &mut Problems) -> Device
             .enumerate()
             .filter_map(|(index, raw)| extra_class(index, raw, problems))
             .collect(),
+        custody: custody::custody(raw.custody.unwrap_or_default(), problems),
+        handles: super::handles::handles(raw.handles.unwrap_or_default(), problems),
+        revoke: super::handles::revoke(raw.revoke.unwrap_or_default(), problems),
     }
 }
 
@@ -102,14 +105,19 @@ fn extra_class(index: usize, raw: RawExtraClass, problems: &mut Problems) -> Opt
     Some(ExtraClassSettings { name: name?, kind, major: major?, role: role? })
 }
 
-fn required<T>(path: String, value: Option<T>, hint: &'static str, problems: &mut Problems) -> Option<T> {
+pub(super) fn required<T>(
+    path: String,
+    value: Option<T>,
+    hint: &'static str,
+    problems: &mut Problems,
+) -> Option<T> {
     if value.is_none() {
         problems.push(ConfigProblem::Missing { path, hint });
     }
     value
 }
 
-fn bounded(path: &str, len: usize, problems: &mut Problems) {
+pub(super) fn bounded(path: &str, len: usize, problems: &mut Problems) {
     if len > LIST_MAX {
         problems.push(ConfigProblem::Range {
             path: format!("length of {path}"),
@@ -120,7 +128,7 @@ fn bounded(path: &str, len: usize, problems: &mut Problems) {
     }
 }
 
-fn distinct<'a>(path: &str, names: impl Iterator<Item = &'a str>, problems: &mut Problems) {
+pub(super) fn distinct<'a>(path: &str, names: impl Iterator<Item = &'a str>, problems: &mut Problems) {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
@@ -129,6 +137,6 @@ fn distinct<'a>(path: &str, names: impl Iterator<Item = &'a str>, problems: &mut
     }
 }
 
-fn word(path: impl Into<String>, value: &str, expected: &'static str) -> ConfigProblem {
+pub(super) fn word(path: impl Into<String>, value: &str, expected: &'static str) -> ConfigProblem {
     ConfigProblem::Word { path: path.into(), value: value.to_owned(), expected }
 }

@@ -1,8 +1,10 @@
 //! Raw words → settings. Reports everything that is wrong, not only the first.
 
+mod custody;
 mod detection;
 mod export;
 mod gate;
+mod handles;
 mod hubble;
 pub mod identity;
 mod listener;

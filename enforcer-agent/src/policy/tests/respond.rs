@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use enforcer_core::enforce::{Aggregation, Response, ResponseMode};
+use enforcer_core::device::class::Kind;
+use enforcer_core::device::holding::GateCustody;
+use enforcer_core::device::number::DeviceNumber;
+use enforcer_core::enforce::{Aggregation, Enforcement as _, Response, ResponseMode};
+use enforcer_proto::v1;
 
 use super::{Bench, snapshot, tenant};
 
@@ -39,4 +43,28 @@ fn levels_are_set_as_a_whole() {
     engine.aggregate(&[("red".into(), Aggregation::States)].into()).unwrap();
     engine.aggregate(&[("blue".into(), Aggregation::None)].into()).unwrap();
     assert_eq!(bench.kernel.inside().aggregation, [(200, Aggregation::None)].into());
+}
+
+/// Between the change and the room of custody's hearing of it nobody new is let through.
+#[test]
+fn a_device_that_changes_hands_is_closed_before_the_policy_is_in_force() {
+    let bench = Bench::new();
+    let mut engine = bench.start();
+    let gpu = |minor| DeviceNumber { kind: Kind::Char, major: 195, minor };
+    let holds = |name: &str, id: u32, minors: Vec<u32>| {
+        let mut tenant = tenant(name, id);
+        let grant =
+            v1::DeviceGrant { class: "nvidia".to_owned(), minors: Some(v1::MinorList { items: minors }) };
+        tenant.devices = vec![grant];
+        tenant
+    };
+    engine.apply(snapshot(&[holds("red", 100, vec![0]), holds("blue", 200, vec![1])])).unwrap();
+    let mut wall = bench.kernel.clone();
+    wall.set_custody(gpu(0), Some(GateCustody::Granted)).unwrap();
+    wall.set_custody(gpu(1), Some(GateCustody::Owner(200))).unwrap();
+    engine.apply(snapshot(&[holds("red", 100, vec![0]), holds("blue", 200, vec![1, 2])])).unwrap();
+    let held = |minor| bench.kernel.inside().custody.get(&gpu(minor)).copied();
+    assert_eq!((held(0), held(1)), (Some(GateCustody::Granted), Some(GateCustody::Owner(200))));
+    engine.apply(snapshot(&[tenant("red", 100), holds("green", 300, vec![0, 1])])).unwrap();
+    assert_eq!((held(0), held(1)), (Some(GateCustody::Closed), Some(GateCustody::Owner(200))));
 }

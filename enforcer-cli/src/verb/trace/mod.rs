@@ -9,7 +9,7 @@ mod status;
 mod stream;
 mod summary;
 mod unwrap;
-mod verify;
+pub(super) mod verify;
 
 use clap::{Args, Subcommand};
 

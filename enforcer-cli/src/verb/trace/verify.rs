@@ -59,7 +59,7 @@ impl Verify {
     }
 }
 
-fn public_key(word: &str) -> Result<PublicKey, Failure> {
+pub(in crate::verb) fn public_key(word: &str) -> Result<PublicKey, Failure> {
     if let Ok(key) = PublicKey::parse(word) {
         return Ok(key);
     }
@@ -68,7 +68,7 @@ fn public_key(word: &str) -> Result<PublicKey, Failure> {
     PublicKey::parse(&text).map_err(|error| Failure::Unverified(format!("{word}: {error}")))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(in crate::verb) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let denied = |error| Failure::from(FileError::Read { path: path.display().to_string(), error });
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(denied)?;

@@ -30,6 +30,7 @@ pub(crate) struct StatusView {
     capacities: Vec<CapacityView>,
     losses: Vec<LossView>,
     unencrypted: Vec<UnencryptedView>,
+    uncovered: Vec<UncoveredView>,
     warnings: Vec<String>,
 }
 
@@ -80,6 +81,21 @@ struct UnencryptedView {
     what: Vec<String>,
 }
 
+/// An attack on devices that the node does not stop.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct UncoveredView {
+    attack: String,
+    what: String,
+    why: String,
+}
+
+impl From<v1::Uncovered> for UncoveredView {
+    fn from(uncovered: v1::Uncovered) -> Self {
+        let v1::Uncovered { attack, what, why } = uncovered;
+        Self { attack, what, why }
+    }
+}
+
 impl From<v1::StatusResponse> for StatusView {
     fn from(response: v1::StatusResponse) -> Self {
         let v1::StatusResponse {
@@ -100,6 +116,7 @@ impl From<v1::StatusResponse> for StatusView {
             started,
             identity_ready,
             unencrypted,
+            uncovered,
         } = response;
         Self {
             node,
@@ -118,6 +135,7 @@ impl From<v1::StatusResponse> for StatusView {
             capacities: capacities.into_iter().map(CapacityView::from).collect(),
             losses: losses.into_iter().map(LossView::from).collect(),
             unencrypted: unencrypted.into_iter().map(UnencryptedView::from).collect(),
+            uncovered: uncovered.into_iter().map(UncoveredView::from).collect(),
             warnings,
         }
     }

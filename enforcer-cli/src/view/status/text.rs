@@ -15,6 +15,7 @@ impl Show for StatusView {
             (self.capacity_table(), self.capacities.is_empty()),
             (self.loss_table(), self.losses.is_empty()),
             (self.unencrypted_table(), self.unencrypted.is_empty()),
+            (self.uncovered_table(), self.uncovered.is_empty()),
         ];
         for (table, is_empty) in tables {
             if !is_empty {
@@ -57,6 +58,23 @@ impl StatusView {
             field("warning", warning, Paint::Warn);
         }
         fields.into_text()
+    }
+
+    /// What is not stopped, by why: one missing hook leaves many attacks open.
+    fn uncovered_table(&self) -> Table {
+        let mut table = Table::new(&["NOT STOPPED", "WHY"]);
+        let mut whys: Vec<&str> = Vec::new();
+        for one in &self.uncovered {
+            if !whys.contains(&one.why.as_str()) {
+                whys.push(&one.why);
+            }
+        }
+        for why in whys {
+            let attacks = self.uncovered.iter().filter(|one| one.why == why);
+            let attacks: Vec<&str> = attacks.map(|one| one.attack.as_str()).collect();
+            table.row([Cell::from(attacks.join(" ").as_str()), Cell::from(why)]);
+        }
+        table
     }
 
     fn hook_table(&self) -> Table {
@@ -159,6 +177,7 @@ mod tests {
     fn response() -> v1::StatusResponse {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         v1::StatusResponse {
+            uncovered: Vec::new(),
             node: "n1".to_owned(),
             version: "0.1.0".to_owned(),
             kernel: "6.18".to_owned(),

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::FilterError;
 use crate::event::record::{
-    DEVICE, IDENTITY, KEY, LOG, LOSS, POLICY, PROCESS, SERVICE, TOTALS, TYPES, UNKNOWN_PREFIX,
+    DEVICE, GUARD, IDENTITY, KEY, LOG, LOSS, POLICY, PROCESS, SERVICE, TOTALS, TYPES, UNKNOWN_PREFIX,
 };
 
 /// Digits of the longest serial number that RFC 5280 allows: 20 octets.
@@ -87,7 +87,7 @@ impl Serial {
 pub(super) fn never_has(kind: &str, field: &str) -> bool {
     match field {
         "port" | "address" => {
-            [DEVICE, SERVICE, PROCESS, IDENTITY, POLICY, TOTALS, KEY, LOG, LOSS].contains(&kind)
+            [DEVICE, SERVICE, GUARD, PROCESS, IDENTITY, POLICY, TOTALS, KEY, LOG, LOSS].contains(&kind)
         }
         "pid" | "executable" => [IDENTITY, POLICY, TOTALS, KEY, LOG, LOSS].contains(&kind),
         "device" => TYPES.contains(&kind) && ![DEVICE, "alert"].contains(&kind),

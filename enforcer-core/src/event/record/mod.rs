@@ -31,6 +31,8 @@ pub const TUNNEL: &str = "tunnel";
 pub const DEVICE: &str = "device";
 /// `Record.type` of entries into a host service.
 pub const SERVICE: &str = "service";
+/// `Record.type` of what tenants' processes are refused to do to others' processes, and to the wall.
+pub const GUARD: &str = "guard";
 /// `Record.type` of processes that begin and end.
 pub const PROCESS: &str = "process";
 /// `Record.type` of what happens to certificates and identities.
@@ -57,8 +59,9 @@ pub const OPENED: &str = "opened";
 pub const UNKNOWN_PREFIX: &str = "unknown-";
 
 /// Every type that a filter may name. Events of a newer kernel side are `unknown-N`.
-pub const TYPES: [&str; 13] =
-    [FLOW, TUNNEL, DEVICE, SERVICE, PROCESS, IDENTITY, POLICY, TOTALS, ALERT, RESPONSE, KEY, LOG, LOSS];
+pub const TYPES: [&str; 14] = [
+    FLOW, TUNNEL, DEVICE, SERVICE, GUARD, PROCESS, IDENTITY, POLICY, TOTALS, ALERT, RESPONSE, KEY, LOG, LOSS,
+];
 
 /// What is known besides an event's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +83,7 @@ pub fn record(event: &Event, context: &Context<'_>) -> v1::Record {
         Kind::FlowRefused | Kind::FlowAllowed => of_flow(event, context, record),
         Kind::DeviceRefused | Kind::DeviceAllowed => of_device(event, context, record),
         Kind::ServiceEntered => of_service(event, scene, record),
+        Kind::GuardRefused => of_guard(event, context, record),
         // Everything that can be said of it is said, whatever it was.
         _ => v1::Record {
             r#type: format!("{UNKNOWN_PREFIX}{}", event.header.kind),
@@ -218,6 +222,20 @@ fn of_service(event: &Event, scene: &Scene, record: v1::Record) -> v1::Record {
     v1::Record {
         r#type: SERVICE.to_owned(),
         source: Some(end_of(scene, event.source_identity)),
+        destination: Some(end_of(scene, event.destination_identity)),
+        ..record
+    }
+}
+
+/// Who reached for whom. The wall itself is the node's.
+fn of_guard(event: &Event, context: &Context<'_>, record: v1::Record) -> v1::Record {
+    let Context { scene, cgroup_path, .. } = *context;
+    v1::Record {
+        r#type: GUARD.to_owned(),
+        source: Some(v1::Endpoint {
+            workload: text(by_cgroup(event.cgroup, scene, cgroup_path)),
+            ..end_of(scene, event.source_identity)
+        }),
         destination: Some(end_of(scene, event.destination_identity)),
         ..record
     }

@@ -1,10 +1,14 @@
 //! Devices: who asks, what stands behind the number, what `decide_device()` says.
 
+use std::collections::BTreeMap;
+
 use enforcer_common::device::{ACCESS_READ, ACCESS_WRITE, Asker, DeviceRequest as Request, decide_device};
 use enforcer_common::identity;
 use enforcer_common::maps::MINOR_ANY;
 
 use crate::device::class::Kind;
+use crate::device::holding::GateCustody;
+use crate::device::number::DeviceNumber;
 use crate::node::NodeFacts;
 use crate::policy::compile::{compile_tenant, node};
 use crate::policy::image::{DeviceRegion, Image};
@@ -21,6 +25,8 @@ pub struct DeviceRequest {
     pub subject: String,
     /// `/dev/nvidia0`, `c 195:0` or `nvidia:0`.
     pub device: String,
+    /// Where devices are between two tenants, as the gate in the kernel has it.
+    pub custody: BTreeMap<DeviceNumber, GateCustody>,
 }
 
 /// The verdict on opening a device, and the way to it.
@@ -34,7 +40,8 @@ pub fn explain_device(
 ) -> Result<Explanation, ExplainError> {
     let region = facts.devices.parse_device(&request.device)?;
     let subject = Subject::find(policy, facts, &request.subject)?;
-    let image = focus(policy, facts, subject.identity);
+    let custody = request.custody.iter().map(|(device, custody)| (device.custody_key(), custody.value()));
+    let image = Image { custody: custody.collect(), ..focus(policy, facts, subject.identity) };
     let open = Request {
         kind: region.kind,
         major: region.major,

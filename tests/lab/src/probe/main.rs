@@ -1,24 +1,29 @@
 //! `enforcer-probe`: one small traffic and device tool for the lab, so that no test depends on whose `nc` or
 //! `ping` is installed. Every verb prints one JSON line per result, in the words of [`enforcer_lab::outcome`].
 
+mod attack;
 mod close;
 mod device;
 mod dial;
 mod echo;
 mod flood;
 mod frame;
+mod gpu;
 mod hand;
+mod hold;
+mod hooks;
 mod serve;
 mod size;
 mod talk;
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use enforcer_lab::outcome::Outcome;
+use serde::Serialize;
 
 #[derive(Parser)]
 #[command(about = "Traffic and device tool of the lab")]
@@ -93,6 +98,23 @@ enum Verb {
     Wander { cgroup: PathBuf, path: PathBuf },
     /// Move to another control group (its directory) and stay until standard input ends.
     Enter { cgroup: PathBuf },
+    /// Attack a device of another tenant's, by a word of `attacks`.
+    Attack {
+        word: String,
+        #[command(flatten)]
+        stage: attack::stage::Stage,
+    },
+    /// The words of all attacks.
+    Attacks,
+    /// Read from a descriptor that this process was started with.
+    #[command(hide = true)]
+    Use { descriptor: RawFd },
+    /// Open a device, and use it when told, a word a line: open, read, write, ioctl, map, look, register, fetch, close.
+    Hold { path: PathBuf },
+    /// Try whether this kernel lets programs run at its security hooks.
+    Hooks,
+    /// Be a device with memory, until killed.
+    Gpu(gpu::Gpu),
 }
 
 fn main() -> Result<()> {
@@ -116,10 +138,19 @@ fn main() -> Result<()> {
         Verb::Mknod { path, major, minor } => say(&device::mknod(&path, major, minor)),
         Verb::Wander { cgroup, path } => say(&device::wander(&cgroup, &path)?),
         Verb::Enter { cgroup } => device::enter(&cgroup),
+        Verb::Attack { word, stage } => say(&attack::run(&word, &stage)?),
+        Verb::Attacks => {
+            attack::list();
+            Ok(())
+        }
+        Verb::Use { descriptor } => say(&attack::use_inherited(descriptor)),
+        Verb::Hold { path } => hold::hold(&path),
+        Verb::Hooks => say(&hooks::hooks()?),
+        Verb::Gpu(gpu) => gpu::serve(&gpu),
     }
 }
 
-fn say(outcome: &Outcome) -> Result<()> {
+fn say(outcome: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string(outcome)?);
     Ok(())
 }

@@ -1,0 +1,181 @@
+//! The room of custody, joined to the policy room, the vault and whoever knows who holds a device.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use enforcer_core::device::custody::Rules;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::clock;
+use super::trace::Sealed;
+use crate::config::Settings;
+use crate::config::settings::{FileSettings, ResetWhen, ScrubSettings};
+use crate::custody::scrub::{Command, Content, Overwrite, Place, Reader, Reset, Scrubber, WHOLE};
+use crate::custody::{self, Edges, FileSigner, Parts, SafeSigner, Sign};
+use crate::device::ServiceConfig;
+use crate::door::device::{CustodyCommand, Door, HandleCommand, PostureCommand};
+use crate::door::policy::PolicyDoor;
+use crate::door::records::Tell;
+use crate::door::stop::Stop;
+use crate::identity::custody::Vault;
+
+/// For records of scrubbers that open devices.
+const SERVICE: &str = "enforcer-scrubber";
+/// How often it is looked whether somebody let go.
+const POLL: Duration = Duration::from_secs(1);
+/// The agent itself, whose hidden verb scrubs NVIDIA's devices.
+const OWN: &str = "/proc/self/exe";
+
+/// What the room is joined to.
+pub(super) struct Joints<'a> {
+    pub(super) policy: &'a PolicyDoor,
+    pub(super) vault: Option<Arc<Vault>>,
+    pub(super) handles: Option<Door<HandleCommand>>,
+    pub(super) posture: Option<Door<PostureCommand>>,
+    pub(super) tell: Tell,
+    pub(super) stop: Stop,
+}
+
+/// Opens the room and starts it.
+pub(super) fn open(
+    settings: &Settings,
+    joints: Joints<'_>,
+    inbox: mpsc::Receiver<CustodyCommand>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let Joints { policy, vault, handles, posture, tell, stop } = joints;
+    let custody = &settings.device_gate.custody;
+    let edges = Edges {
+        node: settings.node_name.clone(),
+        policy: policy.clone(),
+        handles,
+        posture,
+        sign: signer(settings, vault)?,
+        tell,
+        clock: clock::now,
+        poll: POLL,
+        agent: String::new(),
+        step: Arc::new(|_| Ok(())),
+    };
+    let parts = Parts {
+        state_directory: settings.state_directory.clone(),
+        rules: Rules {
+            drain_ns: u64::try_from(custody.drain.as_nanos()).unwrap_or(u64::MAX),
+            reuse: custody.reuse,
+            has_scrubber: false,
+        },
+        scrubbers: scrubbers(settings),
+        edges,
+        stop,
+    };
+    tasks.spawn(custody::open(parts, inbox).context("the state of custody")?);
+    Ok(())
+}
+
+/// The key of checkpoints, out of the vault; where there is none, a key in a file beside the journal.
+fn signer(settings: &Settings, vault: Option<Arc<Vault>>) -> anyhow::Result<Arc<dyn Sign>> {
+    if let Some(vault) = vault {
+        return Ok(Arc::new(SafeSigner::open(&Sealed(vault))?));
+    }
+    let keep = custody::Keep::open(&settings.state_directory).context("the state of custody")?;
+    Ok(Arc::new(FileSigner::open(&keep.directory().join("signer"))?))
+}
+
+/// Scrubbers must be let through the gate.
+pub(super) fn service(settings: &Settings) -> Option<ServiceConfig> {
+    let custody = &settings.device_gate.custody;
+    let classes: Vec<String> = custody.classes().into_iter().collect();
+    // NVIDIA's need the control devices of the driver, too: every gated class, as the driver's own daemons.
+    let needs_all =
+        custody.scrubbers.iter().any(|scrubber| matches!(scrubber.how, ScrubSettings::Nvidia { .. }));
+    (!classes.is_empty()).then(|| ServiceConfig {
+        name: SERVICE.to_owned(),
+        cgroup: custody.cgroup.clone(),
+        classes: if needs_all { Vec::new() } else { classes },
+    })
+}
+
+/// Makes their control group, so that it is known before the gate is.
+pub(super) fn prepare(settings: &Settings) -> std::io::Result<()> {
+    match service(settings) {
+        Some(_) => std::fs::create_dir_all(group(settings)),
+        None => Ok(()),
+    }
+}
+
+fn group(settings: &Settings) -> PathBuf {
+    settings.cgroup_root.join(settings.device_gate.custody.cgroup.trim_start_matches('/'))
+}
+
+fn scrubbers(settings: &Settings) -> BTreeMap<String, Arc<dyn Scrubber>> {
+    let group = group(settings);
+    let mut by_class: BTreeMap<String, Arc<dyn Scrubber>> = BTreeMap::new();
+    for scrubber in &settings.device_gate.custody.scrubbers {
+        let built = scrubber_of(&scrubber.how, &group);
+        for class in &scrubber.classes {
+            by_class.insert(class.clone(), Arc::clone(&built));
+        }
+    }
+    by_class
+}
+
+fn scrubber_of(how: &ScrubSettings, group: &Path) -> Arc<dyn Scrubber> {
+    match how {
+        ScrubSettings::Overwrite(file) => Arc::new(Overwrite { reader: reader(file, Content::Pattern) }),
+        ScrubSettings::Command { argv, verify, read_back, limit } => Arc::new(Command {
+            method: "command",
+            argv: argv.clone(),
+            verify: verify.clone(),
+            reader: read_back.as_ref().map(|file| reader(file, Content::Zeros)),
+            is_own: false,
+            reset: None,
+            group: Some(group.to_owned()),
+            min_covered: WHOLE,
+            limit: *limit,
+        }),
+        ScrubSettings::Nvidia { samples, min_covered, reset, reset_command, library, limit } => {
+            let (samples, least) = (samples.to_string(), min_covered.to_string());
+            let words = [
+                OWN,
+                "scrub-nvidia",
+                "--index",
+                "{number}",
+                "--nonce",
+                "{nonce}",
+                "--samples",
+                &samples,
+                "--min-covered",
+                &least,
+            ];
+            let mut argv: Vec<String> = words.into_iter().map(str::to_owned).collect();
+            if let Some(library) = library {
+                argv.extend(["--cuda-library".to_owned(), library.display().to_string()]);
+            }
+            let when = match reset {
+                ResetWhen::Never => Reset::Never,
+                ResetWhen::OnFailure => Reset::OnFailure,
+                ResetWhen::Always => Reset::Always,
+            };
+            Arc::new(Command {
+                method: "nvidia",
+                argv,
+                verify: None,
+                reader: None,
+                is_own: true,
+                reset: reset_command.clone().map(|argv| (when, argv)),
+                group: Some(group.to_owned()),
+                min_covered: *min_covered,
+                limit: *limit,
+            })
+        }
+    }
+}
+
+fn reader(file: &FileSettings, content: Content) -> Reader {
+    let place = Place { path: file.path.clone(), bytes: file.bytes, is_device: true };
+    Reader { place, content, samples: file.samples }
+}

@@ -1,0 +1,44 @@
+//! The room of handles, joined to the kernel, to custody where that room is open, and to the records.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::clock;
+use crate::config::Settings;
+use crate::door::device::{DeviceDoors, Door, HandleCommand};
+use crate::door::policy::PolicyDoor;
+use crate::door::records::Tell;
+use crate::door::stop::Stop;
+use crate::handle::{self, Parts};
+
+/// Opens the room and starts it. It needs no configuration: who holds a device can always be asked.
+pub(super) fn open(
+    settings: &Settings,
+    (policy, devices): (&PolicyDoor, &DeviceDoors),
+    tell: &Tell,
+    stop: Stop,
+    tasks: &mut JoinSet<()>,
+) -> Door<HandleCommand> {
+    let (handles, revoke) = (&settings.device_gate.handles, &settings.device_gate.revoke);
+    let (door, room) = handle::open(Parts {
+        node: settings.node_name.clone(),
+        settings: handle::Settings {
+            sweep: handles.sweep,
+            patience: handles.grant_without_holder,
+            pod_resources: handles.pod_resources.clone(),
+            reset: revoke.reset_command.clone(),
+            reset_within: revoke.reset_within,
+        },
+        cgroup_root: settings.cgroup_root.clone(),
+        policy: policy.clone(),
+        custody: devices.custody.clone(),
+        driver_processes: None,
+        driver_ids: None,
+        tell: Arc::clone(tell),
+        clock: clock::now,
+        stop,
+    });
+    tasks.spawn(room);
+    door
+}
