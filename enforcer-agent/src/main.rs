@@ -89,7 +89,7 @@ fn scrub_nvidia(flags: &scrub::ScrubFlags) -> ExitCode {
 }
 
 fn read_nvidia(flags: &read::ReadFlags) -> Result<(), Lines> {
-    let facts = read::read(&flags.nvml_library).map_err(|error| vec![error.to_string()])?;
+    let facts = read::read_from(flags).map_err(|error| vec![error.to_string()])?;
     say(serde_json::to_string(&facts).map_err(|error| vec![error.to_string()])?)
 }
 

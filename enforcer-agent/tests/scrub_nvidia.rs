@@ -1,5 +1,10 @@
 //! The memory job against a fake of the driver's libraries: a file stands in for the GPU's memory. No real GPU was ever at
 //! hand for these tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests, in functions that are no tests themselves"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

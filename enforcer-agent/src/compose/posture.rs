@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::clock;
+use super::{clock, custody};
 use crate::config::Settings;
 use crate::door::device::{Door, PostureCommand};
 use crate::door::policy::PolicyDoor;
@@ -13,15 +13,20 @@ use crate::door::stop::Stop;
 use crate::nvidia::child::Asker;
 use crate::posture::{self, Parts, Reader};
 
+/// Who asks NVIDIA's driver: as the scrubber, where there is one for its devices.
+pub(super) fn asker(settings: &Settings) -> Asker {
+    let group = custody::asking(settings);
+    Asker::own(settings.device_gate.posture.nvml_library.as_deref(), group.as_deref())
+}
+
 /// Opens the room and starts it.
 pub(super) fn open(
     settings: &Settings,
     policy: &PolicyDoor,
-    tell: Tell,
-    stop: Stop,
+    asker: Asker,
+    (tell, stop): (Tell, Stop),
     tasks: &mut JoinSet<()>,
 ) -> Door<PostureCommand> {
-    let asker = Asker::default();
     let (door, room) = posture::open(Parts {
         node: settings.node_name.clone(),
         reader: Reader {

@@ -15,6 +15,21 @@ pub struct ReadFlags {
     /// NVML, instead of the one that the dynamic linker finds
     #[arg(long, value_name = "PATH", default_value = NVML)]
     pub nvml_library: PathBuf,
+    /// A control group to move to before anything is opened, by its whole path
+    #[arg(long, value_name = "DIRECTORY")]
+    pub cgroup: Option<PathBuf>,
+}
+
+/// Moves to the control group that was named, then reads.
+///
+/// # Errors
+/// It cannot be moved to, or [`read`] failed.
+pub fn read_from(flags: &ReadFlags) -> Result<NvidiaFacts, NvidiaError> {
+    if let Some(group) = &flags.cgroup {
+        let moved = std::fs::write(group.join("cgroup.procs"), "0");
+        moved.map_err(|error| NvidiaError::Cannot(format!("{}: {error}", group.display())))?;
+    }
+    read(&flags.nvml_library)
 }
 
 /// Reads everything; the library is closed again before this returns.

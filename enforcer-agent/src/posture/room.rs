@@ -220,3 +220,7 @@ fn timestamp(at: UnixNanos) -> Timestamp {
         nanos: i32::try_from(at % SECOND).unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

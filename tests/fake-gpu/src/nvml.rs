@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
 
-use crate::{UUID_TEXT, fault, memory, total};
+use crate::{UUID_TEXT, fault, memory, said, total};
 
 const SUCCESS: c_int = 0;
 const NOT_SUPPORTED: c_int = 3;
@@ -46,6 +46,9 @@ fn text(to: *mut c_char, room: c_uint, words: &str) -> c_int {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> c_int {
+    if fault("hanging") {
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
     match (memory().is_some(), fault("no-permission")) {
         (_, true) => NO_PERMISSION,
         (true, _) => SUCCESS,
@@ -80,7 +83,7 @@ pub unsafe extern "C" fn nvmlDeviceGetUUID(_device: *mut c_void, to: *mut c_char
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetMinorNumber(_device: *mut c_void, minor: *mut c_uint) -> c_int {
-    put(minor, 0)
+    put(minor, said("FAKE_GPU_MINOR").and_then(|minor| minor.parse().ok()).unwrap_or(0))
 }
 
 #[unsafe(no_mangle)]
@@ -128,7 +131,7 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     count: *mut c_uint,
     list: *mut Process,
 ) -> c_int {
-    let listed = std::env::var("FAKE_GPU_PROCESSES").unwrap_or_default();
+    let listed = said("FAKE_GPU_PROCESSES").unwrap_or_default();
     let listed: Vec<c_uint> = listed.split(',').filter_map(|pid| pid.parse().ok()).collect();
     // SAFETY: callers say how many entries fit.
     let room = usize::try_from(unsafe { count.read() }).unwrap_or(0);

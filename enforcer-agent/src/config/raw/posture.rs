@@ -1,5 +1,7 @@
 //! The words of `deviceGate.posture`.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 /// Settings that isolation rests on.
@@ -8,4 +10,6 @@ use serde::Deserialize;
 pub struct RawPosture {
     /// How often they are read, in seconds.
     pub seconds: Option<u32>,
+    /// NVML, where it is not in the usual place.
+    pub nvml_library: Option<PathBuf>,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Problems;
+use super::custody::absolute;
 use crate::config::ConfigProblem;
 use crate::config::raw::RawPosture;
 use crate::config::settings::PostureSettings;
@@ -11,7 +12,8 @@ const SECONDS: u32 = 60;
 const SECONDS_MAX: u32 = 86_400;
 
 pub(super) fn posture(raw: Option<RawPosture>, problems: &mut Problems) -> PostureSettings {
-    let seconds = raw.unwrap_or_default().seconds.unwrap_or(SECONDS);
+    let RawPosture { seconds, nvml_library } = raw.unwrap_or_default();
+    let seconds = seconds.unwrap_or(SECONDS);
     if seconds == 0 || seconds > SECONDS_MAX {
         problems.push(ConfigProblem::Range {
             path: "deviceGate.posture.seconds".to_owned(),
@@ -20,5 +22,8 @@ pub(super) fn posture(raw: Option<RawPosture>, problems: &mut Problems) -> Postu
             high: SECONDS_MAX.into(),
         });
     }
-    PostureSettings { every: Duration::from_secs(seconds.clamp(1, SECONDS_MAX).into()) }
+    if let Some(library) = &nvml_library {
+        absolute("deviceGate.posture.nvmlLibrary", &library.display().to_string(), problems);
+    }
+    PostureSettings { nvml_library, every: Duration::from_secs(seconds.clamp(1, SECONDS_MAX).into()) }
 }
