@@ -9,10 +9,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use enforcer_agent::nvidia::child::Asker;
+use enforcer_core::device::class::Kind;
+use enforcer_core::device::number::DeviceNumber;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
 const MEMORY_BYTES: usize = 64 << 20;
+const UUID: &str = "GPU-face0102-0304-0506-0708-090a0b0c0d0e";
 const NONCE: &str = "00112233445566778899aabbccddeeff";
 
 /// Where cargo puts the fake: beside the tests, as what they depend on.
@@ -65,7 +69,7 @@ fn what_a_tenant_left_is_seen_overwritten_and_gone() {
     assert_eq!(line["bytes_covered"], MEMORY_BYTES - (4 << 20));
     assert_eq!(line["residue"], line["residue_of"], "every byte was the tenant's");
     assert!(line["samples"].as_u64().unwrap() >= 4096);
-    assert_eq!(line["uuid"], "GPU-face0102-0304-0506-0708-090a0b0c0d0e");
+    assert_eq!(line["uuid"], UUID);
     assert!(!line["not_covered"].as_array().unwrap().is_empty());
     let left = std::fs::read(memory.path()).unwrap();
     let covered = MEMORY_BYTES - (4 << 20);
@@ -133,4 +137,27 @@ fn nvml_is_read_and_the_tiny_job_runs() {
     let lying =
         run(memory.path(), &["cuda-probe", "--cuda-library", library], &[("FAKE_GPU_FAULT", "lying-memset")]);
     assert!(!lying.status.success());
+}
+
+#[test]
+fn the_drivers_list_of_processes_and_its_ids_go_by_the_number_behind_dev() {
+    // The fake is told by files beside it: the child has this process's environment, which has no such word.
+    let directory = tempfile::tempdir().unwrap();
+    let library = directory.path().join("libfake.so");
+    std::fs::copy(fake(), &library).unwrap();
+    let memory = memory(0);
+    let say = |name: &str, word: &str| std::fs::write(directory.path().join(name), word).unwrap();
+    say("FAKE_GPU_MEMORY", memory.path().to_str().unwrap());
+    say("FAKE_GPU_PROCESSES", "7,8");
+    say("FAKE_GPU_MINOR", "3");
+    let arguments = ["read-nvidia", "--nvml-library", library.to_str().unwrap()].map(str::to_owned);
+    let asker = Asker::new(env!("CARGO_BIN_EXE_enforcer-agent").into(), arguments.into(), None);
+    let gpu = |minor| DeviceNumber { kind: Kind::Char, major: 195, minor };
+    let ids = asker.clone().ids()().unwrap();
+    assert_eq!(ids.into_iter().collect::<Vec<_>>(), [(UUID.to_owned(), gpu(3))]);
+    let processes = asker.processes();
+    assert_eq!(processes(gpu(3)), Ok(Some(vec![7, 8])));
+    assert!(processes(gpu(0)).is_err_and(|why| why.contains("no GPU behind /dev/nvidia0")));
+    say("FAKE_GPU_FAULT", "no-permission");
+    assert!(processes(gpu(3)).is_err_and(|why| why.contains("no permission")));
 }

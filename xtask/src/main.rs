@@ -40,7 +40,7 @@ enum Verb {
     Vm(vm::Vm),
     /// Show the walls at work: two nodes, three tenants. Takes less than a minute once built.
     Demo(demo::Demo),
-    /// Try the gate and the memory job on a real NVIDIA GPU.
+    /// Try the gate, custody and the memory job on a real NVIDIA GPU.
     GpuCheck(gpu_check::GpuCheck),
     /// Measure.
     Bench(bench::Bench),

@@ -31,6 +31,7 @@ pub struct Asker {
     program: PathBuf,
     arguments: Vec<String>,
     driver: Option<PathBuf>,
+    limit: Duration,
     hanging: Arc<Mutex<Option<Child>>>,
 }
 
@@ -51,7 +52,13 @@ impl Asker {
     /// With a program that answers as `read-nvidia` does, and the directory that is there when the driver is.
     #[must_use]
     pub fn new(program: PathBuf, arguments: Vec<String>, driver: Option<PathBuf>) -> Self {
-        Self { program, arguments, driver, hanging: Arc::default() }
+        Self { program, arguments, driver, limit: LIMIT, hanging: Arc::default() }
+    }
+
+    /// The same, with another bound on its time.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// What NVML says; `None` where the driver is not loaded. Blocks.
@@ -102,11 +109,11 @@ impl Asker {
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("NVML cannot be asked: {error}"))?;
         let (out, err) = (child.stdout.take().map(reader), child.stderr.take().map(reader));
-        let Some(ended) = wait(&mut child)? else {
+        let Some(ended) = wait(&mut child, self.limit)? else {
             let _killed = child.kill();
             // Not waited for: a process that hangs in the driver does not end.
             *hanging = Some(child);
-            return Err(format!("NVML did not answer within {} s", LIMIT.as_secs()));
+            return Err(format!("NVML did not answer within {} s", self.limit.as_secs_f32()));
         };
         let text = |pipe: Option<JoinHandle<Vec<u8>>>| pipe.and_then(|pipe| pipe.join().ok());
         let (out, err) = (text(out).unwrap_or_default(), text(err).unwrap_or_default());
@@ -140,13 +147,59 @@ fn reader(pipe: impl std::io::Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 }
 
 /// `None` when it has not ended in time.
-fn wait(child: &mut Child) -> Result<Option<ExitStatus>, String> {
-    let deadline = Instant::now() + LIMIT;
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, String> {
+    let deadline = Instant::now() + limit;
     loop {
         match child.try_wait() {
             Ok(None) if Instant::now() < deadline => sleep(POLL),
             Ok(ended) => return Ok(ended),
             Err(error) => return Err(format!("NVML cannot be asked: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Asker {
+        let arguments = ["-c".to_owned(), script.to_owned()];
+        Asker::new("/bin/sh".into(), arguments.into(), None).within(Duration::from_millis(300))
+    }
+
+    #[test]
+    fn without_the_driver_nobody_is_asked() {
+        let asker = Asker::new("/nonexistent".into(), Vec::new(), Some("/nonexistent".into()));
+        assert_eq!(asker.ask(), Ok(None));
+        assert_eq!(asker.processes()(gpu_of(0)), Ok(None));
+    }
+
+    #[test]
+    fn what_hangs_is_ended_and_what_fails_says_why() {
+        let hangs = shell("exec sleep 60");
+        let began = Instant::now();
+        assert!(hangs.ask().is_err_and(|why| why.contains("did not answer")));
+        let process = hangs.hanging().as_ref().map(Child::id).unwrap();
+        assert!(hangs.ask().is_err());
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert!(
+            !Path::new(&format!("/proc/{process}")).exists(),
+            "the first is still there after the second"
+        );
+        assert_eq!(shell("echo enforcer-agent: because >&2; exit 1").ask(), Err("because".to_owned()));
+        assert!(shell("echo nonsense").ask().is_err_and(|why| why.contains("answer")));
+    }
+
+    #[test]
+    fn only_gpus_have_a_list_of_processes() {
+        let asker = shell("exit 1");
+        for number in [
+            DeviceNumber { minor: 255, ..gpu_of(0) },
+            DeviceNumber { major: 226, ..gpu_of(0) },
+            DeviceNumber { kind: Kind::Block, ..gpu_of(0) },
+        ] {
+            assert_eq!(asker.clone().processes()(number), Ok(None), "{number:?}");
+        }
+        assert!(asker.processes()(gpu_of(0)).is_err(), "a driver that cannot be asked proves nothing");
     }
 }

@@ -1,7 +1,7 @@
 //! A fake GPU: the functions of libcuda and libnvidia-ml that Enforcer calls, over a file that stands in for the memory
 //! of the device and outlives the processes that use it. `FAKE_GPU_MEMORY` names the file, `FAKE_GPU_PROCESSES` whom the
 //! driver lists, `FAKE_GPU_MINOR` the number behind `/dev/nvidia`, `FAKE_GPU_FAULT` what goes wrong: `short-alloc`,
-//! `lying-memset`, `failing-copy`, `no-permission`, `mig`, `hanging`. Where the environment has no such word, a file of that
+//! `lying-memset`, `failing-copy`, `no-permission`, `mig`. Where the environment has no such word, a file of that
 //! name beside the library has it: scrubbers run with a cleared environment.
 #![expect(clippy::missing_safety_doc, reason = "the functions are those of the vendor's libraries")]
 #![expect(missing_docs, reason = "the functions are those of the vendor's libraries")]

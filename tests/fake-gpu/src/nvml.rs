@@ -46,9 +46,6 @@ fn text(to: *mut c_char, room: c_uint, words: &str) -> c_int {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> c_int {
-    if fault("hanging") {
-        std::thread::sleep(std::time::Duration::from_secs(60));
-    }
     match (memory().is_some(), fault("no-permission")) {
         (_, true) => NO_PERMISSION,
         (true, _) => SUCCESS,

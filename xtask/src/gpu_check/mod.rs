@@ -1,5 +1,5 @@
-//! `cargo xtask gpu-check`: the device gate and the memory job on a machine with a real NVIDIA GPU. It says what it tested
-//! and what it could not, each with the reason. No such machine was ever at hand: only the way without a GPU was run.
+//! `cargo xtask gpu-check`: the device gate, custody and the memory job on a machine with a real NVIDIA GPU. It says what it
+//! tested and what it could not, each with the reason. No such machine was ever at hand: only the way without a GPU was run.
 
 mod stage;
 
@@ -19,7 +19,7 @@ const LAB: &str = "gpucheck";
 const NO_GPU: u8 = 3;
 const WHY_NO_GPU: &str = "no NVIDIA GPU on this machine";
 
-/// Try the gate and the memory job on a real NVIDIA GPU. Exit status 0 when all that was tested is well, 1 when not, 3 when
+/// Try the gate, custody and the memory job on a real NVIDIA GPU. Exit status 0 when all that was tested is well, 1 when not, 3 when
 /// there is no GPU.
 #[derive(Args)]
 pub(crate) struct GpuCheck {}
@@ -34,13 +34,15 @@ enum Outcome {
 type Test = fn(&Stage) -> Result<Outcome>;
 
 /// In this order: each row builds on the one before.
-const ROWS: [(&str, Test); 6] = [
+const ROWS: [(&str, Test); 8] = [
     ("the driver's settings can be read", stage::posture),
+    ("the GPU comes to its first tenant, by a scrub, since nobody knows what is in it", stage::first),
     ("CUDA works for the tenant with the grant", stage::granted),
     ("CUDA fails for the tenant without", stage::refused),
     ("a memory job covers and verifies the GPU's memory", stage::scrubbed),
-    ("after the grant has moved, CUDA works for the other tenant and fails for the first", stage::moved),
-    ("the GPU stays closed until it was scrubbed, with a receipt that verifies", stage::receipt),
+    ("after the grant has moved, the GPU is closed until it was scrubbed", stage::closed),
+    ("then CUDA works for the other tenant and fails for the first", stage::moved),
+    ("the receipt of that handover says what was covered, and verifies", stage::receipt),
 ];
 
 impl GpuCheck {
