@@ -6,6 +6,7 @@ mod drill;
 mod fixture;
 mod gate;
 mod life;
+mod nvidia;
 mod services;
 
 use std::process::ExitCode;
@@ -17,7 +18,8 @@ use enforcer_tests::runner::run;
 use crate::fixture::{Gate, LAB};
 
 fn main() -> Result<ExitCode> {
-    let cases = [gate::CASES, services::CASES, life::CASES, custody::CASES, drill::CASES].concat();
+    let cases =
+        [gate::CASES, services::CASES, life::CASES, custody::CASES, nvidia::CASES, drill::CASES].concat();
     if std::env::args().any(|argument| argument == "--list") {
         return Ok(run(Gate::new, &cases));
     }

@@ -177,15 +177,14 @@ mod tests {
     #[test]
     fn what_hangs_is_ended_and_what_fails_says_why() {
         let hangs = shell("exec sleep 60");
-        let began = Instant::now();
         assert!(hangs.ask().is_err_and(|why| why.contains("did not answer")));
         let process = hangs.hanging().as_ref().map(Child::id).unwrap();
-        assert!(hangs.ask().is_err());
-        assert!(began.elapsed() < Duration::from_secs(20));
-        assert!(
-            !Path::new(&format!("/proc/{process}")).exists(),
-            "the first is still there after the second"
-        );
+        // It was told to end, and whoever asks next looks whether it has.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Path::new(&format!("/proc/{process}")).exists() {
+            assert!(Instant::now() < deadline, "it is still there");
+            assert!(hangs.ask().is_err());
+        }
         assert_eq!(shell("echo enforcer-agent: because >&2; exit 1").ask(), Err("because".to_owned()));
         assert!(shell("echo nonsense").ask().is_err_and(|why| why.contains("answer")));
     }

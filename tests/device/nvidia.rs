@@ -1,0 +1,117 @@
+//! The scrub of NVIDIA's devices as an agent does it, with the real kernel, over a fake of the driver's libraries: the gate
+//! lets the helper's group through and nobody else, and the device comes to its tenant with a receipt. The memory is a file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use enforcer_lab::config::Config;
+use enforcer_tests::runner::{Case, Skip};
+use serde_json::json;
+
+use crate::custody::{granted_to, restart, state, state_because};
+use crate::fixture::{Gate, NODE, SERVICE, config};
+
+pub(crate) const CASES: &[Case<Gate>] = &[Case {
+    name: "nvidia::a_gpu_is_closed_until_the_drivers_own_job_has_scrubbed_it",
+    reasons: &["device_closed"],
+    run: scrubbed,
+}];
+
+/// A GPU that no tenant has had in the cases before.
+const GPU: u64 = 247;
+const DEVICE: &str = "nvidia:247";
+/// What somebody left, and how much of it; the fake's context takes a quarter.
+const LEFT: u8 = 0x5a;
+const BYTES: usize = 16 << 20;
+const COVERED: usize = BYTES - (4 << 20);
+/// A process that NVML lists.
+const SOMEBODY: &str = "4242";
+
+fn scrubbed(gate: &mut Gate) -> Result<()> {
+    let fake = FakeGpu::set(gate)?;
+    let done = scrub(gate, &fake);
+    // The cases after this one want the gate without custody.
+    let restored = restart(gate, &config("enforce"));
+    done.and(restored)
+}
+
+fn scrub(gate: &mut Gate, fake: &FakeGpu) -> Result<()> {
+    fake.say("FAKE_GPU_PROCESSES", SOMEBODY)?;
+    restart(gate, &fake.config())?;
+    let owner = gate.probe_in("/t1-p1/nvidia")?;
+    gate.net().apply(&granted_to(gate, "t1", GPU))?;
+    state_because(gate, DEVICE, "quarantined", &format!("its driver lists processes {SOMEBODY}"))?;
+    gate.refused(&owner, GPU, "t1", "device_closed")?;
+    ensure!(fake.memory()?.iter().all(|byte| *byte == LEFT), "scrubbed under a holder");
+
+    fake.say("FAKE_GPU_PROCESSES", "")?;
+    state(gate, DEVICE, "in_use", Some("t1"))?;
+    gate.passes(&owner, GPU, "device-grant")?;
+    ensure!(fake.memory()?[..COVERED].iter().all(|byte| *byte == 0), "something is left");
+    let ctl = gate.net().ctl(NODE)?;
+    let list = ctl.json(&["get", "receipts", "--device", DEVICE])?;
+    let receipt = &list["receipts"][0]["receipt"];
+    ensure!(receipt["method"] == "nvidia" && receipt["evidence"] == "sampled", "{receipt}");
+    ensure!(receipt["bytesCovered"] == COVERED && receipt["bytesTotal"] == BYTES, "{receipt}");
+    let posture = ctl.json(&["get", "posture"])?;
+    ensure!(receipt["settings"] == posture["digest"], "other settings than {posture}: {receipt}");
+    let settings = posture["settings"].as_array().context("settings")?;
+    let is_ecc = |name: &str, judgement: &str| {
+        settings.iter().any(|setting| setting["name"] == name && setting["judgement"] == judgement)
+    };
+    ensure!(is_ecc("ecc", "good"), "NVML was not asked: {posture}");
+    Ok(())
+}
+
+/// The library, and what it is told beside it: helpers have no environment.
+struct FakeGpu {
+    directory: PathBuf,
+}
+
+impl FakeGpu {
+    fn set(gate: &Gate) -> Result<Self> {
+        let own = std::env::current_exe().context("path of this program")?;
+        let built = own.ancestors().skip(1).take(2).map(|dir| dir.join("libenforcer_fake_gpu.so"));
+        let built = built.into_iter().find(|path| path.is_file());
+        let built = built.ok_or_else(|| {
+            Skip("the fake of the driver's libraries is not beside this program".to_owned())
+        })?;
+        let directory = gate.net().lab().node(NODE)?.dir.join("fake-gpu");
+        std::fs::create_dir_all(&directory)?;
+        let fake = Self { directory };
+        std::fs::copy(built, fake.library())?;
+        std::fs::write(fake.path("memory"), vec![LEFT; BYTES])?;
+        fake.say("FAKE_GPU_MEMORY", &fake.path("memory").display().to_string())?;
+        fake.say("FAKE_GPU_MINOR", &GPU.to_string())?;
+        Ok(fake)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn library(&self) -> PathBuf {
+        self.path("libfake.so")
+    }
+
+    fn say(&self, name: &str, word: &str) -> Result<()> {
+        let path: &Path = &self.path(name);
+        std::fs::write(path, word).with_context(|| path.display().to_string())
+    }
+
+    fn memory(&self) -> Result<Vec<u8>> {
+        std::fs::read(self.path("memory")).context("the fake's memory")
+    }
+
+    fn config(&self) -> Config {
+        let nvidia = json!({ "library": self.library(), "minCovered": 75, "seconds": 60 });
+        Config::default().with(
+            "deviceGate",
+            json!({
+                "hostServices": [{ "name": "device-plugin", "cgroup": SERVICE }],
+                "posture": { "nvmlLibrary": self.library() },
+                "custody": { "drainSeconds": 5, "scrubbers": [{ "classes": ["nvidia"], "nvidia": nvidia }] },
+            }),
+        )
+    }
+}
