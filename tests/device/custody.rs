@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use enforcer_lab::config::Config;
 use enforcer_lab::policy::{Kind, Policy};
 use enforcer_lab::wait::until;
@@ -20,7 +20,6 @@ pub(crate) const CASES: &[Case<Gate>] = &[Case {
 
 /// A GPU that no tenant has had in the cases before.
 const GPU: u64 = 1;
-const DEVICE: &str = "nvidia:1";
 /// How long a handover may take here.
 const HANDOVER_MAX: Duration = Duration::from_secs(30);
 /// What the script says; the device has no driver, so nothing is overwritten.
@@ -39,27 +38,27 @@ fn hand_over(gate: &mut Gate) -> Result<()> {
     restart(gate, &with_custody)?;
     // In groups of their own: the workloads' groups have processes that stay, and whoever stays may hold the device.
     let (owner, other) = (gate.probe_in("/t1-p1/custody")?, gate.probe_in("/t2-p1/custody")?);
-    gate.net().apply(&granted_to(gate, "t1", GPU))?;
-    state(gate, DEVICE, "in_use", Some("t1"))?;
+    gate.net().apply(&granted_to(gate, "t1"))?;
+    state(gate, "in_use", Some("t1"))?;
     gate.passes(&owner, GPU, "device-grant")?;
 
-    gate.net().apply(&granted_to(gate, "t2", GPU))?;
+    gate.net().apply(&granted_to(gate, "t2"))?;
     gate.refused(&other, GPU, "t2", "device_closed")?;
     gate.net().ctl(NODE)?.run(&["explain", "device", OTHER, "nvidia:1", "--expect", "deny"], "")?;
-    state(gate, DEVICE, "in_use", Some("t2"))?;
+    state(gate, "in_use", Some("t2"))?;
     gate.passes(&other, GPU, "device-grant")?;
     verified(gate)?;
 
     std::fs::write(&dirty, "")?;
-    gate.net().apply(&granted_to(gate, "t1", GPU))?;
-    state(gate, DEVICE, "failed", None)?;
+    gate.net().apply(&granted_to(gate, "t1"))?;
+    state(gate, "failed", None)?;
     restart(gate, &with_custody)?;
-    state(gate, DEVICE, "failed", None)?;
+    state(gate, "failed", None)?;
     gate.refused(&owner, GPU, "t1", "device_closed")?;
 
     std::fs::remove_file(&dirty)?;
     gate.net().ctl(NODE)?.run(&["handover", "scrub", "nvidia:1"], "")?;
-    state(gate, DEVICE, "in_use", Some("t1"))?;
+    state(gate, "in_use", Some("t1"))?;
     gate.passes(&owner, GPU, "device-grant")
 }
 
@@ -80,38 +79,23 @@ fn with_custody(dirty: &std::path::Path) -> Config {
     )
 }
 
-/// The policy in which a tenant has a GPU.
-pub(crate) fn granted_to(gate: &Gate, tenant: &str, gpu: u64) -> Policy {
-    let grant = json!([{ "class": "nvidia", "minors": [gpu] }]);
+fn granted_to(gate: &Gate, tenant: &str) -> Policy {
+    let grant = json!([{ "class": "nvidia", "minors": [GPU] }]);
     gate.net().policy().with_word(Kind::Tenant, tenant, "devices", grant)
 }
 
-/// Waits until a device is in a state, and whose it is.
-pub(crate) fn state(gate: &Gate, device: &str, wanted: &str, tenant: Option<&str>) -> Result<()> {
-    until_custody(gate, device, |found| {
-        found["state"] == wanted && tenant.is_none_or(|tenant| found["tenants"][0] == tenant)
-    })
-    .with_context(|| format!("expected {wanted} for {tenant:?}"))
-}
-
-/// Waits until a device is in a state, for a reason.
-pub(crate) fn state_because(gate: &Gate, device: &str, wanted: &str, why: &str) -> Result<()> {
-    until_custody(gate, device, |found| {
-        found["state"] == wanted && found["reason"].as_str().is_some_and(|reason| reason.contains(why))
-    })
-    .with_context(|| format!("expected {wanted} since {why}"))
-}
-
-fn until_custody(gate: &Gate, device: &str, is: impl Fn(&Value) -> bool) -> Result<()> {
+/// Waits until the device is in a state, and whose it is.
+fn state(gate: &Gate, wanted: &str, tenant: Option<&str>) -> Result<()> {
     let ctl = gate.net().ctl(NODE)?;
     let mut last = Value::Null;
     let arrived = until("a handover", HANDOVER_MAX, || {
         let devices = ctl.json(&["get", "custody"])?["devices"].take();
-        let own = devices.as_array().and_then(|all| all.iter().find(|found| found["device"] == device));
+        let own = devices.as_array().and_then(|all| all.iter().find(|found| found["device"] == "nvidia:1"));
         last = own.cloned().unwrap_or_default();
-        Ok(is(&last).then_some(()))
+        let is_whose = tenant.is_none_or(|tenant| last["tenants"][0] == tenant);
+        Ok((last["state"] == wanted && is_whose).then_some(()))
     });
-    arrived.with_context(|| format!("saw {last}"))
+    arrived.map_err(|error| error.context(format!("expected {wanted} for {tenant:?}, saw {last}")))
 }
 
 /// Without the agent's help.
@@ -131,8 +115,7 @@ fn verified(gate: &Gate) -> Result<()> {
     Ok(())
 }
 
-/// Another agent, with another configuration.
-pub(crate) fn restart(gate: &mut Gate, config: &Config) -> Result<()> {
+fn restart(gate: &mut Gate, config: &Config) -> Result<()> {
     let lab = gate.net_mut().lab_mut();
     lab.take_agent(NODE)?.stop()?;
     lab.start_agent(NODE, config)

@@ -2,13 +2,15 @@
 //! lets the helper's group through and nobody else, and the device comes to its tenant with a receipt. The memory is a file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use enforcer_lab::config::Config;
+use enforcer_lab::policy::Kind;
+use enforcer_lab::wait::until;
 use enforcer_tests::runner::{Case, Skip};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::custody::{granted_to, restart, state, state_because};
 use crate::fixture::{Gate, NODE, SERVICE, config};
 
 pub(crate) const CASES: &[Case<Gate>] = &[Case {
@@ -24,6 +26,8 @@ const DEVICE: &str = "nvidia:247";
 const LEFT: u8 = 0x5a;
 const BYTES: usize = 16 << 20;
 const COVERED: usize = BYTES - (4 << 20);
+/// How long a handover may take here.
+const HANDOVER_MAX: Duration = Duration::from_secs(60);
 /// A process that NVML lists.
 const SOMEBODY: &str = "4242";
 
@@ -39,13 +43,15 @@ fn scrub(gate: &mut Gate, fake: &FakeGpu) -> Result<()> {
     fake.say("FAKE_GPU_PROCESSES", SOMEBODY)?;
     restart(gate, &fake.config())?;
     let owner = gate.probe_in("/t1-p1/nvidia")?;
-    gate.net().apply(&granted_to(gate, "t1", GPU))?;
-    state_because(gate, DEVICE, "quarantined", &format!("its driver lists processes {SOMEBODY}"))?;
+    let grant = json!([{ "class": "nvidia", "minors": [GPU] }]);
+    gate.net().apply(&gate.net().policy().with_word(Kind::Tenant, "t1", "devices", grant))?;
+    comes_to(gate, "quarantined", &format!("its driver lists processes {SOMEBODY}"))?;
     gate.refused(&owner, GPU, "t1", "device_closed")?;
     ensure!(fake.memory()?.iter().all(|byte| *byte == LEFT), "scrubbed under a holder");
 
     fake.say("FAKE_GPU_PROCESSES", "")?;
-    state(gate, DEVICE, "in_use", Some("t1"))?;
+    let device = comes_to(gate, "in_use", "")?;
+    ensure!(device["tenants"] == json!(["t1"]), "{device}");
     gate.passes(&owner, GPU, "device-grant")?;
     ensure!(fake.memory()?[..COVERED].iter().all(|byte| *byte == 0), "something is left");
     let ctl = gate.net().ctl(NODE)?;
@@ -61,6 +67,28 @@ fn scrub(gate: &mut Gate, fake: &FakeGpu) -> Result<()> {
     };
     ensure!(is_ecc("ecc", "good"), "NVML was not asked: {posture}");
     Ok(())
+}
+
+/// Waits until the GPU is in a state, for a reason.
+fn comes_to(gate: &Gate, state: &str, why: &str) -> Result<Value> {
+    let ctl = gate.net().ctl(NODE)?;
+    let mut last = Value::Null;
+    let came = until("a handover", HANDOVER_MAX, || {
+        let devices = ctl.json(&["get", "custody"])?["devices"].take();
+        let own = devices.as_array().and_then(|all| all.iter().find(|found| found["device"] == DEVICE));
+        last = own.cloned().unwrap_or_default();
+        let is_why = last["reason"].as_str().unwrap_or_default().contains(why);
+        Ok((last["state"] == state && is_why).then(|| last.clone()))
+    });
+    came.with_context(|| format!("expected {state}, saw {last}"))
+}
+
+fn restart(gate: &mut Gate, config: &Config) -> Result<()> {
+    let lab = gate.net_mut().lab_mut();
+    if lab.runs_agent(NODE) {
+        lab.take_agent(NODE)?.stop()?;
+    }
+    lab.start_agent(NODE, config)
 }
 
 /// The library, and what it is told beside it: helpers have no environment.
