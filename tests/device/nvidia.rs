@@ -1,11 +1,12 @@
-//! The scrub of NVIDIA's devices as an agent does it, with the real kernel, over a fake of the driver's libraries: the gate
-//! lets the helper's group through and nobody else, and the device comes to its tenant with a receipt. The memory is a file.
+//! The scrub of NVIDIA's devices as an agent does it, with the real kernel, over a fake of the driver's libraries that opens the
+//! device's node first: the gate lets the helpers' group through and the tenant not before the scrub. The memory is a file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use enforcer_lab::config::Config;
+use enforcer_lab::enter::Place;
 use enforcer_lab::policy::Kind;
 use enforcer_lab::wait::until;
 use enforcer_tests::runner::{Case, Skip};
@@ -26,6 +27,8 @@ const DEVICE: &str = "nvidia:247";
 const LEFT: u8 = 0x5a;
 const BYTES: usize = 16 << 20;
 const COVERED: usize = BYTES - (4 << 20);
+/// Where the tenant's processes come and go: in the groups of the lab's workloads some stay.
+const GROUP: &str = "/t1-p1/nvidia";
 /// How long a handover may take here.
 const HANDOVER_MAX: Duration = Duration::from_secs(60);
 /// A process that NVML lists.
@@ -42,17 +45,19 @@ fn scrubbed(gate: &mut Gate) -> Result<()> {
 fn scrub(gate: &mut Gate, fake: &FakeGpu) -> Result<()> {
     fake.say("FAKE_GPU_PROCESSES", SOMEBODY)?;
     restart(gate, &fake.config())?;
-    let owner = gate.probe_in("/t1-p1/nvidia")?;
+    let owner = gate.probe_in(GROUP)?;
     let grant = json!([{ "class": "nvidia", "minors": [GPU] }]);
     gate.net().apply(&gate.net().policy().with_word(Kind::Tenant, "t1", "devices", grant))?;
     comes_to(gate, "quarantined", &format!("its driver lists processes {SOMEBODY}"))?;
     gate.refused(&owner, GPU, "t1", "device_closed")?;
+    ensure!(!works(gate, &fake.library())?, "the job works behind a closed gate");
     ensure!(fake.memory()?.iter().all(|byte| *byte == LEFT), "scrubbed under a holder");
 
     fake.say("FAKE_GPU_PROCESSES", "")?;
     let device = comes_to(gate, "in_use", "")?;
     ensure!(device["tenants"] == json!(["t1"]), "{device}");
     gate.passes(&owner, GPU, "device-grant")?;
+    ensure!(works(gate, &fake.library())?, "the job does not work for the owner");
     ensure!(fake.memory()?[..COVERED].iter().all(|byte| *byte == 0), "something is left");
     let ctl = gate.net().ctl(NODE)?;
     let list = ctl.json(&["get", "receipts", "--device", DEVICE])?;
@@ -83,6 +88,16 @@ fn comes_to(gate: &Gate, state: &str, why: &str) -> Result<Value> {
     came.with_context(|| format!("expected {state}, saw {last}"))
 }
 
+/// Whether the tiny job runs in the tenant's group.
+fn works(gate: &Gate, library: &Path) -> Result<bool> {
+    let lab = gate.net().lab();
+    let node = lab.node(NODE)?;
+    let place = Place { netns: node.netns.clone(), cgroup: Some(format!("{}{GROUP}", node.cgroup)) };
+    let mut job = place.command(&lab.binaries().agent)?;
+    let output = job.arg("cuda-probe").arg("--cuda-library").arg(library).output().context("the tiny job")?;
+    Ok(output.status.success())
+}
+
 fn restart(gate: &mut Gate, config: &Config) -> Result<()> {
     let lab = gate.net_mut().lab_mut();
     if lab.runs_agent(NODE) {
@@ -111,6 +126,7 @@ impl FakeGpu {
         std::fs::write(fake.path("memory"), vec![LEFT; BYTES])?;
         fake.say("FAKE_GPU_MEMORY", &fake.path("memory").display().to_string())?;
         fake.say("FAKE_GPU_MINOR", &GPU.to_string())?;
+        fake.say("FAKE_GPU_NODE", &gate.gpu(GPU)?.display().to_string())?;
         Ok(fake)
     }
 

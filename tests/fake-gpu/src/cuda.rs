@@ -3,11 +3,12 @@
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Mutex;
 
-use crate::{CONTEXT_BYTES, UUID, fault, memory, read, total, write};
+use crate::{CONTEXT_BYTES, UUID, fault, is_refused, memory, read, total, write};
 
 const SUCCESS: c_int = 0;
 const OUT_OF_MEMORY: c_int = 2;
 const NO_DEVICE: c_int = 100;
+const OPERATING_SYSTEM: c_int = 304;
 const ILLEGAL_ADDRESS: c_int = 700;
 const LAUNCH_FAILED: c_int = 719;
 /// Where the device's addresses begin.
@@ -33,7 +34,11 @@ fn small(value: u64) -> usize {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuInit(_flags: c_uint) -> c_int {
-    if memory().is_some() { SUCCESS } else { NO_DEVICE }
+    match (is_refused(), memory().is_some()) {
+        (true, _) => OPERATING_SYSTEM,
+        (false, true) => SUCCESS,
+        (false, false) => NO_DEVICE,
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -1,7 +1,8 @@
 //! A fake GPU: the functions of libcuda and libnvidia-ml that Enforcer calls, over a file that stands in for the memory
 //! of the device and outlives the processes that use it. `FAKE_GPU_MEMORY` names the file, `FAKE_GPU_PROCESSES` whom the
 //! driver lists, `FAKE_GPU_MINOR` the number behind `/dev/nvidia`, `FAKE_GPU_FAULT` what goes wrong: `short-alloc`,
-//! `lying-memset`, `failing-copy`, `no-permission`, `mig`. Where the environment has no such word, a file of that
+//! `lying-memset`, `failing-copy`, `no-permission`, `mig`. `FAKE_GPU_NODE` is a device node that both libraries
+//! open first, as those of a driver do. Where the environment has no such word, a file of that
 //! name beside the library has it: scrubbers run with a cleared environment.
 #![expect(clippy::missing_safety_doc, reason = "the functions are those of the vendor's libraries")]
 #![expect(missing_docs, reason = "the functions are those of the vendor's libraries")]
@@ -11,6 +12,7 @@ pub mod nvml;
 
 use std::ffi::{CStr, OsStr, c_void};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -49,6 +51,14 @@ fn fault(name: &str) -> bool {
 
 fn memory() -> Option<File> {
     File::options().read(true).write(true).open(said("FAKE_GPU_MEMORY")?).ok()
+}
+
+/// Whether the device's node may be opened; that there is no driver behind it is fine.
+fn is_refused() -> bool {
+    said("FAKE_GPU_NODE").is_some_and(|node| {
+        let opened = File::options().read(true).write(true).open(node);
+        opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    })
 }
 
 fn total() -> u64 {

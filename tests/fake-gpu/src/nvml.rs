@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
 
-use crate::{UUID_TEXT, fault, memory, said, total};
+use crate::{UUID_TEXT, fault, is_refused, memory, said, total};
 
 const SUCCESS: c_int = 0;
 const NOT_SUPPORTED: c_int = 3;
@@ -46,7 +46,7 @@ fn text(to: *mut c_char, room: c_uint, words: &str) -> c_int {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> c_int {
-    match (memory().is_some(), fault("no-permission")) {
+    match (memory().is_some(), fault("no-permission") || is_refused()) {
         (_, true) => NO_PERMISSION,
         (true, _) => SUCCESS,
         (false, _) => DRIVER_NOT_LOADED,
