@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use enforcer_agent::config::flags::{Cli, Command, KeyCommand, RunFlags, Shell, UninstallFlags};
+use enforcer_agent::nvidia::{probe, read, scrub};
 use enforcer_agent::{compose, config, kernel};
 
 fn main() -> ExitCode {
@@ -16,6 +17,11 @@ fn main() -> ExitCode {
         Command::Key(KeyCommand::Prune(flags)) => key_prune(&flags),
         Command::CheckConfig(flags) => check_config(&flags),
         Command::Uninstall(flags) => uninstall(&flags),
+        Command::ScrubNvidia(flags) => return scrub_nvidia(&flags),
+        Command::ReadNvidia(flags) => read_nvidia(&flags),
+        Command::CudaProbe(flags) => probe::probe(&flags.cuda_library)
+            .map_err(|error| vec![error.to_string()])
+            .and_then(|()| say("CUDA works here")),
         Command::Completion { shell } => completion(shell),
     };
     match done {
@@ -64,6 +70,27 @@ fn uninstall(flags: &UninstallFlags) -> Result<(), Lines> {
         return say(format_args!("nothing of Enforcer is pinned below {}", flags.pin_dir.display()));
     }
     removed.iter().try_for_each(|line| say(format_args!("removed {line}")))
+}
+
+/// The exit status of `scrub-nvidia` where nothing is known.
+const NOT_DONE: u8 = 3;
+
+fn scrub_nvidia(flags: &scrub::ScrubFlags) -> ExitCode {
+    let done = scrub::scrub(flags).map_err(|error| error.to_string());
+    let told = done.and_then(|report| {
+        let line = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+        writeln!(io::stdout(), "{line}").map_err(|error| error.to_string())?;
+        Ok(report.verdict(flags.min_covered).code())
+    });
+    ExitCode::from(told.unwrap_or_else(|error| {
+        eprintln!("enforcer-agent: {error}");
+        NOT_DONE
+    }))
+}
+
+fn read_nvidia(flags: &read::ReadFlags) -> Result<(), Lines> {
+    let facts = read::read_from(flags).map_err(|error| vec![error.to_string()])?;
+    say(serde_json::to_string(&facts).map_err(|error| vec![error.to_string()])?)
 }
 
 fn completion(shell: Shell) -> Result<(), Lines> {

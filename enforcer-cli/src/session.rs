@@ -72,6 +72,11 @@ impl Session {
         NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
+    /// The agent's devices.
+    pub(crate) fn device(&self) -> DeviceServiceClient<Channel> {
+        DeviceServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
     /// The agent's identity wall.
     pub(crate) fn identity(&self) -> IdentityServiceClient<Channel> {
         IdentityServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
@@ -85,11 +90,6 @@ impl Session {
     /// The agent's detection.
     pub(crate) fn detection(&self) -> DetectionServiceClient<Channel> {
         DetectionServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
-    }
-
-    /// The agent's devices.
-    pub(crate) fn device(&self) -> DeviceServiceClient<Channel> {
-        DeviceServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// The agent's traces.

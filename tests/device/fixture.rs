@@ -116,7 +116,8 @@ impl Gate {
 
     /// Waits until a device in custody is in a state, and whose it is.
     pub(crate) fn arrives(&self, device: &str, wanted: &str, tenant: Option<&str>) -> Result<()> {
-        memory::arrives(&self.net.ctl(NODE)?, device, wanted, tenant)
+        let is_whose = |found: &Value| tenant.is_none_or(|tenant| found["tenants"][0] == tenant);
+        memory::arrives(&self.net.ctl(NODE)?, device, wanted, is_whose).map(drop)
     }
 
     /// Where the node's records stand.

@@ -7,6 +7,7 @@ mod fixture;
 mod gate;
 mod life;
 mod memory;
+mod nvidia;
 mod services;
 
 use std::process::ExitCode;
@@ -18,8 +19,16 @@ use enforcer_tests::runner::run;
 use crate::fixture::{Gate, LAB};
 
 fn main() -> Result<ExitCode> {
-    let cases =
-        [gate::CASES, services::CASES, life::CASES, custody::CASES, memory::CASES, drill::CASES].concat();
+    let cases = [
+        gate::CASES,
+        services::CASES,
+        life::CASES,
+        custody::CASES,
+        memory::CASES,
+        nvidia::CASES,
+        drill::CASES,
+    ]
+    .concat();
     if std::env::args().any(|argument| argument == "--list") {
         return Ok(run(Gate::new, &cases));
     }

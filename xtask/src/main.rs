@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod gpu_check;
 mod lab;
 mod root;
 mod setup;
@@ -39,6 +40,8 @@ enum Verb {
     Vm(vm::Vm),
     /// Show the walls at work: two nodes, three tenants. Takes less than a minute once built.
     Demo(demo::Demo),
+    /// Try the gate, custody and the memory job on a real NVIDIA GPU.
+    GpuCheck(gpu_check::GpuCheck),
     /// Measure.
     Bench(bench::Bench),
 }
@@ -62,6 +65,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Test(test) => test.run(),
         Verb::Vm(vm) => vm.run(),
         Verb::Demo(demo) => demo.run(),
+        Verb::GpuCheck(check) => check.run(),
         Verb::Bench(bench) => bench.run(),
     }
 }

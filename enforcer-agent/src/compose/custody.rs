@@ -14,7 +14,7 @@ use super::clock;
 use super::trace::Sealed;
 use crate::config::Settings;
 use crate::config::settings::{FileSettings, ResetWhen, ScrubSettings};
-use crate::custody::scrub::{Command, Content, Overwrite, Place, Reader, Reset, Scrubber, WHOLE};
+use crate::custody::scrub::{Command, Content, Nvidia, Overwrite, Place, Reader, Reset, Scrubber, WHOLE};
 use crate::custody::{self, Edges, FileSigner, Parts, SafeSigner, Sign};
 use crate::device::ServiceConfig;
 use crate::door::device::{CustodyCommand, Door, HandleCommand, PostureCommand};
@@ -90,8 +90,7 @@ pub(super) fn service(settings: &Settings) -> Option<ServiceConfig> {
     let custody = &settings.device_gate.custody;
     let classes: Vec<String> = custody.classes().into_iter().collect();
     // NVIDIA's need the control devices of the driver, too: every gated class, as the driver's own daemons.
-    let needs_all =
-        custody.scrubbers.iter().any(|scrubber| matches!(scrubber.how, ScrubSettings::Nvidia { .. }));
+    let needs_all = has_nvidia(settings);
     (!classes.is_empty()).then(|| ServiceConfig {
         name: SERVICE.to_owned(),
         cgroup: custody.cgroup.clone(),
@@ -99,12 +98,23 @@ pub(super) fn service(settings: &Settings) -> Option<ServiceConfig> {
     })
 }
 
-/// Makes their control group, so that it is known before the gate is.
+fn has_nvidia(settings: &Settings) -> bool {
+    let mut scrubbers = settings.device_gate.custody.scrubbers.iter();
+    scrubbers.any(|scrubber| matches!(scrubber.how, ScrubSettings::Nvidia { .. }))
+}
+
+/// Makes their control group, so that it is known before the gate is; and one in it for questions to NVIDIA's driver.
 pub(super) fn prepare(settings: &Settings) -> std::io::Result<()> {
-    match service(settings) {
-        Some(_) => std::fs::create_dir_all(group(settings)),
-        None => Ok(()),
+    match (service(settings), asking(settings)) {
+        (_, Some(asking)) => std::fs::create_dir_all(asking),
+        (Some(_), None) => std::fs::create_dir_all(group(settings)),
+        (None, None) => Ok(()),
     }
+}
+
+/// Where NVIDIA's driver is asked from: the gate lets scrubbers through, and not the agent.
+pub(super) fn asking(settings: &Settings) -> Option<PathBuf> {
+    has_nvidia(settings).then(|| group(settings).join("read-nvidia"))
 }
 
 fn group(settings: &Settings) -> PathBuf {
@@ -115,7 +125,7 @@ fn scrubbers(settings: &Settings) -> BTreeMap<String, Arc<dyn Scrubber>> {
     let group = group(settings);
     let mut by_class: BTreeMap<String, Arc<dyn Scrubber>> = BTreeMap::new();
     for scrubber in &settings.device_gate.custody.scrubbers {
-        let built = scrubber_of(&scrubber.how, &group);
+        let built = scrubber_of(&scrubber.how, &group, &settings.device_gate.posture.nvml_library);
         for class in &scrubber.classes {
             by_class.insert(class.clone(), Arc::clone(&built));
         }
@@ -123,7 +133,7 @@ fn scrubbers(settings: &Settings) -> BTreeMap<String, Arc<dyn Scrubber>> {
     by_class
 }
 
-fn scrubber_of(how: &ScrubSettings, group: &Path) -> Arc<dyn Scrubber> {
+fn scrubber_of(how: &ScrubSettings, group: &Path, nvml: &Option<PathBuf>) -> Arc<dyn Scrubber> {
     match how {
         ScrubSettings::Overwrite(file) => Arc::new(Overwrite { reader: reader(file, Content::Pattern) }),
         ScrubSettings::Command { argv, verify, read_back, limit } => Arc::new(Command {
@@ -138,39 +148,21 @@ fn scrubber_of(how: &ScrubSettings, group: &Path) -> Arc<dyn Scrubber> {
             limit: *limit,
         }),
         ScrubSettings::Nvidia { samples, min_covered, reset, reset_command, library, limit } => {
-            let (samples, least) = (samples.to_string(), min_covered.to_string());
-            let words = [
-                OWN,
-                "scrub-nvidia",
-                "--index",
-                "{number}",
-                "--nonce",
-                "{nonce}",
-                "--samples",
-                &samples,
-                "--min-covered",
-                &least,
-            ];
-            let mut argv: Vec<String> = words.into_iter().map(str::to_owned).collect();
-            if let Some(library) = library {
-                argv.extend(["--cuda-library".to_owned(), library.display().to_string()]);
-            }
             let when = match reset {
                 ResetWhen::Never => Reset::Never,
                 ResetWhen::OnFailure => Reset::OnFailure,
                 ResetWhen::Always => Reset::Always,
             };
-            Arc::new(Command {
-                method: "nvidia",
-                argv,
-                verify: None,
-                reader: None,
-                is_own: true,
-                reset: reset_command.clone().map(|argv| (when, argv)),
-                group: Some(group.to_owned()),
+            Arc::new(Command::from(Nvidia {
+                program: OWN.to_owned(),
+                samples: *samples,
                 min_covered: *min_covered,
+                reset: reset_command.clone().map(|argv| (when, argv)),
+                cuda_library: library.clone(),
+                nvml_library: nvml.clone(),
+                group: Some(group.to_owned()),
                 limit: *limit,
-            })
+            }))
         }
     }
 }

@@ -11,13 +11,14 @@ use crate::door::policy::PolicyDoor;
 use crate::door::records::Tell;
 use crate::door::stop::Stop;
 use crate::handle::{self, Parts};
+use crate::nvidia::child::Asker;
 
 /// Opens the room and starts it. It needs no configuration: who holds a device can always be asked.
 pub(super) fn open(
     settings: &Settings,
     (policy, devices): (&PolicyDoor, &DeviceDoors),
-    tell: &Tell,
-    stop: Stop,
+    asker: Asker,
+    (tell, stop): (&Tell, Stop),
     tasks: &mut JoinSet<()>,
 ) -> Door<HandleCommand> {
     let (handles, revoke) = (&settings.device_gate.handles, &settings.device_gate.revoke);
@@ -33,8 +34,8 @@ pub(super) fn open(
         cgroup_root: settings.cgroup_root.clone(),
         policy: policy.clone(),
         custody: devices.custody.clone(),
-        driver_processes: None,
-        driver_ids: None,
+        driver_processes: Some(asker.clone().processes()),
+        driver_ids: Some(asker.ids()),
         tell: Arc::clone(tell),
         clock: clock::now,
         stop,

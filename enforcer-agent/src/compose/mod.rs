@@ -14,6 +14,7 @@ mod limits;
 mod listener;
 mod logging;
 mod notify;
+mod posture;
 mod pump;
 pub(crate) mod records;
 mod rooms;
@@ -180,11 +181,14 @@ async fn work(
         };
         admin.detect = Some(detect::open(settings, detection, joints, &mut tasks)?);
     }
+    let asker = posture::asker(settings);
+    let around = (Arc::clone(&tell), stopper.listener());
+    admin.device.posture = Some(posture::open(settings, &door, asker.clone(), around, &mut tasks));
     // Both ask each other: the door comes before the room.
     let (custody_door, custody_inbox) = crate::custody::door();
     admin.device.custody = Some(custody_door);
     admin.device.handles =
-        Some(handle::open(settings, (&door, &admin.device), &tell, stopper.listener(), &mut tasks));
+        Some(handle::open(settings, (&door, &admin.device), asker, (&tell, stopper.listener()), &mut tasks));
     let joints = custody::Joints {
         policy: &door,
         vault: keys.clone(),

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::nvidia::probe::ProbeFlags;
+use crate::nvidia::read::ReadFlags;
+use crate::nvidia::scrub::ScrubFlags;
+
 use super::raw::{RawConfig, RawDeviceGate, RawListener, RawLog, RawPolicy, RawSocket};
 
 /// The node agent of Enforcer: keeps the tenants of this node apart, in the kernel.
@@ -45,6 +49,18 @@ pub enum Command {
     ///
     /// This is the only way the walls come down. Policy files and the journal stay on disk.
     Uninstall(UninstallFlags),
+    /// Overwrite a GPU's memory, look at samples, and print one line of JSON.
+    ///
+    /// Exit status 0 when it is clean, 3 when it could not be done, 4 when something else was read than was written, 5
+    /// when too little was covered.
+    #[command(hide = true)]
+    ScrubNvidia(ScrubFlags),
+    /// Print what NVML says of every GPU, as one line of JSON.
+    #[command(hide = true)]
+    ReadNvidia(ReadFlags),
+    /// Run a tiny CUDA job on the first GPU.
+    #[command(hide = true)]
+    CudaProbe(ProbeFlags),
     /// Print shell completion.
     Completion {
         /// For which shell.

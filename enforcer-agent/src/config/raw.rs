@@ -3,6 +3,7 @@
 mod custody;
 mod export;
 mod handles;
+mod posture;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ pub use export::{
     RawBatch, RawCollector, RawCollectorTls, RawExport, RawLines, RawMetrics, RawOtlp, RawSpool,
 };
 pub use handles::{RawHandles, RawRevoke};
+pub use posture::RawPosture;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -84,6 +86,8 @@ pub struct RawDeviceGate {
     pub handles: Option<RawHandles>,
     /// How they are taken away.
     pub revoke: Option<RawRevoke>,
+    /// Settings that isolation rests on.
+    pub posture: Option<RawPosture>,
 }
 
 /// A driver daemon, a device plugin.

@@ -3,6 +3,7 @@
 mod custody;
 mod export;
 mod handles;
+mod posture;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +21,7 @@ pub use export::{
     CollectorSettings, CollectorTls, ExportSettings, LinesSettings, MetricsSettings, MetricsTls, OtlpSettings,
 };
 pub use handles::{HandleSettings, RevokeSettings};
+pub use posture::PostureSettings;
 
 /// Everything the agent was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +101,8 @@ pub struct DeviceGateSettings {
     pub handles: HandleSettings,
     /// How they are taken away.
     pub revoke: RevokeSettings,
+    /// Settings that isolation rests on.
+    pub posture: PostureSettings,
 }
 
 /// A driver daemon, a device plugin.

@@ -13,6 +13,6 @@ mod tests;
 mod told;
 
 pub use edges::{Crash, Edges, Step};
-pub use keep::{Found, Keep, KeepError};
+pub use keep::{Found, Keep, KeepError, Signed};
 pub use room::{Parts, door, open};
 pub use sign::{FileSigner, SafeSigner, Sign, SignError};

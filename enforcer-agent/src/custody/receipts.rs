@@ -71,6 +71,10 @@ pub(super) async fn write(
     let previous = last.last().map(|signed| signed.receipt.hash()).unwrap_or_default();
     let mut not_covered: Vec<String> = NOT_COVERED.iter().map(|words| (*words).to_owned()).collect();
     not_covered.extend(cleaning.lacking);
+    let settings = edges.settings().await;
+    if settings.is_empty() {
+        not_covered.push("the settings that isolation rests on, which could not be read".to_owned());
+    }
     let receipt = Receipt {
         version: VERSION,
         device: ReceiptDevice {
@@ -89,7 +93,7 @@ pub(super) async fn write(
         bytes_covered: cleaning.bytes_covered,
         bytes_total: cleaning.bytes_total,
         samples: cleaning.samples,
-        settings: edges.settings().await,
+        settings,
         evidence: cleaning.evidence,
         not_covered,
         started_ns: cleaning.started_ns,

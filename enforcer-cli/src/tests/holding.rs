@@ -87,7 +87,15 @@ impl DeviceService for Fake {
     }
 
     async fn posture(&self, _: Request<v1::PostureRequest>) -> Result<Response<v1::PostureResponse>, Status> {
-        nothing()
+        let setting = v1::Setting {
+            name: "lockdown".to_owned(),
+            source: "/sys/kernel/security/lockdown".to_owned(),
+            value: "none".to_owned(),
+            judgement: "weak".to_owned(),
+            detail: "root may change\x1b the running kernel".to_owned(),
+        };
+        let settings = vec![setting];
+        Ok(Response::new(v1::PostureResponse { digest: vec![0xab; 32], settings, ..Default::default() }))
     }
 
     async fn drill(&self, _: Request<v1::DrillRequest>) -> Result<Response<v1::DrillResponse>, Status> {
@@ -249,4 +257,18 @@ async fn what_stops_somebody_is_asked_first() {
     assert!(agent.asked.0.lock().unwrap().is_empty(), "nothing was asked of the agent");
     assert_eq!(on_terminal(&args, "y\n").await.exit, Exit::Ok);
     assert_eq!(agent.run(&["revoke", "device", "nvidia:0", "--to", "gate"]).await.exit, Exit::Ok);
+}
+
+#[tokio::test]
+async fn the_posture_is_a_table_with_its_digest_and_takes_no_name() {
+    let agent = Agent::start();
+    let ran = agent.run(&["get", "posture"]).await;
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    assert!(ran.out.contains("lockdown") && ran.out.contains("weak"), "{}", ran.out);
+    assert!(ran.out.contains(&"ab".repeat(32)) && !ran.out.contains('\x1b'), "{}", ran.out);
+    let json = agent.run(&["get", "posture", "-o", "json"]).await.json();
+    assert_eq!(json["settings"][0]["judgement"], "weak");
+    assert_eq!(json["digest"], "ab".repeat(32));
+    assert_eq!(agent.run(&["get", "posture", "lockdown"]).await.exit, Exit::Usage);
+    assert_eq!(agent.run(&["get", "posture", "--tenant", "red"]).await.exit, Exit::Usage);
 }

@@ -15,6 +15,7 @@ use crate::view::custody::{CustodyView, ReceiptsView};
 use crate::view::device::DevicesView;
 use crate::view::handle::HandlesView;
 use crate::view::policy::PolicyView;
+use crate::view::posture::PostureView;
 use crate::view::revision::RevisionsView;
 
 /// Print objects of the policy, the devices of the node, who holds them, or the revisions it had.
@@ -79,6 +80,8 @@ enum What {
     Receipts,
     #[value(alias = "revision")]
     Revisions,
+    /// Settings of drivers and kernel that isolation rests on.
+    Posture,
 }
 
 impl Get {
@@ -97,6 +100,10 @@ impl Get {
             What::Custody => self.custody(&session, console).await,
             What::Receipts => self.receipts(&session, console).await,
             What::Revisions => self.revisions(&session, console).await,
+            What::Posture => {
+                let response = session.answer(session.device().posture(v1::PostureRequest {})).await?;
+                console.show(&PostureView::from(response))
+            }
         }
     }
 
@@ -111,6 +118,9 @@ impl Get {
             }
             What::Devices if self.revision.is_some() => {
                 wrong("devices are the node's, not a revision's: leave --revision out")
+            }
+            What::Posture if self.name.is_some() || self.tenant.is_some() || self.revision.is_some() => {
+                wrong("the posture is the node's: `get posture` takes no name, tenant or revision")
             }
             What::Handles if self.revision.is_some() => {
                 wrong("handles are the node's, not a revision's: leave --revision out")

@@ -10,6 +10,7 @@ pub(crate) mod explanation;
 pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod policy;
+pub(crate) mod posture;
 pub(crate) mod raw;
 pub(crate) mod record;
 pub(crate) mod revision;

@@ -9,5 +9,6 @@ pub mod holding;
 pub mod ledger;
 pub mod name;
 pub mod number;
+pub mod posture;
 pub mod resolve;
 pub mod table;

@@ -17,6 +17,7 @@ pub const DOORS: &[(&str, Door)] = &[
     ("detection_rules", detect::detection_rules),
     ("kernel_event", crate::event::decode::door),
     ("node_facts", crate::device::drivers::door),
+    ("device_posture", crate::device::posture::door),
     ("peer_certificate", identity::peer_certificate),
     ("authority_certificate", identity::authority_certificate),
     ("jwt_svid", identity::jwt_svid),

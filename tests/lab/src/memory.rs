@@ -17,7 +17,7 @@ pub const CLASS: &str = "disk";
 /// How much memory one has.
 pub const BYTES: u64 = 1 << 20;
 /// How long a handover may take in a lab.
-const HANDOVER_MAX: Duration = Duration::from_secs(30);
+const HANDOVER_MAX: Duration = Duration::from_secs(60);
 
 /// A disk. It is open all along in the process that keeps it, as a driver's daemon has its device: that process must be
 /// in the control group of a listed host service, or the disk never is free.
@@ -72,18 +72,17 @@ impl Drop for Memory {
     }
 }
 
-/// Waits until a device in custody is in a state, and whose it is.
+/// Waits until a device in custody is in a state and fits, and hands back what is said of it then.
 ///
 /// # Errors
 /// It does not get there in time.
-pub fn arrives(ctl: &Ctl, device: &str, wanted: &str, tenant: Option<&str>) -> Result<()> {
+pub fn arrives(ctl: &Ctl, device: &str, wanted: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
     let mut last = Value::Null;
     let arrived = until("a handover", HANDOVER_MAX, || {
         let devices = ctl.json(&["get", "custody"])?["devices"].take();
         let own = devices.as_array().and_then(|all| all.iter().find(|found| found["device"] == device));
         last = own.cloned().unwrap_or_default();
-        let is_whose = tenant.is_none_or(|tenant| last["tenants"][0] == tenant);
-        Ok((last["state"] == wanted && is_whose).then_some(()))
+        Ok((last["state"] == wanted && fits(&last)).then(|| last.clone()))
     });
-    arrived.map_err(|error| error.context(format!("expected {wanted} for {tenant:?}, saw {last}")))
+    arrived.with_context(|| format!("expected {wanted}, saw {last}"))
 }

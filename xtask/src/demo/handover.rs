@@ -93,7 +93,8 @@ fn grant(stage: &Stage, disk: &Memory, tenant: &str) -> Result<()> {
 /// Grants it and waits until it was handed over.
 fn given_to(stage: &Stage, disk: &Memory, tenant: &str) -> Result<()> {
     grant(stage, disk, tenant)?;
-    memory::arrives(&stage.ctl(NODE)?, &disk.name(), "in_use", Some(tenant))
+    let is_whose = |found: &Value| found["tenants"][0] == tenant;
+    memory::arrives(&stage.ctl(NODE)?, &disk.name(), "in_use", is_whose).map(drop)
 }
 
 /// What comes of an open by the second tenant.

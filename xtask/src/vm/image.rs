@@ -17,6 +17,8 @@ use crate::shell;
 
 /// Where our programs are in the machine.
 pub(super) const BIN_DIR: &str = "/opt/enforcer";
+/// A fake of the libraries of NVIDIA's driver.
+const FAKE_GPU: &str = "libenforcer_fake_gpu.so";
 const MODULES_DIR: &str = "/lib/modules";
 /// Programs of this machine that the suites call, and where they are looked for there.
 const TOOLS: [&str; 14] = [
@@ -51,6 +53,7 @@ impl Contents {
         for suite in suites {
             programs.push((Path::new(BIN_DIR).join(&suite.name), suite.program.clone()));
         }
+        programs.extend(stand_ins());
         programs.extend(tools()?);
         let libraries = closure::libraries(programs.iter().map(|(_, program)| program.as_path()))?;
         programs.extend(libraries.into_iter().map(|path| (path.clone(), path)));
@@ -97,6 +100,12 @@ fn first_process() -> Result<PathBuf> {
     let own = std::env::current_exe().context("path of this program")?;
     let path = own.with_file_name(NAME);
     path.is_file().then_some(path).with_context(|| format!("cargo built no {NAME}"))
+}
+
+/// Libraries of ours that suites load from beside themselves, where cargo built them.
+fn stand_ins() -> Option<(PathBuf, PathBuf)> {
+    let built = std::env::current_exe().ok()?.with_file_name(FAKE_GPU);
+    built.is_file().then(|| (Path::new(BIN_DIR).join(FAKE_GPU), built))
 }
 
 fn tools() -> Result<Vec<(PathBuf, PathBuf)>> {

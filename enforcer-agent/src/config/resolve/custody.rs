@@ -152,7 +152,7 @@ fn argv(path: &str, words: Vec<String>, problems: &mut Problems) -> Option<Vec<S
     (words.len() <= ARGV_MAX).then_some(words)
 }
 
-fn absolute(path: &str, value: &str, problems: &mut Problems) {
+pub(super) fn absolute(path: &str, value: &str, problems: &mut Problems) {
     if !value.starts_with('/') {
         problems.push(word(path, value, "an absolute path"));
     }

@@ -31,6 +31,7 @@ pub(super) fn device_gate(raw: RawDeviceGate, problems: &mut Problems) -> Device
     distinct("deviceGate.extraClasses", classes.iter().filter_map(|c| c.name.as_deref()), problems);
     DeviceGateSettings {
         mode,
+        posture: super::posture::posture(raw.posture, problems),
         host_services: services
             .into_iter()
             .enumerate()

@@ -9,6 +9,7 @@ mod hubble;
 pub mod identity;
 mod listener;
 mod numbers;
+mod posture;
 mod trace;
 mod tunnel;
 

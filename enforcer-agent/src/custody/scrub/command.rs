@@ -54,12 +54,14 @@ impl Scrubber for Command {
         let when = self.reset.as_ref().map_or(Reset::Never, |(when, _)| *when);
         if when == Reset::Always {
             self.reset(job).await?;
+            return self.once(job).await.map(|outcome| after_reset(outcome, "reset first"));
         }
         match self.once(job).await {
             Err(error) if when == Reset::OnFailure => {
                 tracing::warn!(device = %job.key, %error, "the scrub failed; the device is reset, and scrubbed again");
                 self.reset(job).await?;
-                self.once(job).await
+                let outcome = self.once(job).await?;
+                Ok(after_reset(outcome, &format!("reset, after a scrub that failed: {error}")))
             }
             ended => ended,
         }
@@ -141,6 +143,11 @@ fn attested(report: Report, evidence: Evidence) -> Outcome {
     let detail = words.collect::<Vec<_>>().join("; ");
     let not_covered = report.not_covered;
     Outcome { bytes_covered, bytes_total, samples, mismatches, detail, uuid, evidence, not_covered }
+}
+
+/// A reset clears state and is no evidence of clean memory: it is told, and counts for nothing.
+fn after_reset(outcome: Outcome, words: &str) -> Outcome {
+    Outcome { detail: format!("{}; {words}", outcome.detail), ..outcome }
 }
 
 /// What was read by others than the scrubber counts; a scrubber's own mismatches stay.

@@ -3,6 +3,7 @@
 
 mod child;
 mod command;
+mod nvidia;
 mod overwrite;
 mod reader;
 mod report;
@@ -12,6 +13,7 @@ use enforcer_core::device::custody::receipt::Evidence;
 use enforcer_core::device::number::DeviceNumber;
 
 pub use command::{Command, Reset};
+pub use nvidia::Nvidia;
 pub use overwrite::Overwrite;
 pub use reader::{Content, Place, Reader};
 pub use report::Report;
