@@ -47,14 +47,13 @@ pub(crate) enum Level {
     Tunnel,
     /// Traces, from the kernel to the tools that read them. Needs root.
     Evidence,
-    /// The suites of the kernel in a machine that boots another one, with security hooks for programs.
+    /// The device wall in a machine that boots another kernel, with security hooks for programs.
     Vm,
 }
 
 impl Level {
-    /// What runs when no level is named: every one that is not part of another, but for `vm`, which takes machines and
-    /// is asked for by name.
-    pub(crate) const USUAL: [Self; 8] = [
+    /// What runs when no level is named: every one that is not part of another.
+    pub(crate) const USUAL: [Self; 9] = [
         Self::Unit,
         Self::Programs,
         Self::Netns,
@@ -63,6 +62,7 @@ impl Level {
         Self::Identity,
         Self::Tunnel,
         Self::Evidence,
+        Self::Vm,
     ];
 
     /// The kernel of the level `vm`: what most nodes run. `cargo xtask vm` has the others.
@@ -82,7 +82,7 @@ impl Level {
             Self::Evidence => {
                 "records from the kernel to the disk and out again, read by other people's programs"
             }
-            Self::Vm => "the same on a kernel of Debian's, whose security hooks run programs",
+            Self::Vm => "the device wall on a kernel of Debian's, whose security hooks run programs",
         }
     }
 
@@ -95,7 +95,7 @@ impl Level {
             bail!("the level {self} attaches programs to the kernel: run `cargo xtask test {self}` as root");
         }
         if self == Self::Vm {
-            return Vm::on(Self::IN_MACHINE, filter).tally();
+            return Vm::hooks_on(Self::IN_MACHINE, filter).tally();
         }
         self.ensure_tools()?;
         let mut tally = Tally::default();

@@ -16,10 +16,10 @@ use level::Level;
 use skips::Skips;
 use tally::Tally;
 
-/// Run the tests, the usual levels or those named. The levels programs, netns, device, identity and tunnel need root.
+/// Run the tests, all levels or those named. All but unit, fuzz and vm need root.
 #[derive(Args)]
 pub(crate) struct Test {
-    /// Levels to run; all but `vm` when none is named.
+    /// Levels to run; every one when none is named.
     #[arg(value_enum)]
     levels: Vec<Level>,
     /// Only tests whose names contain this.

@@ -138,9 +138,10 @@ struct Workshop<'a> {
 }
 
 impl Vm {
-    /// All suites on one kernel: a level of `cargo xtask test`.
-    pub(crate) fn on(kernel: Kernel, filter: Option<&str>) -> Self {
-        Self { kernels: vec![kernel], filter: filter.map(str::to_owned), ..Self::default() }
+    /// What security hooks decide, on one kernel: a level of `cargo xtask test`.
+    pub(crate) fn hooks_on(kernel: Kernel, filter: Option<&str>) -> Self {
+        let suite = suite::OF_HOOKS.map(str::to_owned).to_vec();
+        Self { kernels: vec![kernel], suite, filter: filter.map(str::to_owned), ..Self::default() }
     }
 
     pub(crate) fn run(&self) -> Result<ExitCode> {

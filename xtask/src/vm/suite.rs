@@ -14,6 +14,8 @@ use crate::{root, shell};
 /// Suites that decide something about the kernel, in the order in which they run. Those that this tree lacks are left
 /// out.
 const KNOWN: [&str; 4] = ["programs", "device", "handles", "netns"];
+/// Those in which security hooks decide.
+pub(super) const OF_HOOKS: [&str; 3] = [COST, "handles", "device"];
 /// The package of the suites.
 const PACKAGE: &str = "enforcer-tests";
 /// The program that loads every kernel program and says what the verifier did.
