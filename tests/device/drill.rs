@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use enforcer_lab::cgroup;
+use enforcer_lab::guard;
 use enforcer_lab::process::ProcessId;
 use enforcer_lab::wait;
-use enforcer_tests::runner::Case;
+use enforcer_tests::runner::{Case, Skip};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -22,6 +23,7 @@ pub(crate) const CASES: &[Case<Gate>] = &[
     Case { name: "drill::a_wall_that_does_not_hold_fails_it", reasons: &[], run: weak },
     Case { name: "drill::one_that_was_killed_is_swept_up_by_the_next", reasons: &[], run: killed },
     Case { name: "drill::one_that_is_stopped_leaves_nothing", reasons: &[], run: stopped },
+    Case { name: "drill::a_clock_that_is_a_day_ahead_changes_nothing", reasons: &[], run: skewed },
 ];
 
 /// Rows of the scratch wall that can be drilled on every machine.
@@ -112,6 +114,21 @@ fn stopped(gate: &mut Gate) -> Result<()> {
         left_nothing(gate)?;
     }
     Ok(())
+}
+
+/// The node's clock is everybody's: this needs a machine that is there for it.
+fn skewed(gate: &mut Gate) -> Result<()> {
+    if std::env::var_os(guard::DISPOSABLE).is_none() {
+        return Err(
+            Skip("it sets the machine's clock: run in the machines of `cargo xtask vm`".to_owned()).into()
+        );
+    }
+    let root = root(gate)?.display().to_string();
+    let arguments = ["drill", "--only", "clock-skew", "--clock", "--seconds", "5s", "--cgroup-root", &root];
+    let report = gate.net().ctl(NODE)?.json(&arguments)?;
+    let row = row(&report, "clock-skew")?;
+    ensure!(row["state"] == "verified" && row["crossed"] == 0, "{row}");
+    left_nothing(gate)
 }
 
 /// A drill in the middle of its attacks.

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::programs::links::FdLink;
-use aya::programs::{Program, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{Program, ProgramError, RawTracePoint, SchedClassifier, TcAttachType, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::abi;
 use enforcer_common::identity::CANARY;
@@ -59,14 +59,28 @@ pub(super) fn size(loader: &mut EbpfLoader<'_>, config: &KernelConfig) {
     }
 }
 
+/// An interface that every network namespace has.
+const ANY_INTERFACE: &str = "lo";
+const NO_TCX: &str = "this kernel has no tcx, which came with Linux 6.6";
+
 /// Programs that the kernel refused, and why: an older verifier than the one they were written for.
 pub(super) type Refused = BTreeMap<&'static str, String>;
 
 /// Loads every program of the object into the kernel. One that is refused takes its hook with it and no other; a kernel that
-/// takes none of them is an error.
+/// takes none of them is an error. Where programs cannot hang on interfaces, those for them are not tried: an older verifier
+/// takes its time to refuse.
 pub(super) fn load_programs(object: &mut Ebpf) -> Result<Refused, KernelError> {
-    let names = CGROUP_HOOKS.iter().chain(&INTERFACE_HOOKS).map(|hook| hook.program).chain([ATTACH_PROGRAM]);
+    let names = CGROUP_HOOKS.iter().map(|hook| hook.program).chain([ATTACH_PROGRAM]);
     let (mut refused, mut taken) = (Refused::new(), 0);
+    let on_interfaces = INTERFACE_HOOKS.iter().map(|hook| hook.program);
+    let names: Vec<&'static str> = match SchedClassifier::query_tcx(ANY_INTERFACE, TcAttachType::Ingress) {
+        Ok(_) => names.chain(on_interfaces).collect(),
+        Err(error) => {
+            tracing::error!(%error, "the hooks on interfaces are absent");
+            refused.extend(on_interfaces.map(|name| (name, NO_TCX.to_owned())));
+            names.collect()
+        }
+    };
     for name in names {
         let program = object.program_mut(name).ok_or(KernelError::Missing(name))?;
         match load_program(program) {

@@ -16,7 +16,8 @@ use crate::process::ProcessId;
 use crate::topology::Node;
 use crate::wait;
 
-const READY_LIMIT: Duration = Duration::from_secs(30);
+/// Verifiers may take long before they refuse a program.
+const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 const LOG_TAIL_LINES: usize = 20;
 

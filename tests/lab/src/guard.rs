@@ -11,6 +11,8 @@ use crate::binaries::Binaries;
 use crate::lab;
 use crate::spec::LabName;
 
+/// Set in the environment where the whole machine is there for the tests, so that its clock may be set.
+pub const DISPOSABLE: &str = "ENFORCER_TEST_DISPOSABLE";
 const CHILD: &str = "ENFORCER_LAB_CHILD";
 
 /// True in the child, where the body runs.

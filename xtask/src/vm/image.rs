@@ -104,8 +104,11 @@ fn first_process() -> Result<PathBuf> {
 
 /// Libraries of ours that suites load from beside themselves, where cargo built them.
 fn stand_ins() -> Option<(PathBuf, PathBuf)> {
-    let built = std::env::current_exe().ok()?.with_file_name(FAKE_GPU);
-    built.is_file().then(|| (Path::new(BIN_DIR).join(FAKE_GPU), built))
+    let own = std::env::current_exe().ok()?;
+    // What is only somebody's dependency is one directory below.
+    let places = [own.with_file_name(FAKE_GPU), own.with_file_name("deps").join(FAKE_GPU)];
+    let built = places.into_iter().find(|path| path.is_file())?;
+    Some((Path::new(BIN_DIR).join(FAKE_GPU), built))
 }
 
 fn tools() -> Result<Vec<(PathBuf, PathBuf)>> {
