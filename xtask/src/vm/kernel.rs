@@ -50,6 +50,15 @@ impl Kernel {
         }
     }
 
+    /// How much longer things take where every instruction is emulated. The oldest verifier needs minutes to refuse what it
+    /// does not take.
+    pub(super) const fn patience(self) -> u32 {
+        match self {
+            Self::V6_1 => 18,
+            Self::V6_12 | Self::Newest => 6,
+        }
+    }
+
     /// Its files: those that are kept, unless they are old and the archive has newer ones.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ use self::machine::{Boot, Heard};
 use self::modules::Modules;
 use self::report::{Report, Row};
 use self::skips::Skips;
-use self::suite::Cases;
+use self::suite::{Cases, Suite};
 use self::verdict::Verdict;
 use crate::test::tally::Tally;
 use crate::{build, root, setup};
@@ -132,7 +132,7 @@ fn kernel_of(machine: &str) -> &str {
 struct Workshop<'a> {
     vm: &'a Vm,
     contents: Contents,
-    jobs: Vec<Job>,
+    suites: Vec<Suite>,
     skips: Skips,
     budget: Budget,
 }
@@ -165,14 +165,9 @@ impl Vm {
         build::programs()?;
         let names = if self.suite.is_empty() { suite::names() } else { self.suite.clone() };
         let suites = suite::build(&names)?;
-        let jobs = if self.shell {
-            vec![suite::shell_job()]
-        } else {
-            suites.iter().map(|suite| suite.job(&self.cases())).collect()
-        };
         let contents = Contents::collect(&suites)?;
         let budget = Budget::load()?;
-        let mut workshop = Workshop { vm: self, contents, jobs, skips: Skips::load()?, budget };
+        let mut workshop = Workshop { vm: self, contents, suites, skips: Skips::load()?, budget };
         let mut report = Report::default();
         for kernel in self.kernels() {
             workshop.boot(kernel, &mut report).with_context(|| format!("kernel {kernel}"))?;
@@ -208,7 +203,8 @@ impl Vm {
 impl Workshop<'_> {
     fn boot(&mut self, kernel: Kernel, report: &mut Report) -> Result<()> {
         let name = self.vm.lsm.machine(kernel);
-        let jobs = self.jobs_of(&name, report);
+        let jobs =
+            if self.vm.shell { vec![suite::shell_job(kernel)] } else { self.jobs_of(kernel, &name, report) };
         if jobs.is_empty() {
             return Ok(());
         }
@@ -241,8 +237,9 @@ impl Workshop<'_> {
 
     /// The jobs of a machine. A suite of which no case can pass there is not tried, unless all is asked for: refusing a
     /// program can take the verifier minutes.
-    fn jobs_of(&self, name: &str, report: &mut Report) -> Vec<Job> {
-        let mut jobs = self.jobs.clone();
+    fn jobs_of(&self, kernel: Kernel, name: &str, report: &mut Report) -> Vec<Job> {
+        let cases = self.vm.cases();
+        let mut jobs: Vec<Job> = self.suites.iter().map(|suite| suite.job(&cases, kernel)).collect();
         if self.vm.all {
             return jobs;
         }

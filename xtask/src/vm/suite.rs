@@ -9,6 +9,7 @@ use enforcer_vm::Job;
 use serde::Deserialize;
 
 use super::image::BIN_DIR;
+use super::kernel::Kernel;
 use crate::{root, shell};
 
 /// Suites that decide something about the kernel, in the order in which they run. Those that this tree lacks are left
@@ -55,10 +56,8 @@ const USUAL: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// How much longer things take where every instruction is emulated.
-const PATIENCE: u32 = 6;
-/// A suite that takes longer than this in a machine has hung.
-const LIMIT_S: u64 = 600;
+/// A suite that takes longer than this has hung, for each that things take longer in a machine than on the metal.
+const LIMIT_S: u64 = 150;
 
 /// Which cases of a suite run.
 pub(super) enum Cases {
@@ -143,7 +142,7 @@ pub(super) fn executables(mut command: Command) -> Result<BTreeMap<String, PathB
 
 impl Suite {
     /// The job that runs it: some cases, all of them, or the usual ones.
-    pub(super) fn job(&self, cases: &Cases) -> Job {
+    pub(super) fn job(&self, cases: &Cases, kernel: Kernel) -> Job {
         let mut argv = vec![format!("{BIN_DIR}/{}", self.name)];
         match cases {
             Cases::Containing(text) if self.name != COST => argv.push(text.clone()),
@@ -153,8 +152,8 @@ impl Suite {
         Job {
             name: self.name.clone(),
             argv,
-            environment: environment(),
-            limit_s: LIMIT_S,
+            environment: environment(kernel),
+            limit_s: LIMIT_S * u64::from(kernel.patience()),
             interactive: false,
         }
     }
@@ -166,17 +165,17 @@ pub(super) fn usual(suite: &str) -> &'static [&'static str] {
 }
 
 /// A person at the machine.
-pub(super) fn shell_job() -> Job {
-    let mut environment = environment();
+pub(super) fn shell_job(kernel: Kernel) -> Job {
+    let mut environment = environment(kernel);
     environment.insert("PS1".to_owned(), "vm# ".to_owned());
     environment.insert("TERM".to_owned(), "linux".to_owned());
     let argv = vec!["/bin/sh".to_owned(), "-i".to_owned()];
     Job { name: "shell".to_owned(), argv, environment, limit_s: 24 * 60 * 60, interactive: true }
 }
 
-fn environment() -> BTreeMap<String, String> {
+fn environment(kernel: Kernel) -> BTreeMap<String, String> {
     let path = format!("{BIN_DIR}:/usr/sbin:/usr/bin:/sbin:/bin");
-    let patience = PATIENCE.to_string();
+    let patience = kernel.patience().to_string();
     let words = [
         ("PATH", path.as_str()),
         ("HOME", "/root"),
