@@ -2,12 +2,14 @@
 //! device's node first: the gate lets the helpers' group through and the tenant not before the scrub. The memory is a file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use enforcer_lab::config::Config;
 use enforcer_lab::enter::Place;
 use enforcer_lab::memory;
 use enforcer_lab::policy::Kind;
+use enforcer_lab::wait::patient;
 use enforcer_tests::runner::{Case, Skip};
 use serde_json::{Value, json};
 
@@ -22,12 +24,14 @@ pub(crate) const CASES: &[Case<Gate>] = &[Case {
 /// A GPU that no tenant has had in the cases before.
 const GPU: u64 = 247;
 const DEVICE: &str = "nvidia:247";
-/// What somebody left, and how much of it; the fake's context takes a quarter.
+/// What somebody left, and how much of it; the fake's context takes half.
 const LEFT: u8 = 0x5a;
-const BYTES: usize = 16 << 20;
+const BYTES: usize = 8 << 20;
 const COVERED: usize = BYTES - (4 << 20);
 /// Where the tenant's processes come and go: in the groups of the lab's workloads some stay.
 const GROUP: &str = "/t1-p1/nvidia";
+/// How long the job may take.
+const SCRUB_MAX: Duration = Duration::from_secs(60);
 /// A process that NVML lists.
 const SOMEBODY: &str = "4242";
 
@@ -129,7 +133,8 @@ impl FakeGpu {
     }
 
     fn config(&self) -> Config {
-        let nvidia = json!({ "library": self.library(), "minCovered": 75, "seconds": 60 });
+        let nvidia =
+            json!({ "library": self.library(), "minCovered": 50, "seconds": patient(SCRUB_MAX).as_secs() });
         Config::default().with(
             "deviceGate",
             json!({

@@ -37,8 +37,6 @@ const USUAL: [(&str, &[&str]); 2] = [
             "life::the_gate_stands_when_the_agent_was_killed",
             "memory::the_next_tenant_does_not_find_what_the_last_one_left",
             "drill::a_clock_that_is_a_day_ahead_changes_nothing",
-            "nvidia::a_gpu_is_closed_until_the_drivers_own_job_has_scrubbed_it",
-            "memory::an_agent_that_dies_while_it_scrubs_leaves_it_closed_and_scrubs_again",
         ],
     ),
     (
