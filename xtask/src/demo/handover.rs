@@ -21,7 +21,7 @@ const NEXT: &str = "n1-t2-p1";
 const GROUP: &str = "train";
 const CLOSED: &str = "refused: device_closed";
 const WEIGHTS: &str = "the-weights-of-t1";
-
+/// What the receipt comes to.
 const KEPT: &str = "t1 to t2, 1048576 of 1048576 bytes, sampled";
 
 pub(crate) fn play(stage: &mut Stage, script: &mut Script) {
